@@ -1,0 +1,27 @@
+"""brainfm: raw BIDS datasets of resting-state fMRI and EEG to embeddings, trained heads, reports."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "Recording": "brainfm.recording",
+    "RecordingTable": "brainfm.recording",
+    "load_recordings": "brainfm.stages.query",
+    "BrainPretrainer": "brainfm.models.pretrainer",
+    "BrainEmbedder": "brainfm.models.embedder",
+    "BrainClassifier": "brainfm.models.estimators",
+    "BrainRegressor": "brainfm.models.estimators",
+}
+
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'brainfm' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,205 @@
+"""Every setting of brainfm, declared once.
+
+The command line, the TOML file, the environment variables and the table in the
+documentation are derived from these frozen sections (see ``brainfm.cli``).
+"""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from brainfm.errors import UsageError
+
+
+def setting(default, help, *, flags=(), choices=None, unit=None):
+    """Declare one setting: its default, one line of help and how it is spelled on the command line.
+
+    Without ``flags`` the command line spells it ``--<section>-<name>``.
+    """
+    metadata = {"help": help, "flags": tuple(flags), "choices": choices, "unit": unit}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What is run, where, and with how much of the machine."""
+
+    participant_label: tuple[str, ...] = setting(
+        (), "participants to work on, with or without 'sub-'", flags=["--participant-label"]
+    )
+    session_label: tuple[str, ...] = setting(
+        (), "sessions to work on", flags=["--session-label", "--session-id"]
+    )
+    task_label: tuple[str, ...] = setting(
+        (), "tasks to work on", flags=["-t", "--task-id", "--task-label"]
+    )
+    run_label: tuple[str, ...] = setting((), "runs to work on", flags=["--run-id", "--run-label"])
+    bids_filter_file: Path | None = setting(
+        None,
+        "JSON of {query: {entity: value}}, queries bold, t1w, eeg",
+        flags=["--bids-filter-file"],
+    )
+    derivatives: tuple[str, ...] = setting(
+        (), "existing derivatives as NAME=PATH", flags=["-d", "--derivatives"]
+    )
+    work_dir: Path | None = setting(
+        None, "folder for intermediate files (default: OUTPUT_DIR/work)", flags=["-w", "--work-dir"]
+    )
+    nprocs: int | None = setting(
+        None,
+        "processes at once (default: the CPUs this job was given)",
+        flags=["--nprocs", "--n-cpus", "--nthreads"],
+    )
+    omp_nthreads: int | None = setting(
+        None, "threads of one process (default: nprocs - 1, at most 8)", flags=["--omp-nthreads"]
+    )
+    mem: str | None = setting(
+        None,
+        "memory limit with its unit, for instance 8G, 1.5G or 8000M",
+        flags=["--mem", "--mem-mb", "--mem-gb"],
+    )
+    random_seed: int = setting(0, "seed of every random choice", flags=["--random-seed"])
+    stop_on_first_crash: bool = setting(
+        False, "stop everything when one step fails", flags=["--stop-on-first-crash"]
+    )
+    dry_run: bool = setting(
+        False, "check the input, list what would be done and stop", flags=["--dry-run"]
+    )
+    reports_only: bool = setting(
+        False, "only write the reports again from files already there", flags=["--reports-only"]
+    )
+    sloppy: bool = setting(
+        False, "fast and rough, for tests: never for results", flags=["--sloppy"]
+    )
+    use_plugin: Path | None = setting(
+        None, "YAML file of a Nipype plugin and its arguments", flags=["--use-plugin"]
+    )
+    resource_monitor: bool = setting(
+        False, "record memory and CPU of every step", flags=["--resource-monitor"]
+    )
+    write_graph: bool = setting(
+        False, "draw the workflow into OUTPUT_DIR/logs", flags=["--write-graph"]
+    )
+    verbose: int = setting(0, "say more; twice for still more", flags=["-v", "--verbose"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoldConfig:
+    """How one BOLD run becomes parcel time series."""
+
+    fmri_engine: str = setting(
+        "auto",
+        "who preprocesses raw fMRI; auto: derivatives, else fmriprep, else builtin",
+        flags=["--fmri-engine"],
+        choices=("auto", "derivatives", "fmriprep", "builtin"),
+    )
+    fmriprep_container: str | None = setting(
+        None, "image.sif or docker://NAME to run fMRIPrep from", flags=["--fmriprep-container"]
+    )
+    fs_license_file: Path | None = setting(
+        None, "FreeSurfer licence handed to fMRIPrep", flags=["--fs-license-file"]
+    )
+    atlas: str = setting(
+        "Schaefer100",
+        "parcellation: Schaefer100, or a NIfTI with a TSV of the same name",
+        flags=["--atlas"],
+    )
+    n_dummy: int = setting(0, "volumes dropped at the start of each run")
+    high_pass_hz: float = setting(0.008, "slower drifts are removed; 0 keeps them", unit="Hz")
+    low_pass_hz: float = setting(0.1, "faster fluctuations are removed; 0 keeps them", unit="Hz")
+    n_acompcor: int = setting(5, "aCompCor components regressed out")
+    fd_threshold_mm: float = setting(
+        0.5, "frames with more framewise displacement are counted as moved", unit="mm"
+    )
+    min_coverage: float = setting(0.5, "a parcel with a smaller part inside the scan is n/a")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EegConfig:
+    """How one raw EEG becomes clean EEG."""
+
+    high_pass_hz: float = setting(0.5, "slower drifts are removed", unit="Hz")
+    low_pass_hz: float = setting(75.0, "faster oscillations are removed", unit="Hz")
+    line_hz: float | None = setting(
+        None, "mains frequency (default: PowerLineFrequency of the sidecar)", unit="Hz"
+    )
+    sampling_hz: float = setting(200.0, "sampling rate of the result", unit="Hz")
+    ica_threshold: float = setting(
+        0.8, "a component labelled eye, muscle, heart, line or channel noise above this "
+        "probability is removed; 1 removes none"
+    )  # fmt: skip
+    max_bad_share: float = setting(
+        0.5, "a recording with a larger share of bad channels is refused"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which pretrained model embeds the recordings, and how."""
+
+    model: str = setting(
+        "brainfm-tiny", "name of a packaged checkpoint, or a path to one", flags=["--model"]
+    )
+    device: str = setting("auto", "auto, cpu or cuda", flags=["--device"])
+    batch_size: int = setting(32, "windows embedded at once")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """How the group level pretrains on the corpus."""
+
+    preset: str = setting("tiny", "size of the encoder", choices=("nano", "tiny"))
+    max_epochs: int = setting(20, "passes over the corpus")
+    batch_size: int = setting(32, "windows of one step")
+    learning_rate: float = setting(1e-3, "highest learning rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What the group level predicts, and how it is scored."""
+
+    target: str | None = setting(None, "column of participants.tsv to predict", flags=["--target"])
+    contrast: tuple[str, ...] = setting(
+        (), "two tasks to tell apart, for instance eyesopen eyesclosed", flags=["--contrast"]
+    )
+    n_splits: int = setting(5, "folds of the cross-validation")
+    n_permutations: int = setting(200, "label permutations behind the p value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All sections; the name of each is its table in the TOML file."""
+
+    run: RunConfig = RunConfig()
+    bold: BoldConfig = BoldConfig()
+    eeg: EegConfig = EegConfig()
+    model: ModelConfig = ModelConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    def __post_init__(self):
+        _check_band("bold", self.bold.high_pass_hz, self.bold.low_pass_hz)
+        _check_band("eeg", self.eeg.high_pass_hz, self.eeg.low_pass_hz)
+        if self.eeg.low_pass_hz >= self.eeg.sampling_hz / 2:
+            raise UsageError(
+                f"eeg low_pass_hz is {self.eeg.low_pass_hz:g} but sampling_hz is "
+                f"{self.eeg.sampling_hz:g}: the low-pass must stay below half the sampling rate."
+            )
+        for section in fields(self):
+            _check_choices(section.name, getattr(self, section.name))
+
+
+def _check_band(section, high_pass_hz, low_pass_hz):
+    if low_pass_hz and high_pass_hz >= low_pass_hz:
+        raise UsageError(
+            f"{section} high_pass_hz is {high_pass_hz:g} and low_pass_hz is {low_pass_hz:g}: "
+            "nothing would be left; the high-pass must be the lower of the two."
+        )
+
+
+def _check_choices(name, section):
+    for item in fields(section):
+        choices, value = item.metadata["choices"], getattr(section, item.name)
+        if choices and value not in choices:
+            raise UsageError(
+                f"{name}.{item.name} is {value!r}; expected one of {', '.join(choices)}."
+            )

@@ -1,0 +1,1 @@
+"""Nipype interfaces: two specs and one call; external tools as command lines."""

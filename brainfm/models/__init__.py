@@ -1,0 +1,1 @@
+"""The model and everything learned: arrays and recordings in, arrays out."""

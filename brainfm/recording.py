@@ -1,0 +1,261 @@
+"""The two nouns every layer shares: a recording, and a table of them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from numbers import Integral
+
+import numpy as np
+
+from brainfm.errors import SignalError
+
+MODALITIES = ("bold", "eeg")
+#: Largest distance from the origin a position may have: parcels in mm, electrodes in m.
+_LARGEST_POSITION = {"bold": 200.0, "eeg": 0.5}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+    """One run of one modality of one participant.
+
+    Make one with :meth:`from_array`, or many with :func:`brainfm.load_recordings`.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the signal, shape (n_times, n_channels). Picklable, called at each access.
+    shape : tuple of int
+        (n_times, n_channels).
+    sampling_hz : float
+        Samples per second; ``1 / RepetitionTime`` for BOLD.
+    modality : {"bold", "eeg"}
+    channels : tuple of str
+        Parcel or electrode names.
+    positions : ndarray of float, shape (n_channels, 3)
+        BOLD: MNI millimetres of the parcel centroids. EEG: head coordinates in metres.
+    mask : ndarray of bool, shape (n_channels,)
+        True where a channel is usable.
+    """
+
+    read: Callable[[], np.ndarray]
+    shape: tuple[int, int]
+    sampling_hz: float
+    modality: str
+    channels: tuple[str, ...]
+    positions: np.ndarray
+    mask: np.ndarray
+    participant: str = "unknown"
+    session: str | None = None
+    task: str | None = None
+    run: str | None = None
+    dataset: str = "unknown"
+    site: str | None = None
+    source: str | None = None
+
+    def __post_init__(self):
+        _check_recording(self)
+
+    @classmethod
+    def from_array(
+        cls, signal, *, sampling_hz, modality, positions, channels=None, mask=None, **entities
+    ):
+        """Make a recording from an array in memory.
+
+        Parameters
+        ----------
+        signal : ndarray of float, shape (n_times, n_channels)
+            EEG in volts; BOLD in any unit. A channel without data is all NaN.
+        sampling_hz, modality, positions, channels, mask
+            See :class:`Recording`. ``channels`` default to "0", "1", ...; ``mask`` defaults
+            to the channels whose samples are all finite.
+        **entities
+            ``participant``, ``session``, ``task``, ``run``, ``dataset``, ``site``, ``source``.
+
+        Raises
+        ------
+        SignalError
+            If the shapes disagree, the modality is unknown, the sampling rate is not
+            positive, or the positions are not in the unit the modality uses.
+        """
+        signal = np.asarray(signal, dtype=np.float32)
+        if signal.ndim != 2:
+            raise SignalError(
+                f"signal has shape {signal.shape}; expected (n_times, n_channels): "
+                "pass one recording at a time."
+            )
+        if mask is None:
+            mask = np.isfinite(signal).all(axis=0)
+        if channels is None:
+            channels = [str(index) for index in range(signal.shape[1])]
+        return cls(
+            read=_Held(signal),
+            shape=signal.shape,
+            sampling_hz=float(sampling_hz),
+            modality=modality,
+            channels=tuple(channels),
+            positions=np.asarray(positions, dtype=float),
+            mask=np.asarray(mask, dtype=bool),
+            **entities,
+        )
+
+    @property
+    def signal(self):
+        """ndarray of float32, shape (n_times, n_channels): read anew at each access."""
+        return np.asarray(self.read(), dtype=np.float32)
+
+    @property
+    def duration_s(self):
+        """Length in seconds."""
+        return self.shape[0] / self.sampling_hz
+
+    @property
+    def key(self):
+        """What two modalities recorded together share."""
+        return (self.dataset, self.participant, self.session, self.task, self.run)
+
+    def with_entities(self, **entities):
+        """Return a copy with other labels, for instance ``participant="02"``."""
+        return replace(self, **entities)
+
+    def __repr__(self):
+        entities = [("sub", self.participant), ("ses", self.session), ("task", self.task)]
+        name = "_".join(f"{key}-{value}" for key, value in entities if value)
+        return (
+            f"<Recording {name} {self.modality}: {self.shape[0]} samples at "
+            f"{self.sampling_hz:g} Hz x {self.shape[1]} channels>"
+        )
+
+
+class RecordingTable:
+    """Rows of recordings that scikit-learn can index and split.
+
+    A row is a tuple with one recording, or with the BOLD and the EEG that were recorded
+    together (same dataset, participant, session, task and run).
+
+    Parameters
+    ----------
+    rows : iterable of tuple of Recording
+    """
+
+    def __init__(self, rows: Iterable[tuple[Recording, ...]]):
+        self.rows = tuple(tuple(row) for row in rows)
+
+    @classmethod
+    def from_recordings(cls, recordings):
+        """Put recordings made together on one row; keep the order of first appearance.
+
+        Raises
+        ------
+        SignalError
+            If two recordings share labels and modality, so that pairing is ambiguous.
+        """
+        together = defaultdict(dict)
+        for index, recording in enumerate(recordings):
+            # A recording without a participant is nobody's pair.
+            key = recording.key if recording.participant != "unknown" else index
+            if recording.modality in together[key]:
+                raise SignalError(
+                    f"two {recording.modality} recordings are both labelled {recording!r}: "
+                    "give them different task, run or session labels."
+                )
+            together[key][recording.modality] = recording
+        return cls(tuple(row[name] for name in MODALITIES if name in row)
+                   for row in together.values())  # fmt: skip
+
+    @property
+    def recordings(self):
+        """All recordings, row after row."""
+        return [recording for row in self.rows for recording in row]
+
+    @property
+    def groups(self):
+        """ndarray of str, shape (n_rows,): who is recorded, to keep people out of two folds."""
+        return np.array([f"{row[0].dataset}/{row[0].participant}" for row in self.rows], dtype=str)
+
+    @property
+    def shape(self):
+        """(n_rows,), as scikit-learn asks of what it indexes."""
+        return (len(self.rows),)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def __getitem__(self, index):
+        if isinstance(index, tuple):  # scikit-learn asks for table[rows, ...]
+            index = index[0]
+        if isinstance(index, Integral):
+            return self.rows[index]
+        if isinstance(index, slice):
+            return RecordingTable(self.rows[index])
+        index = np.asarray(index)
+        if index.dtype == bool:
+            index = np.flatnonzero(index)
+        return RecordingTable(self.rows[position] for position in index)
+
+    def __repr__(self):
+        people = len(set(self.groups))
+        return f"<RecordingTable: {len(self)} rows of {people} participants>"
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A signal already in memory, as the callable a recording reads from."""
+
+    signal: np.ndarray
+
+    def __call__(self):
+        return self.signal
+
+
+def _check_recording(recording):
+    n_channels = recording.shape[1]
+    if recording.modality not in MODALITIES:
+        raise SignalError(
+            f"modality is {recording.modality!r}; expected one of {', '.join(MODALITIES)}."
+        )
+    if not recording.sampling_hz > 0:
+        raise SignalError(
+            f"sampling_hz is {recording.sampling_hz}; expected samples per second above 0 "
+            "(for BOLD, 1 / RepetitionTime)."
+        )
+    for name, size in {
+        "channels": (len(recording.channels),),
+        "positions": recording.positions.shape,
+        "mask": recording.mask.shape,
+    }.items():
+        expected = (n_channels, 3) if name == "positions" else (n_channels,)
+        if size != expected:
+            raise SignalError(
+                f"{name} has shape {size} but the signal has {n_channels} channels: "
+                f"expected {expected}."
+            )
+    _check_positions(recording)
+
+
+def _check_positions(recording):
+    usable = recording.positions[recording.mask]
+    if not usable.size:
+        return
+    if not np.isfinite(usable).all():
+        names = np.array(recording.channels)[recording.mask]
+        lost = names[~np.isfinite(usable).all(axis=1)]
+        raise SignalError(
+            f"no position for {', '.join(lost[:5])} ({len(lost)} in all): give x, y, z for "
+            "every usable channel, or mask the channel."
+        )
+    furthest = np.abs(usable).max()
+    largest = _LARGEST_POSITION[recording.modality]
+    if furthest > largest:
+        unit = "MNI millimetres" if recording.modality == "bold" else "metres, not millimetres"
+        raise SignalError(
+            f"a position lies {furthest:g} from the origin; {recording.modality} positions are "
+            f"in {unit}, at most {largest:g}."
+        )
+    if recording.modality == "bold" and len(usable) > 1 and furthest < 1:
+        raise SignalError(
+            f"all positions lie within {furthest:g} of the origin; bold positions are in MNI "
+            "millimetres, and these look like metres: multiply by 1000."
+        )

@@ -1,0 +1,1 @@
+"""The science of signals: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""The path, one public verb a file: read, call the science, write."""

@@ -1,0 +1,1 @@
+"""Nipype workflows: names and wires only."""
