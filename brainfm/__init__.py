@@ -1,4 +1,4 @@
-"""brainfm: raw BIDS datasets of resting-state fMRI and EEG to embeddings, trained heads, reports."""
+"""brainfm: raw BIDS datasets of fMRI and EEG to embeddings, trained heads and reports."""
 
 from importlib import import_module
 
