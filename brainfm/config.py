@@ -4,6 +4,7 @@ The command line, the TOML file, the environment variables and the table in the
 documentation are derived from these frozen sections (see ``brainfm.cli``).
 """
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class RunConfig:
     )
     derivatives: tuple[str, ...] = setting(
         (), "existing derivatives as NAME=PATH", flags=["-d", "--derivatives"]
+    )
+    config_file: Path | None = setting(
+        None, "TOML file of settings, such as the settings.toml of a run", flags=["--config-file"]
     )
     work_dir: Path | None = setting(
         None, "folder for intermediate files (default: OUTPUT_DIR/work)", flags=["-w", "--work-dir"]
@@ -186,6 +190,30 @@ class Settings:
             )
         for section in fields(self):
             _check_choices(section.name, getattr(self, section.name))
+
+
+def memory_gb(text):
+    """Read a memory limit, in GB.
+
+    Parameters
+    ----------
+    text : str
+        ``8G``, ``1.5 GB``, ``8000M``. Without a unit, up to 256 is taken as GB and from 2000
+        as MB, since other programs differ in what they mean by a bare number.
+
+    Raises
+    ------
+    UsageError
+        If it is no amount of memory, or a bare number between the two.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text), re.IGNORECASE)
+    if not match or float(match[1]) <= 0:
+        raise UsageError(f"mem is {text!r}; expected a number with a unit, such as 8G or 8000M.")
+    number, unit = float(match[1]), match[2].upper()
+    if not unit and 256 < number < 2000:
+        raise UsageError(f"mem is {text!r}, gigabytes or megabytes? Write {text}G or {text}M.")
+    unit = unit or ("G" if number <= 256 else "M")
+    return number * {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}[unit]
 
 
 def _check_band(section, high_pass_hz, low_pass_hz):

@@ -1,0 +1,51 @@
+"""``brainfm``: parse, resolve the settings, run the level asked for, return the exit code."""
+
+import sys
+
+from brainfm.cli.parser import parse_command, print_error
+from brainfm.errors import BrainFMError
+
+_INTERRUPTED = 130
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name.
+
+    Returns
+    -------
+    exit_code : int
+        See the end of ``brainfm --help``.
+    """
+    try:
+        return _run(sys.argv[1:] if argv is None else list(argv))
+    except BrainFMError as error:
+        print_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print_error("interrupted; run the same command again to go on from here.")
+        return _INTERRUPTED
+
+
+def _run(argv):
+    arguments = parse_command(argv)
+    # Imported late: --help, --version and a mistyped command answer at once.
+    from brainfm.cli.settings import resolve_settings
+
+    settings, sources, ignored = resolve_settings(arguments)
+    from brainfm.cli.job import Job
+
+    job = Job.start(arguments, settings, sources=sources, argv=argv)
+    for sentence in ignored:
+        job.log.warning("%s", sentence)
+    if arguments["level"] == "group":
+        from brainfm.cli.group import run_group_level
+
+        return run_group_level(job)
+    from brainfm.cli.participant import run_participant_level
+
+    return run_participant_level(job)

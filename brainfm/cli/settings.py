@@ -1,0 +1,216 @@
+"""Where each setting comes from: default < TOML file < environment < command line."""
+
+import difflib
+import json
+import os
+import tomllib
+import types
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+from brainfm import __version__
+from brainfm.config import Settings, memory_gb
+from brainfm.errors import MissingInput, UsageError
+
+#: Wishes of one call, not part of how the results were made: never written to settings.toml.
+OF_ONE_CALL = ("config_file", "dry_run", "reports_only")
+
+_PREFIX_OF = {"participant_label": "sub-", "session_label": "ses-", "task_label": "task-",
+              "run_label": "run-"}  # fmt: skip
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def resolve_settings(arguments, environment=os.environ):
+    """Merge the four sources.
+
+    Parameters
+    ----------
+    arguments : dict
+        ``"section.name"`` to value, from :func:`brainfm.cli.parser.parse_command`.
+    environment : mapping of str to str
+
+    Returns
+    -------
+    settings : Settings
+    sources : dict of str to str
+        Where the value of each ``"section.name"`` comes from, in words.
+    ignored : list of str
+        Sentences about environment variables that look like settings but are none.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown (the nearest one is offered) or a value has the wrong type.
+    MissingInput
+        If the settings file cannot be read.
+    """
+    flags = {key: value for key, value in arguments.items() if "." in key}
+    variables, ignored = _from_environment(environment)
+    path = flags.get("run.config_file", variables.get("run.config_file"))
+    from_file = _from_file(path) if path else {}
+    layers = [(from_file, f"file {path}"), (variables, "environment"), (flags, "command line")]
+    values, sources = {}, dict.fromkeys(_items(), "default")
+    for layer, source in layers:
+        for key, value in layer.items():
+            values[key] = coerce(key, value, source)
+            sources[key] = source
+    return _build(values), sources, ignored
+
+
+def coerce(key, value, source):
+    """Turn what came from a file, the environment or the command line into the setting's type.
+
+    Raises
+    ------
+    UsageError
+        If it does not fit, naming the setting, the source and the type expected.
+    """
+    item = _items()[key]
+    try:
+        value = _convert(item.type, value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{key} is {value!r} ({source}); expected {_type_name(item.type)}."
+        ) from error
+    if item.name in _PREFIX_OF:
+        value = tuple(dict.fromkeys(v.removeprefix(_PREFIX_OF[item.name]) for v in value))
+    if item.name == "mem" and value is not None:
+        memory_gb(value)  # refused now, not after an hour
+    return value
+
+
+def settings_as_toml(settings, sources=None, *, header=()):
+    """Render settings as TOML that ``--config-file`` reads back.
+
+    Parameters
+    ----------
+    settings : Settings
+    sources : dict, optional
+        As :func:`resolve_settings` gives it; written as a comment behind each value.
+    header : iterable of str
+        Comment lines on top.
+    """
+    lines = [f"# brainfm {__version__}", *[f"# {line}" for line in header]]
+    for section in fields(settings):
+        lines += ["", f"[{section.name}]"]
+        for item in fields(section.type):
+            if item.name in OF_ONE_CALL:
+                continue
+            value = getattr(getattr(settings, section.name), item.name)
+            source = (sources or {}).get(f"{section.name}.{item.name}")
+            comment = f"  # {source}" if source else ""
+            if value is None:
+                lines.append(f"# {item.name} is not set{comment}")
+            else:
+                lines.append(f"{item.name} = {_toml(value)}{comment}")
+    return "\n".join(lines) + "\n"
+
+
+def _items():
+    return {
+        f"{section.name}.{item.name}": item
+        for section in fields(Settings)
+        for item in fields(section.type)
+    }
+
+
+def _build(values):
+    sections = {}
+    for section in fields(Settings):
+        own = {
+            key.partition(".")[2]: value
+            for key, value in values.items()
+            if key.partition(".")[0] == section.name
+        }
+        sections[section.name] = section.type(**own)
+    return Settings(**sections)
+
+
+def _from_file(path):
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf8"))
+    except OSError as error:
+        raise MissingInput(f"--config-file {path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise UsageError(f"--config-file {path} is not valid TOML: {error}.") from error
+    values = {}
+    for section, table in tables.items():
+        if not isinstance(table, dict):
+            raise UsageError(
+                f"{path}: {section} stands outside a section; put it under [{_home_of(section)}]."
+            )
+        for name, value in table.items():
+            values[_known(f"{section}.{name}", path)] = value
+    return values
+
+
+def _from_environment(environment):
+    known = {f"BRAINFM_{key.replace('.', '_').upper()}": key for key in _items()}
+    sections = tuple(f"BRAINFM_{section.name.upper()}_" for section in fields(Settings))
+    values, ignored = {}, []
+    for variable, value in environment.items():
+        if variable in known:
+            values[known[variable]] = value
+        elif variable.startswith(sections):
+            close = difflib.get_close_matches(variable, known, n=1)
+            meant = f"; did you mean {close[0]}?" if close else "."
+            ignored.append(f"{variable} in the environment is not a setting{meant}")
+    return values, ignored
+
+
+def _known(key, path):
+    known = _items()
+    if key in known:
+        return key
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    same_name = [other for other in known if other.endswith("." + key.partition(".")[2])]
+    offer = (same_name or close)[:1]
+    meant = f" Did you mean {offer[0]}?" if offer else ""
+    raise UsageError(f"{path}: there is no setting {key}.{meant}")
+
+
+def _home_of(name):
+    return next((key.partition(".")[0] for key in _items() if key.endswith("." + name)), "run")
+
+
+def _convert(kind, value):
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None:
+        if type(None) in options:
+            return None
+        raise TypeError
+    kind = options[0]
+    if kind == tuple[str, ...]:
+        words = value.replace(",", " ").split() if isinstance(value, str) else value
+        return tuple(str(word) for word in words)
+    if kind is bool:
+        return value if isinstance(value, bool) else _bool_of(value)
+    if isinstance(value, bool | list | dict):
+        raise TypeError
+    if kind is int and isinstance(value, float):
+        raise TypeError
+    return kind(value)
+
+
+def _bool_of(value):
+    if not isinstance(value, str) or value.lower() not in _WORDS:
+        raise ValueError
+    return _WORDS[value.lower()]
+
+
+def _type_name(kind):
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text",
+             Path: "a path"}  # fmt: skip
+    return names.get(options[0], "a list of words")
+
+
+def _toml(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, int | float):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False)

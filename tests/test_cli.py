@@ -1,0 +1,106 @@
+"""The command line as a user types it, mistypes it and reads its answers."""
+
+import subprocess
+import sys
+
+import pytest
+
+from brainfm.cli.parser import parse_command
+from brainfm.cli.run import main
+from brainfm.cli.settings import resolve_settings
+
+THREE = ["/data", "/out", "participant"]
+
+
+def run_config(*words):
+    return resolve_settings(parse_command([*THREE, *words]), {})[0].run
+
+
+class TestSpellings:
+    @pytest.mark.parametrize("flag", ["--participant-label", "--participant_label"])
+    @pytest.mark.parametrize(
+        "values",
+        [["01", "02"], ["01,02"], ["sub-01", "sub-02"], ["sub-01,02"], ["01 02"], ["01,", "02"]],
+        ids=str,
+    )
+    def test_participants_are_read_however_they_are_typed(self, flag, values):
+        assert run_config(flag, *values).participant_label == ("01", "02")
+
+    def test_a_repeated_option_adds_to_the_list_and_nothing_twice(self):
+        config = run_config("--participant-label", "01", "--participant_label", "02", "01")
+        assert config.participant_label == ("01", "02")
+
+    def test_sessions_tasks_and_runs_lose_their_prefix(self):
+        config = run_config("--session-id", "ses-1", "-t", "task-rest", "--run-id", "run-2")
+        assert (config.session_label, config.task_label, config.run_label) == (
+            ("1",),
+            ("rest",),
+            ("2",),
+        )
+
+    @pytest.mark.parametrize("flag", ["--nprocs", "--n-cpus", "--n_cpus", "--nthreads"])
+    def test_processes_have_several_names(self, flag):
+        assert run_config(flag, "3").nprocs == 3
+
+    def test_verbosity_is_counted(self):
+        assert run_config("-vv").verbose == 2
+
+
+class TestMistypedCommands:
+    def answer(self, capsys, *words):
+        return main(list(words)), capsys.readouterr().err
+
+    def test_a_list_that_swallows_the_arguments_is_answered_with_the_right_command(self, capsys):
+        code, said = self.answer(capsys, "--participant-label", "01", *THREE, "-w", "/w dir")
+        assert code == 64
+        assert "    brainfm /data /out participant --participant-label 01 -w '/w dir'\n" in said
+
+    def test_an_unknown_level_has_its_own_exit_code(self, capsys):
+        code, said = self.answer(capsys, "/data", "/out", "subject")
+        assert code == 17
+        assert "level is 'subject'; expected participant or group" in said
+
+    def test_a_missing_argument_is_a_usage_error(self, capsys):
+        code, said = self.answer(capsys, "/data", "/out")
+        assert code == 64
+        assert "required: {participant,group}; see brainfm --help" in said
+
+    def test_an_unknown_option_is_answered_with_the_nearest(self, capsys):
+        code, said = self.answer(capsys, *THREE, "--participant-lable", "01")
+        assert code == 64
+        assert "no option --participant-lable; did you mean --participant-label?" in said
+
+    def test_an_abbreviation_is_not_guessed(self, capsys):
+        code, said = self.answer(capsys, *THREE, "--participant", "01")
+        assert code == 64
+        assert "no option --participant" in said
+
+
+class TestHelp:
+    def test_help_names_the_levels_the_exit_codes_and_every_section(self, capsys):
+        with pytest.raises(SystemExit) as stop:
+            main(["--help"])
+        text = capsys.readouterr().out
+        assert stop.value.code == 0
+        for word in ("participant  check", "exit codes: 0 done", "--fmri-engine", "pretrain:"):
+            assert word in text
+
+    def test_help_shows_dashes_and_not_each_option_twice(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        assert "--participant_label" not in capsys.readouterr().out
+
+    def test_the_version_is_printed(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["--version"])
+        assert capsys.readouterr().out.startswith("brainfm ")
+
+    def test_nothing_heavy_is_imported_for_help(self):
+        code = (
+            "import sys\nfrom brainfm.cli.run import main\n"
+            "try: main(['--help'])\nexcept SystemExit: pass\n"
+            "heavy = {'numpy', 'torch', 'mne', 'ants', 'nipype', 'pandas', 'psutil'}\n"
+            "sys.stderr.write(' '.join(heavy & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stderr == ""
