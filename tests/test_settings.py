@@ -139,7 +139,8 @@ class TestMemory:
     @pytest.mark.parametrize(
         ("words", "expected"),
         [(["--mem", "1.5G"], "1.5G"), (["--mem", "16", "G"], "16G"),
-         (["--mem-mb", "8000"], "8000M"), (["--mem_mb", "300"], "300M"), (["--mem-gb", "300"], "300G"), (["--mem-mb", "8G"], "8G")],
+         (["--mem-mb", "8000"], "8000M"), (["--mem_mb", "300"], "300M"),
+         (["--mem-gb", "300"], "300G"), (["--mem-mb", "8G"], "8G")],
     )  # fmt: skip
     def test_each_spelling_of_the_option_gives_its_unit(self, words, expected):
         assert resolve(*words)[0].run.mem == expected

@@ -1,0 +1,169 @@
+"""One call of the program: its folders, its share of the machine, its messages."""
+
+import json
+import logging
+import os
+import shlex
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from brainfm import __version__
+from brainfm.cli.machine import cpus, memory_limit_gb
+from brainfm.cli.settings import settings_as_toml
+from brainfm.config import Settings, memory_gb
+from brainfm.errors import CannotCreateOutput
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "NUMEXPR_MAX_THREADS")  # fmt: skip
+
+
+@dataclass
+class Job:
+    """What both levels need to know of the call they serve."""
+
+    bids_dir: Path
+    output_dir: Path
+    level: str
+    settings: Settings
+    sources: dict
+    argv: list
+    nprocs: int
+    omp_nthreads: int
+    memory_gb: float
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("brainfm"))
+    log_dir: Path | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def start(cls, arguments, settings, *, sources, argv):
+        """Take stock of the machine and show messages on stderr; write nothing."""
+        run = settings.run
+        nprocs = run.nprocs or cpus()
+        job = cls(
+            bids_dir=Path(os.path.abspath(arguments["bids_dir"])),
+            output_dir=Path(os.path.abspath(arguments["output_dir"])),
+            level=arguments["level"],
+            settings=settings,
+            sources=sources,
+            argv=list(argv),
+            nprocs=nprocs,
+            omp_nthreads=run.omp_nthreads or max(1, min(nprocs - 1, 8)),
+            memory_gb=memory_gb(run.mem) if run.mem else 0.9 * memory_limit_gb(),
+        )
+        _show_messages(job.log, run.verbose)
+        return job
+
+    @property
+    def work_dir(self):
+        """Where intermediate files go."""
+        work_dir = self.settings.run.work_dir or self.output_dir / "work"
+        return Path(os.path.abspath(work_dir))
+
+    @property
+    def took_s(self):
+        """Seconds since the call began."""
+        return time.monotonic() - self.began
+
+    def open(self):
+        """Make the folder of this call's messages and settings, and confine what libraries write.
+
+        Raises
+        ------
+        CannotCreateOutput
+            If the output cannot be written.
+        """
+        self.log_dir = _new_folder(self.output_dir / "logs")
+        _write_messages(self.log, self.log_dir)
+        command = shlex.join(["brainfm", *self.argv])
+        header = [command, "reuse with --config-file"]
+        text = settings_as_toml(self.settings, self.sources, header=header)
+        (self.log_dir / "settings.toml").write_text(text, encoding="utf8")
+        _confine(self.work_dir, self.omp_nthreads)
+        self.log.info("brainfm %s, %s level: %s", __version__, self.level, self.output_dir)
+        self.log.info(
+            "%d processes of %d threads, %.1f GB; messages and settings in %s",
+            self.nprocs,
+            self.omp_nthreads,
+            self.memory_gb,
+            self.log_dir,
+        )
+        for key, source in self.sources.items():
+            section, _, name = key.partition(".")
+            value = getattr(getattr(self.settings, section), name)
+            level = logging.DEBUG if source == "default" else logging.INFO
+            self.log.log(level, "setting %s = %s (%s)", key, value, source)
+
+    def log_json(self, name, data):
+        """Write facts of this call beside its messages."""
+        (self.log_dir / name).write_text(json.dumps(data, indent=2) + "\n", encoding="utf8")
+
+
+def _show_messages(log, verbose):
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    handler.setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.addHandler(handler)
+    if verbose > 1:  # also the workflow engine
+        logging.getLogger("nipype").addHandler(handler)
+
+
+def _write_messages(log, log_dir):
+    handler = logging.FileHandler(log_dir / "brainfm.log", encoding="utf8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+
+
+def engine_messages_to(log_dir):
+    """Send what the workflow engine says to a file instead of stdout."""
+    engine = logging.getLogger("nipype")
+    for handler in list(engine.handlers):
+        stream = getattr(handler, "stream", None)
+        if isinstance(handler, logging.FileHandler) or stream is not sys.stderr:
+            engine.removeHandler(handler)
+    handler = logging.FileHandler(log_dir / "nipype.log", encoding="utf8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+    engine.addHandler(handler)
+    engine.propagate = False
+
+
+def _new_folder(parent):
+    stamp = f"{datetime.now():%Y%m%dT%H%M%S}"
+    for attempt in range(100):
+        suffix = "" if not attempt else f"-{socket.gethostname()}-{os.getpid()}-{attempt}"
+        try:
+            (parent / (stamp + suffix)).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise CannotCreateOutput(
+                f"{parent} cannot be made ({error.strerror}): choose another output."
+            ) from error
+        return parent / (stamp + suffix)
+    raise CannotCreateOutput(f"{parent} holds too many calls of this second: try again.")
+
+
+def _confine(work_dir, omp_nthreads):
+    """Keep libraries from the network, from writing to HOME and from taking every CPU."""
+    cache = work_dir / "cache"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateOutput(f"{cache} cannot be made ({error.strerror}).") from error
+    os.environ.update({"NO_ET": "1", "NIPYPE_NO_ET": "1"})
+    for name in _THREADS:
+        os.environ.setdefault(name, str(omp_nthreads))
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    for name in ("MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "NUMBA_CACHE_DIR", "TEMPLATEFLOW_HOME"):
+        os.environ.setdefault(name, str(cache / name.lower()))
+    if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
+        os.environ["HOME"] = str(cache / "home")
+        (cache / "home").mkdir(exist_ok=True)

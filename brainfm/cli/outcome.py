@@ -1,0 +1,149 @@
+"""What came of each recording, kept in the status files while the workflow runs."""
+
+import threading
+from collections import defaultdict
+
+from brainfm.storage.status import assign_outputs, read_status, write_status
+
+_TEMPORARY = ("TemporaryFailure", "MemoryError")
+_ENDINGS = {
+    "bold": ("_desc-denoised_timeseries.tsv", "_embedding.npy"),
+    "eeg": ("_desc-preproc_eeg.vhdr", "_embedding.npy"),
+}
+
+
+class Outcome:
+    """Follow the recordings of a run.
+
+    Parameters
+    ----------
+    output_dir : Path
+    log_dir : Path
+        Folder of this call; crash files are named relative to the output.
+    runs : iterable of RawRun
+        All runs of the preflight.
+    plans : dict of str to list of Task
+        Of the participants worked on.
+    """
+
+    def __init__(self, output_dir, log_dir, *, runs, plans):
+        self.output_dir, self.log_dir, self.plans = output_dir, log_dir, plans
+        self.runs = list(runs)
+        self.errors = defaultdict(list)
+        self.progress = None
+        self._status = {label: read_status(output_dir, label) for label in plans}
+        self._lock = threading.Lock()
+
+    @property
+    def is_temporary(self):
+        """True when trying again may help."""
+        return any(text.startswith(_TEMPORARY) for _, text in self._sentences())
+
+    @property
+    def seconds(self):
+        """{recording: {step: seconds}} of what ran in this call."""
+        return self.progress.seconds if self.progress else {}
+
+    def state_of(self, label):
+        """Return the state of a participant as its status file has it."""
+        return self._status[label]["state"]
+
+    def recording(self, label, name):
+        """Return the entry of one recording in the status of its participant."""
+        return self._status[label]["recordings"].get(name, {})
+
+    def begin(self):
+        """Note that work begins, so that a killed run is known as one."""
+        for label, tasks in self.plans.items():
+            for task in tasks:
+                if not task.is_done:
+                    self._status[label]["recordings"][task.run.name] = {"state": "running"}
+            write_status(self.output_dir, self._status[label], state="running")
+
+    def note_done(self, key):
+        """Note at once that a recording is complete, with the checksums of its files."""
+        for label, tasks in self.plans.items():
+            for task in tasks:
+                if task.run.name == key:
+                    self._note(label, task)
+                elif task.t1w and task.t1w.name == key:
+                    self._note_anatomy(label, task.t1w)
+                    return
+
+    def finish(self, crashes, *, steps):
+        """Note what failed and why, and the final state of each participant.
+
+        Parameters
+        ----------
+        crashes : list of (str, str, Path)
+            From :func:`brainfm.workflows.execute.execute`.
+        steps : dict of str to set of str
+            The names of the steps of each recording, as they were before the run.
+        """
+        home = {step: key for key, names in steps.items() for step in names}
+        by_recording = {home.get(node, node): (text, path) for node, text, path in crashes}
+        for label, tasks in self.plans.items():
+            for task in tasks:
+                entry = self.recording(label, task.run.name)
+                if entry.get("state") == "running":
+                    self._fail(label, task, by_recording)
+            entries = self._status[label]["recordings"].values()
+            failed = any(entry.get("state") == "failed" for entry in entries)
+            write_status(self.output_dir, self._status[label], state="failed" if failed else "done")
+
+    def _note(self, label, task):
+        own = [run for run in self.runs if run.participant == label]
+        outputs = assign_outputs(self.output_dir, task.run, own)
+        missing = [end for end in _ENDINGS[task.run.modality] if not _any_ends(outputs, end)]
+        entry = {
+            "state": "failed" if missing else "done",
+            "key": task.key,
+            "embed_key": task.embed_key,
+            "seconds": self.seconds.get(task.run.name, {}),
+            "peak_memory_gb": self.progress.peak_gb.get(task.run.name),
+            "outputs": outputs,
+        }
+        if missing:
+            entry["error"] = (
+                f"all steps ended, but no file *{missing[0]} is there; was it removed meanwhile? "
+                "Run the same command again."
+            )
+            self.errors[label].append(f"{task.run.name}: {entry['error']}")
+        self._write(label, task.run.name, entry)
+
+    def _note_anatomy(self, label, t1w):
+        entry = {
+            "state": "done",
+            "seconds": self.seconds.get(t1w.name, {}),
+            "outputs": assign_outputs(self.output_dir, t1w, self.runs),
+        }
+        self._write(label, t1w.name, entry)
+
+    def _write(self, label, name, entry):
+        with self._lock:
+            self._status[label]["recordings"][name] = entry
+            write_status(self.output_dir, self._status[label], state="running")
+
+    def _fail(self, label, task, by_recording):
+        names = [task.run.name, *([task.t1w.name] if task.t1w else [])]
+        found = next((by_recording[name] for name in names if name in by_recording), None)
+        text, path = found or ("not run, since the workflow was stopped before.", None)
+        crash_file = str(path.relative_to(self.output_dir)) if path else None
+        entry = {
+            "state": "failed",
+            "error": text,
+            "crash_file": crash_file,
+            "seconds": self.seconds.get(task.run.name, {}),
+        }
+        self._status[label]["recordings"][task.run.name] = entry
+        self.errors[label].append(f"{task.run.name}: {text}")
+
+    def _sentences(self):
+        for status in self._status.values():
+            for name, entry in status["recordings"].items():
+                if entry.get("state") == "failed":
+                    yield name, entry.get("error") or ""
+
+
+def _any_ends(outputs, ending):
+    return any(name.endswith(ending) for name in outputs)

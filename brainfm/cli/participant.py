@@ -1,0 +1,170 @@
+"""The participant level: check, plan, run, note what came of it, report."""
+
+import contextlib
+import copy
+import time
+from collections import defaultdict
+
+from brainfm.cli.job import Job, engine_messages_to
+from brainfm.cli.outcome import Outcome
+from brainfm.cli.reports import only_reports, write_reports
+from brainfm.cli.summary import say_plan, say_problems, say_summary
+from brainfm.errors import TemporaryFailure
+from brainfm.stages.preflight import preflight
+from brainfm.storage.dataset import write_description
+from brainfm.storage.lock import ParticipantLock
+from brainfm.storage.status import read_status, write_status
+
+_FAILED = 1
+
+
+def run_participant_level(job: Job):
+    """Process the selected participants.
+
+    Returns
+    -------
+    exit_code : int
+        0; 75 when trying again may help; 1 when a step or a report failed; 65 or 66 when
+        participants were left out for their data.
+    """
+    if job.settings.run.reports_only:
+        return only_reports(job)
+    stages = Stages()
+    with stages("check"):
+        checks = preflight(job.bids_dir, job.output_dir, job.settings)
+    if not job.settings.run.dry_run:
+        job.open()
+    say_problems(job.log, checks)
+    with stages("plan"):
+        plans = _plan(job, checks)
+    say_plan(job.log, plans, checks)
+    if job.settings.run.dry_run:
+        return checks.exit_code
+    write_description(job.output_dir, job.bids_dir, derivatives=checks.derivatives)
+    _note_invalid(job, checks)
+    return _run(job, checks, plans, stages)
+
+
+class Stages(dict):
+    """Seconds of each stage of a call, filled by ``with stages("name"):``."""
+
+    @contextlib.contextmanager
+    def __call__(self, name):
+        """Time a block."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self[name] = self.get(name, 0.0) + time.monotonic() - began
+
+
+def _plan(job, checks):
+    # Imported now: the refusals of the preflight must not wait for the numerical libraries.
+    from brainfm.models.checkpoint import checkpoint_key
+    from brainfm.stages.plan import plan_participant
+
+    model_key = checkpoint_key(job.settings.model.model)
+    return {
+        label: plan_participant(
+            job.output_dir,
+            checks.recordings_of(label),
+            checks.runs,
+            settings=job.settings,
+            engine=checks.engine,
+            model_key=model_key,
+        )
+        for label in checks.participants
+    }
+
+
+def _note_invalid(job, checks):
+    """Write the status of those left out; what earlier calls finished stays in it."""
+    known = {run.participant for run in checks.runs}
+    problems = defaultdict(list)
+    for problem in checks.problems:
+        problems[problem.participant].append(str(problem))
+    for label, sentences in problems.items():
+        if label in known:
+            status = read_status(job.output_dir, label)
+            status["problems"] = sentences
+            write_status(job.output_dir, status, state="invalid")
+
+
+def _run(job, checks, plans, stages):
+    todo = {label: tasks for label, tasks in plans.items() if any(not t.is_done for t in tasks)}
+    with contextlib.ExitStack() as locks:
+        busy = [label for label in todo if not _locked(job, label, locks)]
+        mine = {label: tasks for label, tasks in todo.items() if label not in busy}
+        outcome = Outcome(job.output_dir, job.log_dir, runs=checks.runs, plans=mine)
+        if mine:
+            with stages("preprocess and embed"):
+                _execute(job, checks, outcome)
+        with stages("report"):
+            free = [label for label in plans if label not in busy]
+            reports, failures = write_reports(job, free, worked_on=mine, errors=outcome.errors)
+    say_summary(job, outcome, plans=plans, stages=stages, reports=reports)
+    if busy or outcome.is_temporary:
+        return TemporaryFailure.exit_code
+    return _FAILED if outcome.errors or failures else checks.exit_code
+
+
+def _locked(job, label, locks):
+    """Lock a participant; say who works on it when that is not possible."""
+    lock = ParticipantLock(job.output_dir, label)
+    try:
+        lock.acquire()
+    except TemporaryFailure as error:
+        job.log.warning("%s", error)
+        return False
+    locks.callback(lock.release)
+    return True
+
+
+def _execute(job, checks, outcome):
+    from brainfm.workflows.execute import Machine, Progress, execute
+    from brainfm.workflows.participant import Context, init_brainfm_wf
+
+    run = job.settings.run
+    engine_messages_to(job.log_dir)
+    _forget_stale(job, outcome.plans)
+    context = Context(
+        out_dir=job.output_dir,
+        settings=job.settings,
+        engine=checks.engine,
+        omp_nthreads=job.omp_nthreads,
+        derivatives=checks.derivatives,
+    )
+    workflow, steps = init_brainfm_wf(outcome.plans, context, work_dir=job.work_dir)
+    if run.write_graph:
+        workflow.write_graph(str(job.log_dir / "graph.dot"), graph2use="colored", format="svg")
+    outcome.progress = Progress(
+        expected=copy.deepcopy(steps),
+        say=job.log.info,
+        on_done=outcome.note_done,
+        watch_memory=run.resource_monitor,
+    )
+    machine = Machine(
+        nprocs=job.nprocs,
+        memory_gb=job.memory_gb,
+        plugin_file=run.use_plugin,
+        stop_on_first_crash=run.stop_on_first_crash,
+        resource_monitor=run.resource_monitor,
+    )
+    outcome.begin()
+    crashes = execute(
+        workflow, machine=machine, progress=outcome.progress, crash_dir=job.log_dir / "crash"
+    )
+    outcome.finish(crashes, steps=steps)
+
+
+def _forget_stale(job, plans):
+    """Drop what the work folder remembers of recordings whose files were changed or lost."""
+    from brainfm.workflows.execute import forget
+    from brainfm.workflows.participant import wf_name
+
+    for label, tasks in plans.items():
+        for task in tasks:
+            if task.stale:
+                names = [task.run.name, *([task.t1w.name] if task.t1w else [])]
+                for name in names:
+                    forget(job.work_dir, "brainfm_wf", wf_name(f"sub-{label}"), wf_name(name))

@@ -1,0 +1,346 @@
+"""Check everything before anything starts, and tell every problem of every participant at once.
+
+Problems of the dataset or the command stop the run. Problems of a participant leave that
+participant out, with status ``invalid``; the others are processed and the exit code at the end is
+66 when only files were missing, else 65.
+"""
+
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from brainfm.errors import (
+    CannotCreateOutput,
+    DataError,
+    MissingInput,
+    NothingSelected,
+    UsageError,
+    ValidationFailed,
+)
+from brainfm.storage.bids import participants_of, raw_runs, read_filters, t1w_for
+from brainfm.storage.checks_bold import check_bold, check_t1w
+from brainfm.storage.checks_eeg import check_eeg
+from brainfm.storage.files import read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that keeps one participant from being processed."""
+
+    participant: str
+    text: str
+    path: Path | None = None
+    exit_code: int = DataError.exit_code
+
+    def __str__(self):
+        return f"{self.path}: {self.text}" if self.path else self.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """What can be processed, how, and what cannot."""
+
+    runs: tuple
+    problems: tuple[Problem, ...]
+    engine: str
+    derivatives: dict
+
+    @property
+    def participants(self):
+        """Labels of those without problems, sorted."""
+        left_out = {problem.participant for problem in self.problems}
+        return sorted({run.participant for run in self.runs} - left_out)
+
+    @property
+    def exit_code(self):
+        """0 without problems, 66 when only files are missing, else 65."""
+        codes = {problem.exit_code for problem in self.problems}
+        return 0 if not codes else codes.pop() if len(codes) == 1 else DataError.exit_code
+
+    def recordings_of(self, participant):
+        """BOLD and EEG runs of one participant."""
+        return [r for r in self.runs if r.participant == participant and r.modality != "t1w"]
+
+
+def preflight(bids_dir, output_dir, settings):
+    """Check a dataset against what the settings ask for; write nothing.
+
+    Parameters
+    ----------
+    bids_dir, output_dir : Path
+    settings : brainfm.config.Settings
+
+    Returns
+    -------
+    Preflight
+
+    Raises
+    ------
+    BrainFMError
+        For problems that concern the whole dataset or the command, all in one text:
+        the dataset or its description is missing, the output is inside the input or cannot be
+        written, derivatives are not there or are raw data, nothing is selected.
+    """
+    run = settings.run
+    errors = [*_check_folders(bids_dir, output_dir, run), *_check_description(bids_dir)]
+    derivatives, wrong = read_derivatives(run.derivatives)
+    engine, unavailable = choose_engine(settings.bold, derivatives)
+    _raise_all([*errors, *wrong, *unavailable])
+    known, asked = participants_of(bids_dir), run.participant_label
+    runs = raw_runs(
+        bids_dir,
+        participants=[label for label in asked if label in known] if asked else known,
+        sessions=run.session_label,
+        tasks=run.task_label,
+        runs=run.run_label,
+        filters=read_filters(run.bids_filter_file) if run.bids_filter_file else None,
+    )
+    recordings = [r for r in runs if r.modality != "t1w"]
+    if not recordings:
+        raise _nothing_selected(bids_dir, run, known)
+    return Preflight(
+        runs=tuple(runs),
+        problems=(*_check_labels(asked, known, recordings), *_check_runs(runs, settings, engine)),
+        engine=engine,
+        derivatives=derivatives,
+    )
+
+
+def choose_engine(config, derivatives):
+    """Decide who preprocesses raw fMRI.
+
+    Parameters
+    ----------
+    config : brainfm.config.BoldConfig
+    derivatives : dict of str to Path
+
+    Returns
+    -------
+    engine : {"derivatives", "fmriprep", "builtin"}
+    errors : list of UsageError
+        What the engine asked for by name lacks.
+    """
+    wanted = config.fmri_engine
+    if wanted == "derivatives" and "fmriprep" not in derivatives:
+        text = "--fmri-engine derivatives needs --derivatives fmriprep=PATH."
+        return wanted, [UsageError(text)]
+    if wanted == "fmriprep" and not _can_run_fmriprep(config):
+        text = (
+            "--fmri-engine fmriprep: no fmriprep program is on PATH and --fmriprep-container "
+            "names no image that apptainer, singularity or docker could run; give one, or "
+            "--fmri-engine builtin."
+        )
+        return wanted, [UsageError(text)]
+    if wanted != "auto":
+        return wanted, []
+    if "fmriprep" in derivatives:
+        return "derivatives", []
+    licensed = config.fs_license_file or os.environ.get("FS_LICENSE")
+    return ("fmriprep" if licensed and _can_run_fmriprep(config) else "builtin"), []
+
+
+def read_derivatives(words):
+    """Read ``NAME=PATH`` words.
+
+    Returns
+    -------
+    derivatives : dict of str to Path
+    errors : list of BrainFMError
+        For each word that is malformed, leads nowhere or to a raw dataset.
+    """
+    derivatives, errors = {}, []
+    for word in words:
+        name, _, path = word.partition("=")
+        if not name or not path:
+            errors.append(
+                UsageError(f"--derivatives {word}: expected NAME=PATH, such as fmriprep=/data/fp.")
+            )
+            continue
+        derivatives[name] = Path(path).absolute()
+        problem = _check_derivative(name, derivatives[name])
+        errors += [problem] if problem else []
+    return derivatives, errors
+
+
+def _check_derivative(name, path):
+    description = path / "dataset_description.json"
+    if not path.is_dir():
+        return MissingInput(f"--derivatives {name}: {path} does not exist.")
+    if not description.is_file():
+        inside = sorted(d.parent.name for d in path.glob("*/dataset_description.json"))
+        hint = f" Did you mean {path / inside[0]}?" if inside else ""
+        return MissingInput(f"--derivatives {name}: {path} has no dataset_description.json.{hint}")
+    content = read_json(description)
+    if content.get("DatasetType", "raw") == "raw" and "GeneratedBy" not in content:
+        return ValidationFailed(
+            f"--derivatives {name}: {path} is a raw dataset by its dataset_description.json; "
+            "expected derivatives (DatasetType derivative)."
+        )
+    return None
+
+
+def _can_run_fmriprep(config):
+    if config.fmriprep_container:
+        return any(shutil.which(tool) for tool in ("apptainer", "singularity", "docker"))
+    return bool(shutil.which("fmriprep"))
+
+
+def _check_folders(bids_dir, output_dir, run):
+    errors = []
+    data, out = bids_dir.resolve(), output_dir.resolve()
+    work = (run.work_dir or output_dir / "work").resolve()
+    inside = data / "derivatives"
+    if not bids_dir.is_dir():
+        errors.append(
+            MissingInput(f"{bids_dir} is not there; expected the root of a BIDS dataset.")
+        )
+    elif out == data or (out.is_relative_to(data) and not _strictly_inside(out, inside)):
+        errors.append(
+            UsageError(
+                f"the output {output_dir} lies inside the input {bids_dir}; expected a folder "
+                f"outside, or {bids_dir / 'derivatives' / 'brainfm'}."
+            )
+        )
+    elif work.is_relative_to(data) and not work.is_relative_to(out):
+        errors.append(UsageError(f"--work-dir {work} lies inside the input; choose one outside."))
+    for folder in (output_dir, work):
+        problem = _not_writable(Path(folder))
+        if problem:
+            errors.append(CannotCreateOutput(problem))
+    return errors
+
+
+def _strictly_inside(path, folder):
+    return path != folder and path.is_relative_to(folder)
+
+
+def _not_writable(folder):
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        return f"{folder} cannot be made, since {existing} is a file: choose another folder."
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"{folder} cannot be written, since {existing} is not writable: choose another."
+    return None
+
+
+def _check_description(bids_dir):
+    path = bids_dir / "dataset_description.json"
+    if not bids_dir.is_dir():
+        return []
+    if not path.is_file():
+        above = [p for p in bids_dir.absolute().parents if (p / path.name).is_file()]
+        inside = sorted(p.parent for p in bids_dir.glob(f"*/{path.name}"))
+        hint = f" Did you mean {(above + inside)[0]}?" if above + inside else ""
+        return [
+            ValidationFailed(
+                f"{path} is missing; a BIDS dataset has one with at least Name and "
+                f"BIDSVersion.{hint}"
+            )
+        ]
+    try:
+        content = read_json(path)
+    except (DataError, MissingInput) as error:
+        return [ValidationFailed(str(error))]
+    if isinstance(content, dict) and content.get("DatasetType") == "derivative":
+        return [
+            ValidationFailed(
+                f"{bids_dir} is a derivative dataset; expected raw data. Give it as "
+                "--derivatives NAME=PATH beside the raw dataset."
+            )
+        ]
+    return []
+
+
+def _nothing_selected(bids_dir, run, known):
+    missing = [label for label in run.participant_label if label not in known]
+    if missing and len(missing) == len(run.participant_label):
+        return NothingSelected(
+            f"there is no participant {', '.join(missing)} in {bids_dir}; {_those(known)}"
+        )
+    there = raw_runs(bids_dir, participants=[p for p in known if p not in missing][:50])
+    names = Counter(
+        f"task-{r.entities.get('task')} {r.modality}" for r in there if r.modality != "t1w"
+    )
+    found = ", ".join(f"{name} ({count})" for name, count in names.most_common(10))
+    return NothingSelected(
+        f"no BOLD or EEG run of {bids_dir} is selected by the labels and filters given; "
+        f"there is: {found or 'none at all'}."
+    )
+
+
+def _those(known):
+    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return f"there are {len(known)}: {shown or 'none'}."
+
+
+def _check_labels(asked, known, recordings):
+    seen = {run.participant for run in recordings}
+    for label in asked:
+        if label not in known:
+            text = f"there is no participant {label}; {_those(known)}"
+        elif label not in seen:
+            text = "no BOLD or EEG run is selected; check the task, session and filter."
+        else:
+            continue
+        yield Problem(participant=label, text=text, exit_code=MissingInput.exit_code)
+
+
+def _check_runs(runs, settings, engine):
+    for run in runs:
+        texts = [(text, DataError.exit_code) for text in run.problems]
+        if not run.path.exists():
+            target = "is a link that leads nowhere: fetch its content (datalad get)"
+            texts.append((f"{target}, or take it out of the selection.", MissingInput.exit_code))
+        elif run.modality == "eeg":
+            line_hz = settings.eeg.line_hz
+            metadata = {**run.metadata, **({"PowerLineFrequency": line_hz} if line_hz else {})}
+            texts += [(text, DataError.exit_code) for text in check_eeg(run.path, metadata)]
+        elif run.modality == "bold":
+            texts += _check_bold_run(run, runs, engine)
+        elif engine == "builtin" and _is_used(run, runs):
+            texts += [(text, DataError.exit_code) for text in check_t1w(run.path)]
+        for text, code in texts:
+            yield Problem(participant=run.participant, path=run.path, text=text, exit_code=code)
+
+
+def _check_bold_run(run, runs, engine):
+    texts = [(text, DataError.exit_code) for text in check_bold(run.path, run.metadata)]
+    if engine == "builtin":
+        if not t1w_for(run, runs):
+            text = (
+                f"sub-{run.participant} has no T1w image, which this BOLD run is normalised "
+                "with: add anat/*_T1w.nii.gz, or give --derivatives fmriprep=PATH."
+            )
+            texts.append((text, MissingInput.exit_code))
+        if len(_echoes_of(run, runs)) > 1:
+            text = (
+                "is one of several echoes or parts of one run, which the built-in engine does not "
+                'combine; choose one with --bids-filter-file, such as {"bold": {"echo": 1}}.'
+            )
+            texts.append((text, DataError.exit_code))
+    return texts
+
+
+def _echoes_of(run, runs):
+    def rest(other):
+        kept = {k: v for k, v in other.entities.items() if k not in ("echo", "part")}
+        return other.modality, kept
+
+    return [other for other in runs if rest(other) == rest(run)]
+
+
+def _is_used(t1w, runs):
+    return any(r.modality == "bold" and t1w_for(r, runs) is t1w for r in runs)
+
+
+def _raise_all(errors):
+    if not errors:
+        return
+    if len(errors) == 1:
+        raise errors[0]
+    text = "\n".join(f"  - {error}" for error in errors)
+    raise type(errors[0])(f"{len(errors)} problems:\n{text}")

@@ -1,0 +1,103 @@
+"""Cheap checks of raw MRI files: can they be read to the end, and do they say what is needed."""
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+_FEWEST_VOLUMES = 10
+_TR_RANGE_S = (0.1, 20.0)
+
+
+def check_bold(bold_file, metadata):
+    """List what keeps a BOLD run from being processed.
+
+    Parameters
+    ----------
+    bold_file : path
+    metadata : dict
+        Its merged sidecars.
+
+    Returns
+    -------
+    list of str
+        One sentence a problem: what was expected, what came, what to do.
+    """
+    problems = _check_image(bold_file, n_dimensions=4)
+    if not problems:
+        n_volumes = nib.load(bold_file).shape[3]
+        if n_volumes < _FEWEST_VOLUMES:
+            problems.append(
+                f"holds {n_volumes} volumes; expected at least {_FEWEST_VOLUMES}: leave the run out."
+            )
+    return problems + _check_repetition_time(metadata)
+
+
+def check_t1w(t1w_file):
+    """List what keeps a T1w image from being processed, as sentences."""
+    return _check_image(t1w_file, n_dimensions=3)
+
+
+def _check_repetition_time(metadata):
+    value = metadata.get("RepetitionTime")
+    if value is None:
+        return [
+            "RepetitionTime is absent from its sidecars; expected seconds between volumes: add it "
+            "to the JSON beside the file."
+        ]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return [f"RepetitionTime is {value!r}; expected a number of seconds: mend the JSON."]
+    shortest, longest = _TR_RANGE_S
+    if not shortest <= value <= longest:
+        hint = f"; {value:g} looks like milliseconds, write {value / 1000:g}" if value > 100 else ""
+        return [
+            f"RepetitionTime is {value:g}; expected seconds, {shortest:g} to {longest:g}{hint}."
+        ]
+    return []
+
+
+def _check_image(path, n_dimensions):
+    try:
+        image = nib.load(path)
+        shape, size = image.shape, image.dataobj.dtype.itemsize
+    except Exception as error:
+        return [f"cannot be read as NIfTI ({error}): copy or convert it again."]
+    problems = []
+    effective = tuple(n for n in shape[3:] if n > 1)
+    if len(shape[:3]) + len(effective) != n_dimensions:
+        problems.append(f"has shape {shape}; expected {n_dimensions} dimensions.")
+    expected = int(np.prod(shape, dtype=np.int64)) * size + int(image.dataobj.offset)
+    found = _content_bytes(path)
+    if found is None:
+        problems.append("is a damaged or truncated gzip file: copy or convert it again.")
+    elif found < expected % 2**32 and expected < 2**32:
+        problems.append(
+            f"is truncated: holds {found} bytes of {expected}; copy or convert it again."
+        )
+    return problems
+
+
+def _content_bytes(path):
+    """Return the size of the uncompressed content (modulo 2**32), or None when gzip is cut off.
+
+    A gzip file ends with the length of its content; a truncated one ends with anything, so that
+    a length that does not fit is confirmed by reading it to the end.
+    """
+    if Path(path).suffix != ".gz":
+        return os.path.getsize(path)
+    image = nib.load(path)
+    expected = int(np.prod(image.shape, dtype=np.int64)) * image.dataobj.dtype.itemsize
+    expected += int(image.dataobj.offset)
+    with open(path, "rb") as file:
+        file.seek(-4, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+    if length == expected % 2**32:
+        return length
+    try:
+        with gzip.open(path) as file:
+            return sum(len(chunk) for chunk in iter(lambda: file.read(2**22), b"")) % 2**32
+    except (EOFError, OSError, zlib.error):
+        return None
