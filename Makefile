@@ -1,0 +1,44 @@
+# make run : set everything up and run the main job on the demo dataset
+# make test: set everything up and run the tests
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint docs clean
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+export OMP_NUM_THREADS ?= 1
+
+help:
+	@echo "make run    set everything up and run the main job on the demo dataset"
+	@echo "make test   set everything up and run the tests"
+	@echo "make lint   ruff, import contracts, spelling"
+	@echo "make docs   build the documentation into docs/_build/html"
+	@echo "make clean  remove .venv and out"
+
+$(STAMP): setup.cfg constraints.txt
+	@echo "Installing into .venv (some minutes the first time)"
+	$(PYTHON) -c 'import sys; sys.exit("brainfm needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --upgrade --quiet pip
+	$(BIN)/python -m pip install --progress-bar on --quiet -c constraints.txt torch==2.13.0 -e '.[test,docs]'
+	touch $@
+
+setup: $(STAMP)
+
+run: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m brainfm.cli.demo out/demo
+
+test: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/codespell brainfm tests docs README.md CHANGES.md CONTRIBUTING.md
+
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+clean:
+	rm -rf .venv out docs/_build
