@@ -1,0 +1,135 @@
+"""Find EEG channels that carry no usable brain signal: arrays in, arrays out.
+
+Own criteria instead of PREP's (pyprep 0.9): on eyes-closed recordings PREP's deviation and
+spectrum criteria call O1, Oz and O2 bad because of their strong alpha rhythm. Here only flat
+channels, channels that share nothing with any other, and channels that are far louder than the
+rest **outside** the alpha band are bad; eye and muscle activity is left to the ICA.
+"""
+
+import numpy as np
+from scipy.signal import butter, sosfiltfilt
+
+from brainfm.errors import SignalError
+
+#: Reasons in the order they are told.
+REASONS = ("flat", "loud", "noisy", "uncorrelated")
+_FLAT_SHARE = 0.02  # of the median amplitude of all channels
+_FLAT_V = 0.05e-6
+_ROBUST_Z = 5.0
+_LOUD_RATIO = 3.0
+_NOISY_RATIO = 4.0
+_MIN_CORRELATION = 0.4
+_MAX_BROKEN_SHARE = 0.4
+_WINDOW_S = 1.0
+
+
+def find_bad_channels(signal, sampling_hz):
+    """Find flat, loud, noisy and uncorrelated channels.
+
+    - flat: amplitude below 2 % of the median channel, or below 0.05 µV.
+    - loud: amplitude from 14 to 30 Hz at least 3 times the median and 5 robust standard
+      deviations above it; alpha and slow eye movements do not count.
+    - noisy: the same of the share above 30 Hz in the amplitude, at least 4 times the median,
+      so that it is not the muscle activity that many temporal channels show.
+    - uncorrelated: below 30 Hz, the largest absolute correlation with any other channel is
+      below 0.4 in more than 40 % of the one-second windows.
+
+    Parameters
+    ----------
+    signal : ndarray of float, shape (n_times, n_channels), in volts
+        High-pass filtered and without line noise, in the reference of the recording.
+    sampling_hz : float
+
+    Returns
+    -------
+    bad : dict of str to ndarray of int
+        Each of :data:`REASONS` to the indices of its channels. A flat channel is in no other.
+
+    Raises
+    ------
+    SignalError
+        If the signal is not two-dimensional, holds fewer than two windows, or not all samples
+        are finite.
+
+    References
+    ----------
+    .. [1] Bigdely-Shamlo et al., 2015, Front. Neuroinform. 9:16 (the correlation criterion).
+       https://doi.org/10.3389/fninf.2015.00016
+    """
+    signal = _checked(signal, sampling_hz)
+    amplitude = _amplitude(signal)
+    flat = amplitude < max(_FLAT_V, _FLAT_SHARE * np.median(amplitude))
+    found = {"flat": flat}
+    beta = _amplitude(_band(signal, sampling_hz, 14.0, 30.0))
+    found["loud"] = _outstanding(beta, _LOUD_RATIO, ~flat)
+    fast = _amplitude(_band(signal, sampling_hz, 30.0, None))
+    share = np.divide(fast, amplitude, out=np.zeros_like(fast), where=~flat)
+    found["noisy"] = _outstanding(share, _NOISY_RATIO, ~flat)
+    found["uncorrelated"] = _uncorrelated(
+        _band(signal, sampling_hz, None, 30.0), sampling_hz, ~flat
+    )
+    return {reason: np.flatnonzero(found[reason]) for reason in REASONS}
+
+
+def _amplitude(signal):
+    """Robust standard deviation of each channel, from the quartiles."""
+    low, high = np.percentile(signal, [25, 75], axis=0)
+    return 0.7413 * (high - low)
+
+
+def _outstanding(value, ratio, usable):
+    """Channels far above the others; few channels cannot tell what is usual."""
+    if usable.sum() < 4:
+        return np.zeros(len(value), dtype=bool)
+    log = np.log(np.maximum(value, 1e-20))
+    middle = np.median(log[usable])
+    spread = max(1.4826 * np.median(np.abs(log[usable] - middle)), 0.05)
+    return usable & (log > middle + np.log(ratio)) & (log > middle + _ROBUST_Z * spread)
+
+
+def _uncorrelated(signal, sampling_hz, usable):
+    n_channels = signal.shape[1]
+    bad = np.zeros(n_channels, dtype=bool)
+    index = np.flatnonzero(usable)
+    if len(index) < 4:
+        return bad
+    n_window = int(_WINDOW_S * sampling_hz)
+    n_windows = len(signal) // n_window
+    windows = signal[: n_windows * n_window, index].reshape(n_windows, n_window, len(index))
+    windows = windows - windows.mean(axis=1, keepdims=True)
+    norm = np.sqrt((windows**2).sum(axis=1))  # (n_windows, n_channels)
+    scaled = windows / np.maximum(norm, 1e-20)[:, None]
+    correlation = np.abs(scaled.transpose(0, 2, 1) @ scaled)  # (n_windows, channels, channels)
+    correlation[:, np.arange(len(index)), np.arange(len(index))] = 0
+    broken = (correlation.max(axis=2) < _MIN_CORRELATION).mean(axis=0)
+    bad[index] = broken > _MAX_BROKEN_SHARE
+    return bad
+
+
+def _band(signal, sampling_hz, low_hz, high_hz):
+    """Keep a band, zero-phase; an edge above the Nyquist frequency cuts nothing."""
+    nyquist = sampling_hz / 2
+    if high_hz is not None and high_hz >= 0.95 * nyquist:
+        high_hz = None
+    if low_hz is not None and low_hz >= 0.95 * nyquist:
+        return np.zeros_like(signal)
+    if low_hz is None and high_hz is None:
+        return signal
+    kind = "highpass" if high_hz is None else "lowpass" if low_hz is None else "bandpass"
+    edges = [edge for edge in (low_hz, high_hz) if edge is not None]
+    sos = butter(4, edges if len(edges) == 2 else edges[0], kind, fs=sampling_hz, output="sos")
+    return sosfiltfilt(sos, signal, axis=0)
+
+
+def _checked(signal, sampling_hz):
+    signal = np.asarray(signal, dtype=float)
+    if signal.ndim != 2 or len(signal) < 2 * _WINDOW_S * sampling_hz:
+        raise SignalError(
+            f"signal has shape {signal.shape} at {sampling_hz:g} Hz; expected (n_times, "
+            "n_channels) of at least two seconds."
+        )
+    if not np.isfinite(signal).all():
+        raise SignalError(
+            "signal holds samples that are not finite: leave those channels out before."
+        )
+    return signal

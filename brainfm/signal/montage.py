@@ -1,0 +1,110 @@
+"""Electrode names as the 10-20 system spells them, and positions brought into head coordinates."""
+
+import re
+
+import numpy as np
+
+from brainfm.errors import SignalError
+
+#: Names of the 10-20 system of 1958 that the 10-10 system spells otherwise.
+OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+_PREFIX = re.compile(r"^(EEG|POL)[\s_-]+", re.IGNORECASE)
+_REFERENCES = "LE|REF|AVG?|AR|CAR|LINKED|A1|A2|A1A2|A1\\+A2|M1|M2|M1M2|M1\\+M2|TP9|TP10"
+_SUFFIX = re.compile(rf"\s*[-:/_]\s*({_REFERENCES})$", re.IGNORECASE)
+_EARS = {"A1", "A2", "M1", "M2"}
+
+
+def standard_name(name, known):
+    """Return the standard spelling of one electrode, or None when it is no single electrode.
+
+    ``Fc5.`` is FC5, ``EEG Fp1-LE`` is Fp1, ``T3`` is T7, ``C3-A2`` is C3. ``A2-A1`` (two
+    ears) and ``Fp1-F3`` (a bipolar derivation) are no single electrode.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable of str
+        Names as they shall be spelled.
+
+    Returns
+    -------
+    str or None
+    """
+    spelled = {other.lower(): other for other in known}
+    text = _PREFIX.sub("", name.strip()).strip(" .'\"")
+    if text.lower() not in spelled:
+        text, is_referenced = _SUFFIX.subn("", text)
+        text = text.strip(" .")
+        if is_referenced and text.upper() in _EARS:
+            return None
+    text = OLD_NAMES.get(text.upper(), text)
+    return spelled.get(text.lower())
+
+
+def standard_names(names, known):
+    """Return {name: standard name} of the electrodes that have one.
+
+    When two channels would get the same name, the one whose name is nearest to it (else the
+    first) gets it, and the other has none.
+
+    Parameters
+    ----------
+    names : list of str
+        As in the recording.
+    known : iterable of str
+
+    Returns
+    -------
+    dict of str to str
+    """
+    known = list(known)
+    chosen = {}
+    for name in names:
+        standard = standard_name(name, known)
+        if standard and (standard not in chosen or name == standard):
+            chosen[standard] = name
+    return {name: standard for standard, name in chosen.items()}
+
+
+def fit_to_template(positions, template):
+    """Bring positions of any axes, origin and scale onto the same electrodes of a template.
+
+    Parameters
+    ----------
+    positions, template : ndarray of float, shape (n_electrodes, 3)
+        The same electrodes in both, in the same order; the template in metres.
+
+    Returns
+    -------
+    rotation : ndarray of float, shape (3, 3)
+    scale : float
+    shift : ndarray of float, shape (3,), in metres
+        ``scale * positions @ rotation + shift`` are head coordinates.
+    residual_m : float
+        Root mean square distance that remains.
+
+    Raises
+    ------
+    SignalError
+        If fewer than four electrodes are shared, or they lie on a line.
+
+    References
+    ----------
+    .. [1] Umeyama, 1991, IEEE PAMI 13(4). https://doi.org/10.1109/34.88573
+    """
+    positions, template = np.asarray(positions, float), np.asarray(template, float)
+    if len(positions) < 4:
+        raise SignalError(
+            f"{len(positions)} electrodes are shared with the template; expected at least four "
+            "to find how the head lies: add anatomical landmarks to coordsystem.json."
+        )
+    centred, target = positions - positions.mean(axis=0), template - template.mean(axis=0)
+    left, strength, right = np.linalg.svd(centred.T @ target)
+    if strength[1] < 1e-9 * strength[0]:
+        raise SignalError("the shared electrodes lie on a line; expected a cap.")
+    flip = np.array([1, 1, np.sign(np.linalg.det(left @ right))])  # a rotation, no mirror
+    rotation = (left * flip) @ right
+    scale = float((strength * flip).sum() / (centred**2).sum())
+    shift = template.mean(axis=0) - scale * positions.mean(axis=0) @ rotation
+    residual = scale * positions @ rotation + shift - template
+    return rotation, scale, shift, float(np.sqrt((residual**2).sum(axis=1).mean()))
