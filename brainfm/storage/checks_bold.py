@@ -31,7 +31,7 @@ def check_bold(bold_file, metadata):
         n_volumes = nib.load(bold_file).shape[3]
         if n_volumes < _FEWEST_VOLUMES:
             problems.append(
-                f"holds {n_volumes} volumes; expected at least {_FEWEST_VOLUMES}: leave the run out."
+                f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."
             )
     return problems + _check_repetition_time(metadata)
 

@@ -72,12 +72,13 @@ def _check_positions(path, raw):
     standard = {
         name.lower() for name in mne.channels.make_standard_montage("standard_1005").ch_names
     }
-    names = [name for name in raw.ch_names]
+    names = list(raw.ch_names)
     placed = [n for n in names if n.strip(".").strip().lower().split("-")[0] in standard]
     if len(placed) < _FEWEST_CHANNELS_PLACED * len(names):
         unplaced = [name for name in names if name not in placed]
         return [
-            f"{len(unplaced)} of {len(names)} channels have no position ({', '.join(unplaced[:3])}, "
-            "...): add an electrodes.tsv with x, y, z, or name them as in the 10-20 system."
+            f"{len(unplaced)} of {len(names)} channels have no position "
+            f"({', '.join(unplaced[:3])}, ...): add an electrodes.tsv with x, y, z, or name "
+            "them as in the 10-20 system."
         ]
     return []

@@ -1,0 +1,165 @@
+"""Stand-ins for the engines, for tests of the shell: quick, and they fail or wait when told to.
+
+``BRAINFM_FAKE_FAIL`` names a recording whose cleaning raises, ``BRAINFM_FAKE_KILL`` one whose
+worker dies, ``BRAINFM_FAKE_WAIT_S`` how long cleaning takes. ``calls`` counts what really ran.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from nipype import Node, Workflow
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+from nipype.interfaces.utility import IdentityInterface
+
+from brainfm.errors import SignalError
+from brainfm.storage.bids import entities_of, stem_of
+from brainfm.storage.files import write_json, write_npy, write_text
+
+ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
+
+
+class _InputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True)
+    out_dir = traits.Str(mandatory=True)
+    ending = traits.Str(mandatory=True)
+    before = traits.Any()
+
+
+class _OutputSpec(TraitedSpec):
+    out_file = File(exists=True)
+
+
+class Make(SimpleInterface):
+    """Write a file that depends on the content of its input only."""
+
+    input_spec, output_spec = _InputSpec, _OutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        name = Path(i.in_file).name
+        _note_call(i.out_dir, name)
+        time.sleep(float(os.environ.get("BRAINFM_FAKE_WAIT_S", "0")))
+        if os.environ.get("BRAINFM_FAKE_FAIL", "-") in name:
+            raise SignalError(f"{name} is flat; expected a signal: check the amplifier.")
+        if os.environ.get("BRAINFM_FAKE_KILL", "-") in name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        out_file = _folder(i.in_file, i.out_dir) / f"{stem_of(name)}{i.ending}"
+        write_text(out_file, f"made from {os.path.getsize(i.in_file)} bytes\n")
+        self._results["out_file"] = str(out_file)
+        return runtime
+
+
+class _EmbedInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True)
+    out_dir = traits.Str(mandatory=True)
+    model = traits.Str("brainfm-tiny")
+    device = traits.Str("cpu")
+    batch_size = traits.Int(32)
+
+
+class FakeEmbed(SimpleInterface):
+    """Write a vector of the size of the input."""
+
+    input_spec, output_spec = _EmbedInputSpec, _OutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        _note_call(i.out_dir, "embed " + Path(i.in_file).name)
+        stem = stem_of(i.in_file)
+        out_file = Path(i.in_file).parent / f"{stem}_desc-tiny_embedding.npy"
+        write_npy(out_file, np.full(4, os.path.getsize(i.in_file), np.float32))
+        write_json(out_file.with_suffix(".json"), {"Model": i.model})
+        self._results["out_file"] = str(out_file)
+        return runtime
+
+
+def fake_eeg_wf(*, eeg_file, out_dir, config, seed, sloppy, name="eeg_wf"):
+    """Stand in for ``init_eeg_wf``."""
+    clean = Node(Make(in_file=eeg_file, out_dir=str(out_dir)), name="clean")
+    clean.inputs.ending = "_desc-preproc_eeg.vhdr"
+    outputnode = Node(IdentityInterface(["eeg_file"]), name="outputnode")
+    workflow = Workflow(name=name)
+    workflow.connect([(clean, outputnode, [("out_file", "eeg_file")])])
+    return workflow
+
+
+def fake_anat_wf(*, t1w_file, participant, out_dir, config, sloppy, seed, omp_nthreads, name):
+    """Stand in for ``init_anat_wf``."""
+    brain = Node(Make(in_file=t1w_file, out_dir=str(out_dir)), name="brain")
+    brain.inputs.ending = "_desc-preproc_T1w.txt"
+    outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
+    workflow = Workflow(name=name)
+    workflow.connect([(brain, outputnode, [("out_file", "t1w_brain")])])
+    return workflow
+
+
+def fake_bold_wf(
+    *, bold_file, out_dir, config, repetition_time_s, sloppy, seed, omp_nthreads, name="bold_wf"
+):
+    """Stand in for ``init_bold_wf``."""
+    inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
+    parcels = Node(Make(in_file=bold_file, out_dir=str(out_dir)), name="parcels")
+    parcels.inputs.ending = "_desc-denoised_timeseries.tsv"
+    outputnode = Node(IdentityInterface(["timeseries_file"]), name="outputnode")
+    workflow = Workflow(name=name)
+    workflow.connect(
+        [
+            (inputnode, parcels, [("t1w_brain", "before")]),
+            (parcels, outputnode, [("out_file", "timeseries_file")]),
+        ]
+    )
+    return workflow
+
+
+def fake_report(out_dir, participant, *, errors=()):
+    """Stand in for ``write_participant_report``."""
+    if os.environ.get("BRAINFM_FAKE_REPORT_FAILS"):
+        raise ValueError("no figure to show")
+    return write_text(Path(out_dir) / f"sub-{participant}.html", "\n".join(errors) + "\n")
+
+
+def calls(output_dir):
+    """Return what really ran so far, in order."""
+    path = Path(output_dir) / "logs" / "calls.txt"
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def install():
+    """Put the stand-ins in the place of the engines; returns the names and what was there."""
+    import brainfm.models.checkpoint as checkpoint
+    import brainfm.stages.report_participant as report
+    import brainfm.workflows.participant as participant
+
+    places = [
+        (participant, "init_eeg_wf", fake_eeg_wf),
+        (participant, "init_anat_wf", fake_anat_wf),
+        (participant, "init_bold_wf", fake_bold_wf),
+        (participant, "EmbedRecording", FakeEmbed),
+        (report, "write_participant_report", fake_report),
+        (checkpoint, "checkpoint_key", lambda model: f"key of {model}"),
+    ]
+    for module, name, stand_in in places:
+        if not hasattr(module, name):
+            raise AttributeError(f"{module.__name__} has no {name}: the stand-in has no place")
+        setattr(module, name, stand_in)
+
+
+def _folder(in_file, out_dir):
+    entities = entities_of(in_file)
+    session = f"ses-{entities['ses']}" if "ses" in entities else ""
+    return Path(out_dir) / f"sub-{entities['sub']}" / session / Path(in_file).parent.name
+
+
+def _note_call(out_dir, text):
+    path = Path(out_dir) / "logs" / "calls.txt"
+    with open(path, "a", encoding="utf8") as file:
+        file.write(text + "\n")
