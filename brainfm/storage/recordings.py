@@ -1,6 +1,5 @@
 """Standardised recordings on disk: parcel series (TSV) and clean EEG (BrainVision), read lazily."""
 
-import json
 import logging
 from dataclasses import dataclass
 from functools import lru_cache
@@ -218,9 +217,16 @@ def dataset_root(path):
 
 @lru_cache(maxsize=64)
 def _dataset_name(root):
-    description = Path(root) / "dataset_description.json"
-    name = read_json(description).get("Name") if description.exists() else None
-    return name or Path(root).name
+    """Name of the raw dataset where a derivative says which it is, else its own name."""
+    description = _description(root)
+    raw = description.get("DatasetLinks", {}).get("raw")
+    source = _description(Path(root) / raw) if raw else {}
+    return source.get("Name") or description.get("Name") or Path(root).name
+
+
+def _description(root):
+    path = Path(root) / "dataset_description.json"
+    return read_json(path) if path.exists() else {}
 
 
 @lru_cache(maxsize=64)
