@@ -16,8 +16,8 @@ REASONS = ("flat", "loud", "noisy", "uncorrelated")
 _FLAT_SHARE = 0.02  # of the median amplitude of all channels
 _FLAT_V = 0.05e-6
 _ROBUST_Z = 5.0
-_LOUD_RATIO = 3.0
-_NOISY_RATIO = 4.0
+_LOUD_RATIO = 2.5
+_NOISY_RATIO = 3.0
 _MIN_CORRELATION = 0.4
 _MAX_BROKEN_SHARE = 0.4
 _WINDOW_S = 1.0
@@ -27,10 +27,10 @@ def find_bad_channels(signal, sampling_hz):
     """Find flat, loud, noisy and uncorrelated channels.
 
     - flat: amplitude below 2 % of the median channel, or below 0.05 µV.
-    - loud: amplitude from 14 to 30 Hz at least 3 times the median and 5 robust standard
+    - loud: amplitude from 14 to 30 Hz at least 2.5 times the median and 5 robust standard
       deviations above it; alpha and slow eye movements do not count.
-    - noisy: the same of the share above 30 Hz in the amplitude, at least 4 times the median,
-      so that it is not the muscle activity that many temporal channels show.
+    - noisy: the same above 30 Hz, at least 3 times the median: more than the muscle activity
+      that temporal channels show in most people.
     - uncorrelated: below 30 Hz, the largest absolute correlation with any other channel is
       below 0.4 in more than 40 % of the one-second windows.
 
@@ -63,8 +63,7 @@ def find_bad_channels(signal, sampling_hz):
     beta = _amplitude(_band(signal, sampling_hz, 14.0, 30.0))
     found["loud"] = _outstanding(beta, _LOUD_RATIO, ~flat)
     fast = _amplitude(_band(signal, sampling_hz, 30.0, None))
-    share = np.divide(fast, amplitude, out=np.zeros_like(fast), where=~flat)
-    found["noisy"] = _outstanding(share, _NOISY_RATIO, ~flat)
+    found["noisy"] = _outstanding(fast, _NOISY_RATIO, ~flat)
     found["uncorrelated"] = _uncorrelated(
         _band(signal, sampling_hz, None, 30.0), sampling_hz, ~flat
     )

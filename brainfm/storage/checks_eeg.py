@@ -4,49 +4,57 @@ import os
 from pathlib import Path
 
 import mne
+import pandas as pd
 
-_FEWEST_CHANNELS_PLACED = 0.5
+from brainfm.errors import DataError
+from brainfm.storage.bids import stem_of
+from brainfm.storage.eeg_positions import place_electrodes
+
+SHORTEST_S = 10.0
+_BYTES_OF_SAMPLE = {".edf": 2, ".bdf": 3}
 
 
 def check_eeg(eeg_file, metadata):
-    """List what keeps an EEG recording from being processed.
+    """List what keeps an EEG recording from being processed, without reading its samples.
 
     Parameters
     ----------
     eeg_file : path
     metadata : dict
-        Its merged sidecars.
+        Its merged sidecars, with ``PowerLineFrequency`` overridden where the user gave it.
 
     Returns
     -------
     list of str
-        One sentence a problem: what was expected, what came, what to do.
+        One sentence a problem, to be read after the name of the file: what was expected, what
+        came, what to do.
     """
-    problems = _check_file(Path(eeg_file))
-    line_hz = metadata.get("PowerLineFrequency")
+    path = Path(eeg_file)
+    return [*_check_file(path), *_check_line(metadata.get("PowerLineFrequency"))]
+
+
+def _check_line(line_hz):
     if line_hz is None or line_hz == "n/a":
-        problems.append(
+        return [
             "PowerLineFrequency is absent from its sidecars; expected 50 or 60 (Hz): add it to the "
             "JSON beside the file, or give --eeg-line-hz."
-        )
-    elif not isinstance(line_hz, int | float) or not 45 <= line_hz <= 65:
-        problems.append(
-            f"PowerLineFrequency is {line_hz!r}; expected 50 or 60 (Hz): mend the JSON."
-        )
-    return problems
+        ]
+    if not isinstance(line_hz, int | float) or not 45 <= line_hz <= 65:
+        return [f"PowerLineFrequency is {line_hz!r}; expected 50 or 60 (Hz): mend the JSON."]
+    return []
 
 
 def _check_file(path):
-    if path.suffix == ".edf":
+    if path.suffix.lower() in _BYTES_OF_SAMPLE:
         problem = _check_edf_size(path)
         if problem:
             return [problem]
     try:
         raw = mne.io.read_raw(path, preload=False, verbose="error")
-    except Exception as error:
+    except Exception as error:  # readers of four formats raise whatever they like
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [f"cannot be read as EEG ({reason}): copy or convert it again."]
-    return _check_positions(path, raw)
+    return [*_check_brainvision_size(path, raw), *_check_length(raw), *_check_positions(path, raw)]
 
 
 def _check_edf_size(path):
@@ -60,25 +68,50 @@ def _check_edf_size(path):
             samples = sum(int(file.read(8)) for _ in range(n_signals))
     except (OSError, ValueError):
         return "cannot be read as EDF (its header is damaged): copy or convert it again."
-    expected, found = n_header + n_records * samples * 2, os.path.getsize(path)
+    expected = n_header + n_records * samples * _BYTES_OF_SAMPLE[path.suffix.lower()]
+    found = os.path.getsize(path)
     if n_records > 0 and found < expected:
         return f"is truncated: holds {found} bytes of {expected}; copy or convert it again."
     return None
 
 
-def _check_positions(path, raw):
-    if any(path.parent.glob("*_electrodes.tsv")):
+def _check_brainvision_size(path, raw):
+    """A BrainVision header does not say how long the file is: whole samples is all one can ask."""
+    if path.suffix.lower() != ".vhdr":
         return []
-    standard = {
-        name.lower() for name in mne.channels.make_standard_montage("standard_1005").ch_names
-    }
-    names = list(raw.ch_names)
-    placed = [n for n in names if n.strip(".").strip().lower().split("-")[0] in standard]
-    if len(placed) < _FEWEST_CHANNELS_PLACED * len(names):
-        unplaced = [name for name in names if name not in placed]
-        return [
-            f"{len(unplaced)} of {len(names)} channels have no position "
-            f"({', '.join(unplaced[:3])}, ...): add an electrodes.tsv with x, y, z, or name "
-            "them as in the 10-20 system."
-        ]
+    signal = Path(raw.filenames[0])
+    n_bytes = {"single": 4, "int": 4, "short": 2}.get(raw.orig_format)
+    if signal.suffix != ".eeg" or n_bytes is None:
+        return []
+    rest = os.path.getsize(signal) % (n_bytes * len(raw.ch_names))
+    if rest:
+        return [f"is truncated: {signal.name} ends within a sample; copy or convert it again."]
     return []
+
+
+def _check_length(raw):
+    length_s = raw.n_times / raw.info["sfreq"]
+    if length_s < SHORTEST_S:
+        return [f"lasts {length_s:.1f} s; expected at least {SHORTEST_S:g} s: take it out."]
+    return []
+
+
+def _check_positions(path, raw):
+    if any(any(level.glob("*_electrodes.tsv")) for level in (path.parent, path.parent.parent)):
+        return []
+    try:
+        place_electrodes(_eeg_names(path, raw))
+    except DataError as error:
+        return [f"cannot be placed on the head: {error}"]
+    return []
+
+
+def _eeg_names(path, raw):
+    """Names of the channels that are EEG by channels.tsv, else by the file itself."""
+    table = path.with_name(f"{stem_of(path)}_channels.tsv")
+    if table.is_file():
+        frame = pd.read_csv(table, sep="\t", dtype=str)
+        if {"name", "type"} <= set(frame.columns):
+            return frame["name"][frame["type"].str.upper() == "EEG"].tolist()
+    kinds = raw.get_channel_types()
+    return [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind == "eeg"]
