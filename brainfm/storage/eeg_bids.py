@@ -16,6 +16,7 @@ from brainfm.storage.eeg_positions import place_electrodes
 
 log = logging.getLogger("brainfm")
 
+_KINDS = ("eeg", "channels", "events", "electrodes", "coordsystem")
 _ENTITIES_OF_EEG = ("subject", "session", "task", "acquisition", "run")
 
 
@@ -91,6 +92,28 @@ def read_eeg_run(eeg_file, *, line_hz=None):
         metadata=metadata,
         events=_events_of(bids_path, raw),
     )
+
+
+def files_beside(eeg_file):
+    """Return every other file that what is read of a run depends on, sorted.
+
+    Its data files and tables, and the sidecars, electrodes and coordinate systems of its
+    folder and those above, up to the root of the dataset.
+    """
+    path = Path(eeg_file).absolute()
+    entities, root = entities_of(path), _root_of(path)
+    found = set()
+    for level in [level for level in path.parents if level.is_relative_to(root)]:
+        for other in level.iterdir():
+            kind = other.name.split(".")[0].rpartition("_")[2]
+            if kind in _KINDS and other.is_file() and other != path:
+                found |= {other} if _labels(other).items() <= entities.items() else set()
+    return sorted(found)
+
+
+def _labels(path):
+    """Entities without ``space``, which raw EEG has not."""
+    return {name: label for name, label in entities_of(path).items() if name != "space"}
 
 
 def _root_of(path):

@@ -1,0 +1,50 @@
+"""Workflow of one EEG run: clean it, draw it."""
+
+from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline.engine import Node, Workflow
+
+from brainfm.interfaces.eeg import DrawEEG, PreprocessEEG
+from brainfm.storage.eeg_bids import files_beside
+
+
+def init_eeg_wf(*, eeg_file, out_dir, config, seed=0, sloppy=False, name="eeg_wf"):
+    """Wire the cleaning of one EEG run.
+
+    Parameters
+    ----------
+    eeg_file : path
+        Raw EEG in a BIDS dataset.
+    out_dir : path
+        Root of the derivative dataset.
+    config : brainfm.config.EegConfig
+    seed : int
+    sloppy : bool
+    name : str
+
+    Returns
+    -------
+    Workflow
+        ``outputnode`` has ``eeg_file`` (the cleaned ``.vhdr``) and ``figures``.
+    """
+    preprocess = Node(
+        PreprocessEEG(
+            eeg_file=str(eeg_file),
+            beside_files=[str(path) for path in files_beside(eeg_file)],
+            out_dir=str(out_dir),
+            config=config,
+            seed=seed,
+            sloppy=sloppy,
+        ),
+        name="preprocess",
+        mem_gb=2,
+    )
+    draw = Node(DrawEEG(out_dir=str(out_dir)), name="draw", mem_gb=1)
+    outputnode = Node(IdentityInterface(["eeg_file", "figures"]), name="outputnode")
+
+    workflow = Workflow(name=name)
+    workflow.connect([
+        (preprocess, draw, [("summary_file", "summary_file")]),
+        (preprocess, outputnode, [("eeg_file", "eeg_file")]),
+        (draw, outputnode, [("figures", "figures")]),
+    ])  # fmt: skip
+    return workflow
