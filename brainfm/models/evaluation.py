@@ -1,0 +1,375 @@
+"""Methods against each other on the very same folds: scores, intervals, permutation."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.dummy import DummyClassifier, DummyRegressor
+
+from brainfm.errors import UsageError
+from brainfm.models.baselines import (
+    BandPowerFeatures,
+    BlockScaler,
+    ConnectivityFeatures,
+    RiemannFeatures,
+    linear_head,
+)
+
+#: The score a question is answered with.
+PRIMARY = {"classification": "roc_auc", "regression": "r"}
+_N_BOOTSTRAP = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Features, none to several blocks of them side by side, and the head that reads them.
+
+    ``kind`` is ``pretrained``, ``classical``, ``combined`` or ``dummy``. A feature transformer
+    with a ``measure`` method is measured once and fitted in every fold; any other is cloned,
+    fitted and applied in every fold.
+    """
+
+    name: str
+    kind: str
+    features: tuple
+    head: BaseEstimator
+
+
+class EmbeddingFeatures(TransformerMixin, BaseEstimator):
+    """Vectors of a frozen pretrained embedder: nothing is learned in a fold.
+
+    Parameters
+    ----------
+    embedder : transformer
+        Already fitted or loaded; its ``transform`` takes what a :class:`RecordingTable` is.
+    """
+
+    def __init__(self, embedder):
+        self.embedder = embedder
+
+    def measure(self, X):
+        """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
+        return np.asarray(self.embedder.transform(X), dtype=float)
+
+    def fit_measured(self, measured):
+        """Learn nothing."""
+        return self
+
+    def transform_measured(self, measured):
+        """Return the embeddings as they are."""
+        return np.asarray(measured)
+
+    def fit(self, X, y=None):
+        """Learn nothing."""
+        return self
+
+    def transform(self, X):
+        """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
+        return self.measure(X)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_clone__(self):
+        return self  # a clone would forget the weights
+
+
+def default_methods(modality, task, *, embedder=None):
+    """Make the methods a report compares: pretrained, classical, both together, and a guess.
+
+    Parameters
+    ----------
+    modality : {"bold", "eeg"}
+    task : {"classification", "regression"}
+    embedder : transformer, optional
+        Without one, only the classical methods and the guess are made.
+
+    Returns
+    -------
+    methods : list of Method
+        All linear heads are the same model, so what differs is what they read.
+    """
+    head = linear_head(task)
+    classical = {
+        "bold": {"Pearson connectivity": ConnectivityFeatures(),
+                 "tangent connectivity": ConnectivityFeatures(kind="tangent")},
+        "eeg": {"log band power": BandPowerFeatures(),
+                "Riemannian tangent space": RiemannFeatures()},
+    }  # fmt: skip
+    if modality not in classical:
+        raise UsageError(f"modality is {modality!r}; expected bold or eeg.")
+    methods = []
+    if embedder is not None:
+        pretrained = EmbeddingFeatures(embedder)
+        methods.append(Method(name="brainfm", kind="pretrained", features=(pretrained,), head=head))
+        first, features = next(iter(classical[modality].items()))
+        methods.append(
+            Method(
+                name=f"brainfm + {first}",
+                kind="combined",
+                features=(pretrained, features),
+                head=head,
+            )
+        )
+    for name, features in classical[modality].items():
+        methods.append(Method(name=name, kind="classical", features=(features,), head=head))
+    # A constant guess: the share of each class in training would run against the test fold.
+    guess = DummyClassifier(strategy="uniform", random_state=0)
+    guess = guess if task == "classification" else DummyRegressor()
+    return [
+        *methods,
+        Method(name="guess without any signal", kind="dummy", features=(), head=guess),
+    ]
+
+
+def fold_features(method, table, folds, *, measured=None):
+    """Compute what the head of a method reads, in every fold.
+
+    Everything learned is learned on the training rows of the fold.
+
+    Parameters
+    ----------
+    method : Method
+    table : RecordingTable
+    folds : Folds
+    measured : dict, optional
+        Filled with what transformers measured, so that methods sharing one share its work.
+
+    Returns
+    -------
+    matrices : list of (ndarray, ndarray)
+        Training (n_train, n_kept) and test (n_test, n_kept) of each fold, rotated so that
+        n_kept is at most n_train; a linear model with an L2 penalty does not notice.
+    """
+    measured = {} if measured is None else measured
+    for features in method.features:
+        if hasattr(features, "measure") and id(features) not in measured:
+            measured[id(features)] = features.measure(table)
+    matrices = []
+    for train, test in folds.pairs:
+        if not method.features:
+            matrices.append((np.zeros((len(train), 1)), np.zeros((len(test), 1))))
+            continue
+        blocks = [_one_fold(features, table, (train, test), measured.get(id(features)))
+                  for features in method.features]  # fmt: skip
+        matrices.append(_rotated(*(np.hstack(side) for side in zip(*blocks, strict=True))))
+    return matrices
+
+
+def cross_predict(head, matrices, y, folds):
+    """Predict every row from folds that did not train on it.
+
+    Parameters
+    ----------
+    head : estimator
+    matrices : list of (ndarray, ndarray)
+        From :func:`fold_features`.
+    y : ndarray, shape (n_rows,)
+    folds : Folds
+
+    Returns
+    -------
+    predicted : ndarray of float, shape (n_repeats, n_rows, n_outputs)
+        Probability of each class of ``np.unique(y)``, or the one predicted value.
+    """
+    classes = np.unique(y)
+    classifies = hasattr(head, "predict_proba")
+    out = np.full((max(folds.repeat) + 1, len(y), len(classes) if classifies else 1), np.nan)
+    for (train, test), (X_train, X_test), number in zip(
+        folds.pairs, matrices, folds.repeat, strict=True
+    ):
+        if len(np.unique(y[train])) < 2:  # permuted labels may leave one
+            out[number, test] = classes == y[train][0] if classifies else y[train][0]
+            continue
+        fitted = clone(head).fit(X_train, y[train])
+        if not classifies:
+            out[number, test, 0] = fitted.predict(X_test)
+            continue
+        out[number, test] = 0.0  # a class that training lacks, under permuted labels, gets none
+        place = np.searchsorted(classes, fitted.classes_)
+        out[number, test[:, None], place] = fitted.predict_proba(X_test)
+    return out
+
+
+def score(y, predicted, task):
+    """Score one set of predictions.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    predicted : ndarray of float, shape (n_rows, n_outputs)
+        As :func:`cross_predict` returns, for one repeat.
+    task : {"classification", "regression"}
+
+    Returns
+    -------
+    scores : dict of float
+        ``roc_auc`` (mean over classes, one against the rest) and ``balanced_accuracy``; or
+        ``r`` (Pearson), ``mae`` in the unit of ``y``, and ``r2``. NaN where undefined.
+    """
+    if task == "classification":
+        return _class_scores(np.asarray(y, int), predicted)
+    y, guess = np.asarray(y, float), predicted[:, 0]
+    spread = np.sum((y - y.mean()) ** 2)
+    constant = np.ptp(guess) == 0 or spread == 0
+    return {
+        "r": np.nan if constant else float(np.corrcoef(y, guess)[0, 1]),
+        "mae": float(np.abs(y - guess).mean()),
+        "r2": float(1 - np.sum((y - guess) ** 2) / spread) if spread else np.nan,
+    }
+
+
+def judged(y, predicted, folds, task):
+    """Average predictions over the rows that stand for one thing.
+
+    With participant folds that is the participant (or each recording, where the target differs
+    within people); with block folds every window counts.
+
+    Returns
+    -------
+    y : ndarray, shape (n_judged,)
+        Class numbers, or values.
+    predicted : ndarray, shape (n_repeats, n_judged, n_outputs)
+    resample : ndarray of str, shape (n_judged,)
+        What a bootstrap draws: participants, or blocks of time.
+    """
+    y = np.unique(y, return_inverse=True)[1] if task == "classification" else np.asarray(y, float)
+    if folds.kind == "block":
+        return y, predicted, folds.units
+    units, first = np.unique(folds.units, return_index=True)
+    members = [folds.units == unit for unit in units]
+    averaged = np.stack([predicted[:, rows].mean(axis=1) for rows in members], axis=1)
+    target = np.array([y[rows].mean() for rows in members])  # equal within a unit, or nearly
+    people = folds.strata if len(np.unique(folds.strata)) > 1 else folds.units
+    return target, averaged, people[first]
+
+
+def bootstrap_draws(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
+    """Draw units with replacement.
+
+    Parameters
+    ----------
+    resample : ndarray of str, shape (n_judged,)
+        Unit of each judged row.
+    n_draws, seed : int
+
+    Returns
+    -------
+    draws : list of ndarray of int
+        Rows of each draw; the same for every method, so differences are paired.
+    """
+    rng = np.random.default_rng(seed)
+    units, number = np.unique(resample, return_inverse=True)
+    rows = [np.flatnonzero(number == unit) for unit in range(len(units))]
+    return [
+        np.concatenate([rows[unit] for unit in rng.integers(len(units), size=len(units))])
+        for _ in range(n_draws)
+    ]
+
+
+def mean_score(y, predicted, task, rows=slice(None)):
+    """Score each repeat and average the scores."""
+    each = [score(y[rows], one[rows], task) for one in predicted]
+    return {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
+
+
+def interval(values, level=0.95):
+    """Percentile interval of bootstrap values; NaN (a draw with one class) is left out."""
+    values = np.asarray(values, float)
+    if not np.isfinite(values).any():
+        return np.nan, np.nan
+    tail = (1 - level) / 2 * 100
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def permuted(y, folds, rng):
+    """Exchange the labels of whole units within their stratum.
+
+    Units of one stratum whose rows carry several labels (a regression target that differs
+    between the recordings of a participant) exchange the label of their first row.
+    """
+    _, first, number = np.unique(folds.units, return_index=True, return_inverse=True)
+    labels = np.asarray(y)[first].copy()
+    for stratum in np.unique(folds.strata[first]):
+        place = np.flatnonzero(folds.strata[first] == stratum)
+        labels[place] = labels[rng.permutation(place)]
+    return labels[number]
+
+
+def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
+    """Ask how often exchanged labels are predicted as well as the real ones.
+
+    Only the first repeat of the cross-validation is used, for the real labels too.
+
+    Returns
+    -------
+    observed : float
+        The primary score of that repeat.
+    null : ndarray of float, shape (n_permutations,)
+    p : float
+        ``(1 + number of null >= observed) / (1 + n_permutations)``.
+
+    References
+    ----------
+    .. [1] Ojala and Garriga, 2010, JMLR 11, test 1. https://jmlr.org/papers/v11/ojala10a.html
+    """
+    keep = [index for index, number in enumerate(folds.repeat) if number == 0]
+    first = replace(folds, pairs=tuple(folds.pairs[i] for i in keep), repeat=(0,) * len(keep))
+    matrices = [matrices[index] for index in keep]
+    rng = np.random.default_rng(seed)
+
+    def primary(labels):
+        predicted = cross_predict(head, matrices, labels, first)
+        target, averaged, _ = judged(labels, predicted, first, task)
+        return mean_score(target, averaged, task)[PRIMARY[task]]
+
+    observed = primary(np.asarray(y))
+    null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
+    at_least = np.sum(np.nan_to_num(null, nan=-np.inf) >= observed - 1e-12)
+    return observed, null, float((1 + at_least) / (1 + n_permutations))
+
+
+def _one_fold(features, table, rows, measured):
+    train = rows[0]
+    fitted = clone(features)
+    if measured is not None:
+        fitted.fit_measured([measured[row] for row in train])
+        sides = [fitted.transform_measured([measured[row] for row in part]) for part in rows]
+    else:
+        fitted.fit(table[train])
+        sides = [fitted.transform(table[part]) for part in rows]
+    scaler = BlockScaler().fit(sides[0])
+    return [scaler.transform(side) for side in sides]
+
+
+def _rotated(train, test):
+    """Turn the axes so that training rows fill at most ``n_train`` of them."""
+    if train.shape[1] <= train.shape[0]:
+        return train, test
+    centre = train.mean(axis=0)
+    values, vectors = np.linalg.eigh((train - centre) @ (train - centre).T)
+    keep = values > values[-1] * 1e-10
+    axes = (train - centre).T @ (vectors[:, keep] / np.sqrt(values[keep]))
+    return (train - centre) @ axes, (test - centre) @ axes
+
+
+def _class_scores(y, probabilities):
+    n_classes = probabilities.shape[1]
+    best = probabilities.argmax(axis=1)
+    recall = [
+        np.mean(best[y == label] == label) for label in range(n_classes) if (y == label).any()
+    ]
+    if len(recall) < n_classes:
+        return {"roc_auc": np.nan, "balanced_accuracy": np.nan}
+    areas = [_auc(y == label, probabilities[:, label]) for label in range(n_classes)]
+    return {"roc_auc": float(np.mean(areas)), "balanced_accuracy": float(np.mean(recall))}
+
+
+def _auc(positive, value):
+    """Share of pairs in which the positive row has the larger value; a tie is half."""
+    n_positive = positive.sum()
+    n_negative = len(positive) - n_positive
+    wins = rankdata(value)[positive].sum() - n_positive * (n_positive + 1) / 2
+    return wins / (n_positive * n_negative)

@@ -1,0 +1,295 @@
+"""Who is trained on and who is tested, so that no test row has a neighbour in training."""
+
+from dataclasses import dataclass, replace
+from math import factorial, prod
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from brainfm.errors import DataError, UsageError
+
+#: Below this many participants one split is too much a matter of luck, so it is repeated.
+_FEW_PARTICIPANTS = 100
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Splits of rows, and what may be resampled or permuted.
+
+    Parameters
+    ----------
+    pairs : tuple of (ndarray of int, ndarray of int)
+        Training and test rows of each fold.
+    repeat : tuple of int
+        Which repetition of the whole cross-validation each fold belongs to.
+    kind : {"participant", "block"}
+        ``block`` folds hold the same people in training and test.
+    units : ndarray of str, shape (n_rows,)
+        Rows of one unit are not independent: they are resampled and relabelled together.
+    strata : ndarray of str, shape (n_rows,)
+        Labels may be exchanged between units of one stratum only.
+    gap_s : float
+        Seconds left out of training on either side of each test block.
+    """
+
+    pairs: tuple
+    repeat: tuple
+    kind: str
+    units: np.ndarray
+    strata: np.ndarray
+    gap_s: float = 0.0
+
+    @property
+    def n_repeats(self):
+        """Number of times each row is tested."""
+        return max(self.repeat) + 1
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Reads a stretch of a recording; picklable."""
+
+    read: object
+    start: int
+    stop: int
+
+    def __call__(self):
+        return self.read()[self.start : self.stop]
+
+
+def cut_windows(recording, window_s):
+    """Cut a recording into windows that do not overlap, each a recording that reads lazily.
+
+    Parameters
+    ----------
+    recording : Recording
+    window_s : float
+        Length in seconds; what is left over at the end is dropped.
+
+    Returns
+    -------
+    windows : list of Recording
+
+    Raises
+    ------
+    DataError
+        If the recording is shorter than one window.
+    """
+    length = round(window_s * recording.sampling_hz)
+    n_windows = recording.shape[0] // length if length else 0
+    if not n_windows:
+        raise DataError(
+            f"{recording!r} lasts {recording.duration_s:.1f} s; expected at least one window of "
+            f"{window_s:g} s: use shorter windows or leave it out."
+        )
+    return [
+        replace(
+            recording,
+            read=_Cut(recording.read, index * length, (index + 1) * length),
+            shape=(length, recording.shape[1]),
+        )
+        for index in range(n_windows)
+    ]
+
+
+def check_target(y, task):
+    """Refuse a target that nothing can be learned from.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    task : {"classification", "regression"}
+
+    Raises
+    ------
+    DataError
+        If values are missing, or there is one value only.
+    """
+    y = np.asarray(y)
+    missing = np.isnan(y).sum() if y.dtype.kind == "f" else np.isin(y, ("", "n/a", "nan")).sum()
+    if missing:
+        raise DataError(
+            f"the target is missing in {missing} of {len(y)} rows: leave those rows out first."
+        )
+    values = np.unique(y)
+    if len(values) < 2:
+        what = "class" if task == "classification" else "value"
+        shown = f"{values[0]}" if len(values) else "no row"
+        raise DataError(
+            f"the target has one {what} only ({shown}): there is nothing to tell apart; choose "
+            "another column, or tasks or participants that differ."
+        )
+
+
+def participant_folds(y, groups, *, n_splits, task="classification", seed=0, units=None):
+    """Split by participant, stratified by class; repeated when participants are few.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    n_splits : int
+    task : {"classification", "regression"}
+    seed : int
+    units : ndarray of str, shape (n_rows,), optional
+        Recording of each row (default: each row is one). Where the target differs within
+        participants, labels are permuted between the recordings of one participant.
+
+    Returns
+    -------
+    folds : Folds
+
+    Raises
+    ------
+    DataError
+        If the target is constant or missing, a class has one participant, or there are more
+        folds than participants.
+    UsageError
+        If ``n_splits`` is below 2.
+    """
+    y, groups = np.asarray(y), np.asarray(groups)
+    check_target(y, task)
+    _check_counts(y, groups, n_splits, task)
+    people = np.unique(groups)
+    n_repeats = 5 if len(people) < _FEW_PARTICIPANTS else 1
+    pairs, repeat = [], []
+    for number in range(n_repeats):
+        for train, test in _splitter(task, n_splits, seed + number).split(y, y, groups):
+            if task == "classification" and len(np.unique(y[train])) < len(np.unique(y)):
+                raise DataError(
+                    f"a class falls out of training in one of {n_splits} folds: use fewer folds."
+                )
+            pairs.append((train, test))
+            repeat.append(number)
+    within = _varies_within(y, groups)
+    recordings = np.arange(len(y)) if units is None else np.asarray(units)
+    return Folds(
+        pairs=tuple(pairs),
+        repeat=tuple(repeat),
+        kind="participant",
+        units=recordings.astype(str) if within else groups.astype(str),
+        strata=groups.astype(str) if within else np.full(len(y), "all"),
+    )
+
+
+def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
+    """Split every recording into blocks of time; each fold tests one block of each.
+
+    Training windows closer than ``gap_s`` to the test block of the same recording are left
+    out, since neighbours share slow drifts and filter tails.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+        Class of each window.
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each window.
+    recordings : ndarray of int, shape (n_rows,)
+        Which recording each window was cut from.
+    start_s : ndarray of float, shape (n_rows,)
+    window_s, gap_s : float
+        Length of a window, and of the gap, in seconds.
+    n_splits : int
+
+    Returns
+    -------
+    folds : Folds
+
+    Raises
+    ------
+    DataError
+        If a recording has fewer windows than there are folds, or no training is left.
+    UsageError
+        If ``n_splits`` is below 2.
+    """
+    y, recordings, start_s = np.asarray(y), np.asarray(recordings), np.asarray(start_s, float)
+    check_target(y, "classification")
+    block = _blocks(recordings, start_s, n_splits, window_s)
+    pairs = []
+    for number in range(n_splits):
+        test = block == number
+        train = ~test & ~_near(test, recordings, start_s, reach_s=window_s + gap_s)
+        if len(np.unique(y[train])) < len(np.unique(y)):
+            raise DataError(
+                f"with a gap of {gap_s:g} s around {n_splits} test blocks a class has no window "
+                "left for training: use shorter windows, a shorter gap or longer recordings."
+            )
+        pairs.append((np.flatnonzero(train), np.flatnonzero(test)))
+    units = [f"{recording}/{number}" for recording, number in zip(recordings, block, strict=True)]
+    return Folds(
+        pairs=tuple(pairs),
+        repeat=(0,) * n_splits,
+        kind="block",
+        units=np.array(units),
+        strata=np.asarray(groups).astype(str),
+        gap_s=float(gap_s),
+    )
+
+
+def n_arrangements(y, folds):
+    """Count the different ways labels can be exchanged, which bounds a permutation p value."""
+    first = [np.flatnonzero(folds.units == unit)[0] for unit in np.unique(folds.units)]
+    total = 1
+    for stratum in np.unique(folds.strata[first]):
+        labels = np.asarray(y)[first][folds.strata[first] == stratum]
+        counts = np.unique(labels, return_counts=True)[1]
+        total *= factorial(len(labels)) // prod(factorial(int(count)) for count in counts)
+    return total
+
+
+def _varies_within(y, groups):
+    return any(len(np.unique(y[groups == person])) > 1 for person in np.unique(groups))
+
+
+def _splitter(task, n_splits, seed):
+    kind = StratifiedGroupKFold if task == "classification" else GroupKFold
+    return kind(n_splits=n_splits, shuffle=True, random_state=seed)
+
+
+def _check_counts(y, groups, n_splits, task):
+    if n_splits < 2:
+        raise UsageError(f"n_splits is {n_splits}; a cross-validation needs at least 2 folds.")
+    people = len(np.unique(groups))
+    if task == "classification":
+        members = {value: len(np.unique(groups[y == value])) for value in np.unique(y)}
+        rare = min(members, key=members.get)
+        if members[rare] < 2:
+            raise DataError(
+                f"class {rare!s} has one participant: it cannot be in training and in test; "
+                "leave the class out, merge it with another, or add participants."
+            )
+        # Where every participant has every class, members[rare] is the number of participants.
+        people = members[rare]
+    if n_splits > people:
+        whose = "of the rarest class " if task == "classification" else ""
+        raise DataError(
+            f"{n_splits} folds were asked for but there are {people} participants {whose}"
+            f"to share out: at most {people} folds are possible; set n_splits to {people} or less."
+        )
+
+
+def _blocks(recordings, start_s, n_splits, window_s):
+    """Number of the block each window falls into, 0 to ``n_splits`` - 1."""
+    if n_splits < 2:
+        raise UsageError(f"n_splits is {n_splits}; a cross-validation needs at least 2 folds.")
+    block = np.zeros(len(recordings), int)
+    for recording in np.unique(recordings):
+        rows = np.flatnonzero(recordings == recording)
+        if len(rows) < n_splits:
+            raise DataError(
+                f"a recording gives {len(rows)} windows of {window_s:g} s but {n_splits} folds "
+                f"were asked for: at most {len(rows)} are possible; use fewer folds or shorter "
+                "windows."
+            )
+        rows = rows[np.argsort(start_s[rows], kind="stable")]
+        for number, part in enumerate(np.array_split(rows, n_splits)):
+            block[part] = number
+    return block
+
+
+def _near(test, recordings, start_s, *, reach_s):
+    """Rows that start less than ``reach_s`` before or after a test row of their recording."""
+    same = recordings[:, None] == recordings[test]
+    apart_s = np.abs(start_s[:, None] - start_s[test])
+    return (same & (apart_s < reach_s - 1e-9)).any(axis=1)

@@ -1,0 +1,144 @@
+"""The answer to an evaluation in plain sentences: what, how sure, against what, and for whom."""
+
+_SCORE_NAMES = {
+    "roc_auc": "ROC AUC",
+    "balanced_accuracy": "balanced accuracy",
+    "r": "Pearson r",
+    "mae": "mean absolute error",
+    "r2": "R²",
+}
+_MODALITY = {"eeg": "EEG", "bold": "resting-state fMRI"}
+
+
+def score_name(key):
+    """Spell a score for people."""
+    return _SCORE_NAMES.get(key, key)
+
+
+def answer_to(evaluation):
+    """Write the answer.
+
+    Parameters
+    ----------
+    evaluation : dict
+        As ``evaluation.json`` holds it, without ``answer``.
+
+    Returns
+    -------
+    answer : dict of str
+        ``headline`` (score and interval), ``against`` (the best baseline), ``sure``
+        (permutation), ``scope`` (whom it is about) and ``caution`` (only when there is one).
+    """
+    lead = _lead(evaluation)
+    answer = {
+        "headline": _headline(evaluation, lead),
+        "against": _against(evaluation),
+        "sure": _sure(evaluation, lead),
+        "scope": _scope(evaluation),
+        "caution": _caution(evaluation),
+    }
+    return {key: sentence for key, sentence in answer.items() if sentence}
+
+
+def _lead(evaluation):
+    """The pretrained method; where there is none, the best baseline with its corrected p."""
+    comparison = evaluation["comparison"]
+    wanted = comparison.get("method", comparison["best_baseline"])
+    lead = next(method for method in evaluation["methods"] if method["name"] == wanted)
+    return {**lead, "p": comparison.get("p_best_of_several", lead["p"])}
+
+
+def _headline(evaluation, lead):
+    question, primary = evaluation["question"], evaluation["primary"]
+    value = lead["scores"][primary]
+    what = (
+        f"{question['name']} can be told apart from"
+        if question["task"] == "classification"
+        else f"{question['name']} can be predicted from"
+    )
+    verb = what if _is_above_chance(evaluation, lead) else what.replace("can be", "could not be")
+    verb = verb[0].upper() + verb[1:] if question["kind"] == "contrast" else verb
+    return (
+        f"{verb} {_MODALITY[question['modality']]} with {lead['name']}: {score_name(primary)} "
+        f"{value['value']:.2f} (95 % interval {value['low']:.2f} to {value['high']:.2f}; "
+        f"{'0.50' if primary == 'roc_auc' else '0'} is chance)."
+    )
+
+
+def _is_above_chance(evaluation, lead):
+    chance = 0.5 if evaluation["primary"] == "roc_auc" else 0.0
+    low = lead["scores"][evaluation["primary"]]["low"]
+    by_luck = lead["p"] is not None and lead["p"] >= 0.05
+    return not by_luck and low is not None and low > chance
+
+
+def _against(evaluation):
+    comparison = evaluation["comparison"]
+    if "method" not in comparison:
+        return f"No pretrained model took part; the best baseline is {comparison['best_baseline']}."
+    low, high = comparison["low"], comparison["high"]
+    if low is not None and low > 0:
+        verdict = "better than"
+    elif high is not None and high < 0:
+        verdict = "worse than"
+    else:
+        verdict = "not distinguishable from"
+    return (
+        f"That is {verdict} the best baseline, {comparison['best_baseline']}, on the same folds: "
+        f"difference {comparison['difference']:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."
+    )
+
+
+def _sure(evaluation, lead):
+    count = evaluation["n_permutations"]
+    if lead["p"] is None or not count:
+        return None
+    text = f"With exchanged labels a score as high came up with probability p = {lead['p']:.3g}"
+    possible = evaluation["n_arrangements"]
+    text += f" ({count} permutations"
+    if possible < 1000:
+        text += (
+            f"; the labels can be arranged in only {possible} ways, so p cannot fall below "
+            f"{1 / possible:.2g}"
+        )
+    return text + ")."
+
+
+def _scope(evaluation):
+    data, folds = evaluation["data"], evaluation["folds"]
+    people = data["n_participants"]
+    if folds["kind"] == "participant":
+        return (
+            f"Estimated for new people: {people} participants, nobody in training and test of "
+            f"one fold ({folds['n_splits']} folds, repeated {folds['n_repeats']} times)."
+        )
+    who = "one participant" if people == 1 else f"{people} participants"
+    return (
+        f"Within {who}; this says nothing about new people. {data['n_recordings']} recordings "
+        f"were cut into {data['n_rows']} windows of {folds['window_s']:g} s; training windows "
+        f"closer than {folds['gap_s']:g} s to a test block were left out."
+    )
+
+
+def _caution(evaluation):
+    cautions = []
+    seen = evaluation["seen_in_training"]
+    if seen:
+        cautions.append(
+            f"The model was pretrained on recordings of {len(seen)} of the "
+            f"{evaluation['data']['n_participants']} participants evaluated here, without their "
+            "labels; its score may be too high."
+        )
+    data = evaluation["data"]
+    if evaluation["folds"]["kind"] == "block" and data["n_recordings"] <= 2:
+        cautions.append(
+            "Each condition is one recording, so whatever differs between the two recordings "
+            "counts, not only the condition."
+        )
+    lead = _lead(evaluation)["scores"][evaluation["primary"]]
+    if lead["low"] is not None and lead["low"] == lead["high"]:
+        cautions.append(
+            "Nothing was mistaken in any resample, so the interval has no width; with so few "
+            "recordings that is not certainty."
+        )
+    return " ".join(cautions) or None

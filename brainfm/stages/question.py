@@ -1,0 +1,158 @@
+"""What is asked of the recordings: a column of participants.tsv, or one task against another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brainfm.errors import DataError, NothingSelected, UsageError
+
+#: A numeric column with more values than this is predicted as a number.
+_MOST_CLASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of the recordings.
+
+    ``kind`` is ``contrast`` (of two tasks) or ``target`` (a column); ``task`` is
+    ``classification`` or ``regression``.
+    """
+
+    kind: str
+    name: str
+    task: str
+    modality: str
+
+
+def without_synthetic(recordings, participants=None):
+    """Leave synthetic participants out.
+
+    They are known by the word in their label or in the ``kind`` column of ``participants``.
+
+    Returns
+    -------
+    real : list of Recording
+    excluded : list of dict
+        ``participant`` and ``why``.
+    """
+    kinds = {}
+    if participants is not None and "kind" in participants:
+        labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
+        kinds = dict(zip(labels, participants["kind"].astype(str), strict=True))
+    synthetic = {
+        recording.participant
+        for recording in recordings
+        if "synthetic" in f"{recording.participant} {kinds.get(recording.participant)}".lower()
+    }
+    real = [recording for recording in recordings if recording.participant not in synthetic]
+    why = "synthetic: shows that the path works, never how well"
+    return real, [{"participant": label, "why": why} for label in sorted(synthetic)]
+
+
+def contrast_question(recordings, tasks):
+    """Ask whether tasks can be told apart.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    tasks : sequence of str
+
+    Returns
+    -------
+    question : Question
+    chosen : list of Recording
+    y : ndarray of str, shape (n_chosen,)
+
+    Raises
+    ------
+    UsageError
+        If there are not two different tasks.
+    NothingSelected
+        If a task has no recording.
+    """
+    if len(tasks) < 2 or len(set(tasks)) < len(tasks):
+        raise UsageError(f"--contrast is {' '.join(tasks)!r}; expected two different tasks.")
+    there = sorted({recording.task for recording in recordings if recording.task})
+    absent = [task for task in tasks if task not in there]
+    if absent:
+        raise NothingSelected(
+            f"no recording of task {', '.join(absent)}; real recordings have tasks: "
+            f"{', '.join(there) or 'none'}."
+        )
+    chosen = [recording for recording in recordings if recording.task in tasks]
+    modality, chosen = _one_modality(chosen)
+    y = np.array([recording.task for recording in chosen])
+    name = " against ".join(tasks)
+    question = Question(kind="contrast", name=name, task="classification", modality=modality)
+    return question, chosen, y
+
+
+def target_question(recordings, column, participants):
+    """Ask for a column of ``participants.tsv``.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    column : str
+    participants : DataFrame
+        With ``participant_id``; ``n/a`` or empty where a value is missing.
+
+    Returns
+    -------
+    question : Question
+        A regression when the column holds more than ten different numbers.
+    chosen : list of Recording
+        Of participants whose value is known.
+    y : ndarray, shape (n_chosen,)
+    excluded : list of dict
+        ``participant`` and ``why``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    DataError
+        If a participant is listed twice.
+    NothingSelected
+        If no recording is left.
+    """
+    if participants is None or column not in participants:
+        there = [] if participants is None else [c for c in participants if c != "participant_id"]
+        raise UsageError(
+            f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
+        )
+    labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
+    if labels.duplicated().any():
+        raise DataError(
+            f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once: "
+            "keep one row a participant, and different labels in different datasets."
+        )
+    values = participants[column].replace({"n/a": np.nan, "": np.nan})
+    numbers = pd.to_numeric(values, errors="coerce")
+    is_number = numbers.notna().sum() == values.notna().sum() and values.nunique() > _MOST_CLASSES
+    values = numbers if is_number else values.map(_class_name, na_action="ignore")
+    value_of = dict(zip(labels, values, strict=True))
+    known = {label for label, value in value_of.items() if pd.notna(value)}
+    modality, chosen = _one_modality([r for r in recordings if r.participant in known])
+    missing = sorted({r.participant for r in recordings} - known)
+    y = np.array([value_of[recording.participant] for recording in chosen])
+    task = "regression" if is_number else "classification"
+    question = Question(kind="target", name=column, task=task, modality=modality)
+    return question, chosen, y, [{"participant": x, "why": f"no {column}"} for x in missing]
+
+
+def _class_name(value):
+    """1.0 and "1" name one class; pandas reads a column of numbers with a gap as floats."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _one_modality(recordings):
+    """Keep the modality that most recordings have; the first of the two on a tie."""
+    if not recordings:
+        raise NothingSelected(
+            "no real recording is left to evaluate: every one is synthetic or lacks the target."
+        )
+    modalities = [recording.modality for recording in recordings]
+    modality = max(sorted(set(modalities)), key=modalities.count)
+    return modality, [recording for recording in recordings if recording.modality == modality]

@@ -1,0 +1,195 @@
+"""Classical features: known truths, missing channels, the rules of scikit-learn."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GroupKFold, cross_val_score
+
+from brainfm.errors import SignalError, UsageError
+from brainfm.models.baselines import (
+    BandPowerFeatures,
+    BlockScaler,
+    ConnectivityFeatures,
+    RiemannFeatures,
+    classical_baseline,
+)
+from brainfm.recording import Recording, RecordingTable
+
+NAMES = ("a", "b", "c", "d")
+
+
+def recording(signal, *, modality="bold", participant="01", channels=None, mask=None):
+    scale = 50.0 if modality == "bold" else 0.08
+    n_channels = signal.shape[1]
+    positions = np.linspace(-scale, scale, n_channels * 3).reshape(n_channels, 3)
+    return Recording.from_array(
+        signal,
+        sampling_hz=0.5 if modality == "bold" else 100.0,
+        modality=modality,
+        positions=positions,
+        channels=channels or NAMES[:n_channels],
+        mask=mask,
+        participant=participant,
+    )
+
+
+def bold(n, *, coupled=(), seed=0):
+    """Recordings of four parcels; a and b share a source where ``coupled`` says so."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for index in range(n):
+        series = rng.normal(size=(120, 4))
+        if len(coupled) and coupled[index]:
+            series[:, 1] = series[:, 0] + 0.3 * rng.normal(size=120)
+        made.append(recording(series, participant=f"{index:02d}"))
+    return RecordingTable.from_recordings(made)
+
+
+def eeg(n, *, alpha=(), seed=0):
+    """Four-channel recordings of 10 s in volts, with a 10 Hz rhythm of the amplitude given."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(1000) / 100
+    made = []
+    for index in range(n):
+        noise = rng.normal(size=(1000, 4))
+        size = alpha[index] if len(alpha) else 1.0
+        wave = size * np.sin(2 * np.pi * 10 * times + rng.uniform(0, 6))[:, None]
+        made.append(recording(1e-5 * (noise + wave), modality="eeg", participant=f"{index:02d}"))
+    return RecordingTable.from_recordings(made)
+
+
+ALL = [
+    (ConnectivityFeatures(), bold, 6),
+    (ConnectivityFeatures(kind="tangent"), bold, 10),
+    (BandPowerFeatures(), eeg, 20),
+    (RiemannFeatures(), eeg, 40),
+]
+
+
+@pytest.mark.parametrize(("features", "make", "n_features"), ALL, ids=lambda v: str(v)[:30])
+class TestEveryTransformer:
+    def test_gives_finite_features_of_the_size_it_should(self, features, make, n_features):
+        table = make(6)
+        found = clone(features).fit_transform(table)
+        assert found.shape == (6, n_features)
+        assert np.isfinite(found).all()
+
+    def test_must_be_fitted_first_and_survives_pickle_and_clone(self, features, make, n_features):
+        table = make(5)
+        with pytest.raises(NotFittedError):
+            clone(features).transform(table)
+        fitted = clone(features).fit(table)
+        again = pickle.loads(pickle.dumps(fitted))  # noqa: S301
+        np.testing.assert_array_equal(fitted.transform(table), again.transform(table))
+        with pytest.raises(NotFittedError):
+            clone(fitted).transform(table)
+
+    def test_takes_a_list_of_recordings_as_a_table(self, features, make, n_features):
+        table = make(5)
+        fitted = clone(features).fit(table)
+        np.testing.assert_array_equal(fitted.transform(table), fitted.transform(table.recordings))
+
+    def test_uses_only_channels_that_all_training_recordings_have(self, features, make, n_features):
+        table = make(5)
+        lost = table[0][0].signal.copy()
+        lost[:, 2] = np.nan
+        first = recording(lost, modality=table[0][0].modality)
+        fitted = clone(features).fit([first, *table.recordings[1:]])
+        assert list(fitted.channels_) == ["a", "b", "d"]
+
+    def test_a_channel_missing_in_a_new_recording_says_nothing(self, features, make, n_features):
+        table = make(8)
+        fitted = clone(features).fit(table)
+        lost = table[0][0].signal.copy()
+        lost[:, 2] = np.nan
+        found = fitted.transform([recording(lost, modality=table[0][0].modality)])
+        assert np.isfinite(found).all()
+
+
+def test_pearson_features_are_the_correlations_of_the_pairs():
+    table = bold(3, coupled=[1, 0, 1])
+    found = ConnectivityFeatures().fit_transform(table)
+    expected = [np.corrcoef(row[0].signal.T)[np.triu_indices(4, 1)] for row in table]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found[0, 0] > 0.9
+    assert abs(found[1, 0]) < 0.3
+
+
+def test_channels_are_matched_by_name_not_by_place():
+    table = bold(4, coupled=[1, 1, 0, 0])
+    fitted = ConnectivityFeatures().fit(table)
+    order = [3, 1, 0, 2]
+    turned = recording(table[0][0].signal[:, order], channels=[NAMES[index] for index in order])
+    np.testing.assert_allclose(fitted.transform([turned]), fitted.transform(table[:1]), atol=1e-6)
+
+
+def test_a_constant_or_masked_parcel_counts_as_missing():
+    flat = np.random.default_rng(0).normal(size=(50, 4))
+    flat[:, 3] = 7.0
+    series = np.random.default_rng(1).normal(size=(50, 4))
+    masked = recording(series, mask=[True, False, True, True])
+    fitted = ConnectivityFeatures().fit([recording(flat), masked])
+    assert list(fitted.channels_) == ["a", "c"]
+
+
+def test_recordings_without_common_channels_are_refused():
+    series = np.random.default_rng(0).normal(size=(50, 4))
+    others = recording(series, channels=("w", "x", "y", "z"))
+    with pytest.raises(SignalError, match="have 0 channels in common; expected at least 2"):
+        ConnectivityFeatures().fit([recording(series), others])
+
+
+def test_a_row_without_the_modality_is_refused():
+    with pytest.raises(SignalError, match="row 0 of 3 has no eeg recording"):
+        BandPowerFeatures().fit(bold(3))
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(UsageError, match="kind is 'spearman'; expected pearson or tangent"):
+        ConnectivityFeatures(kind="spearman").fit(bold(3))
+    with pytest.raises(UsageError, match="modality is 'meg'; expected bold, eeg or dummy"):
+        classical_baseline("meg")
+    with pytest.raises(UsageError, match="task is 'ranking'"):
+        classical_baseline("bold", "ranking")
+
+
+def test_scaled_rows_have_unit_mean_square_length_whatever_the_number_of_features():
+    for n_features in (3, 500):
+        X = np.random.default_rng(0).normal(5, 3, size=(40, n_features))
+        lengths = (BlockScaler().fit_transform(X) ** 2).sum(axis=1)
+        assert lengths.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("modality", ["bold", "eeg"])
+def test_a_plain_difference_is_found_by_the_baseline_in_scikit_learns_own_cross_validation(
+    modality,
+):
+    y = np.tile([0, 1], 10)
+    table = bold(20, coupled=y) if modality == "bold" else eeg(20, alpha=y * 2.0)
+    scores = cross_val_score(
+        classical_baseline(modality), table, y, groups=table.groups, cv=GroupKFold(4)
+    )
+    assert scores.mean() == 1
+
+
+def test_the_regression_baseline_predicts_alpha_amplitude():
+    y = np.linspace(0.5, 3, 20)
+    table = eeg(20, alpha=y)
+    scores = cross_val_score(
+        classical_baseline("eeg", "regression"), table, y, groups=table.groups, cv=GroupKFold(4)
+    )
+    assert scores.mean() > 0.8
+
+
+def test_tangent_vectors_are_those_of_pyriemann():
+    geometry = pytest.importorskip("pyriemann.tangentspace")
+    table = bold(6)
+    features = ConnectivityFeatures(kind="tangent")
+    matrices = np.array([matrix for _, matrix in features.measure(table)])
+    expected = geometry.TangentSpace(metric={"mean": "logeuclid", "map": "riemann"})
+    np.testing.assert_allclose(
+        features.fit_transform(table), expected.fit_transform(matrices), atol=1e-6
+    )
