@@ -19,7 +19,7 @@ _IGNORED = """\
 *_qc.json
 *_boldref.*
 *_xfm.*
-**/figures/
+**/figures
 **/status.json
 .work/
 group/
