@@ -108,3 +108,50 @@ def fit_to_template(positions, template):
     shift = template.mean(axis=0) - scale * positions.mean(axis=0) @ rotation
     residual = scale * positions @ rotation + shift - template
     return rotation, scale, shift, float(np.sqrt((residual**2).sum(axis=1).mean()))
+
+
+def fit_sphere(positions):
+    """Fit a sphere to electrodes by least squares.
+
+    Parameters
+    ----------
+    positions : ndarray of float, shape (n_electrodes, 3), in metres
+
+    Returns
+    -------
+    centre : ndarray of float, shape (3,), in metres
+    radius : float or None
+        In metres; None (with the centre of gravity) when fewer than eight electrodes or a
+        nearly flat arrangement do not tell a sphere of a head's size (5 to 15 cm).
+    """
+    positions = np.asarray(positions, dtype=float)
+    mean = positions.mean(axis=0)
+    if len(positions) < 8:
+        return mean, None
+    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in c and the bracket.
+    system = np.column_stack([2 * positions, np.ones(len(positions))])
+    solution, *_ = np.linalg.lstsq(system, (positions**2).sum(axis=1), rcond=None)
+    centre = solution[:3]
+    radius = float(np.sqrt(max(solution[3] + centre @ centre, 0)))
+    return (centre, radius) if 0.05 < radius < 0.15 else (mean, None)
+
+
+def flatten_head(positions):
+    """Project electrodes onto a plane seen from above, keeping their angle from the top.
+
+    Parameters
+    ----------
+    positions : ndarray of float, shape (n_electrodes, 3), in metres
+        Head coordinates: x to the right, y to the nose, z up.
+
+    Returns
+    -------
+    ndarray of float, shape (n_electrodes, 2)
+        x to the right, y to the nose; 1 is the distance of the fitted sphere's equator.
+    """
+    centre, _ = fit_sphere(positions)
+    away = np.asarray(positions, dtype=float) - centre
+    level = np.hypot(away[:, 0], away[:, 1])
+    from_top = np.arctan2(level, away[:, 2]) / (np.pi / 2)
+    scale = np.divide(from_top, level, out=np.zeros_like(level), where=level > 1e-9)
+    return away[:, :2] * scale[:, None]

@@ -47,7 +47,10 @@ def sidecar_of(cleaned, config, seed):
         "ChannelsWithoutPosition": list(run.without_position),
         "PositionsFrom": run.origin_of_positions,
         "ArtefactRemoval": _artefact_removal(cleaned.components, config, seed),
-        "SoftwareVersions": {"mne": mne.__version__, "mne-icalabel": mne_icalabel.__version__},
+        "ProcessingSoftwareVersions": {
+            "mne": mne.__version__,
+            "mne-icalabel": mne_icalabel.__version__,
+        },
     }
 
 

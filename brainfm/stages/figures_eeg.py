@@ -7,8 +7,10 @@ import matplotlib as mpl
 import mne
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from brainfm.signal.eeg import BANDS
+from brainfm.signal.montage import fit_sphere, flatten_head
 from brainfm.storage.bids import entities_of
 from brainfm.storage.files import atomic, write_json
 
@@ -16,6 +18,7 @@ _BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"
 _MOST_COMPONENTS = 8
 _MOST_TRACES = 20
 _DPI = 100
+_COLOURS = 96
 
 
 def draw_eeg_figures(summary, out_dir):
@@ -45,11 +48,19 @@ def draw_eeg_figures(summary, out_dir):
         for name, draw in drawn.items():
             figure, title, caption = draw(summary)
             path = folder / f"{summary.stem}_desc-{name}_eeg.png"
-            with atomic(path) as partial:
-                figure.savefig(partial, dpi=_DPI, metadata={"Software": None})
+            _save(figure, path)
             write_json(path.with_suffix(".json"), {"title": title, "caption": caption})
             files.append(path)
     return files
+
+
+def _save(figure, path):
+    """Write a PNG of few colours, a third of the size; the report holds many of them."""
+    with atomic(path) as partial:
+        figure.savefig(partial, dpi=_DPI, metadata={"Software": None})
+        with Image.open(partial) as image:
+            small = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+        small.save(partial, optimize=True)
 
 
 def _draw_psd(summary):
@@ -101,10 +112,10 @@ def _draw_traces(summary):
     shown = _spread_channels(summary)
     figure = Figure(figsize=(11, 0.6 + 0.3 * len(shown)), layout="constrained")
     axis = figure.subplots()
-    scale = 5 * np.median(excerpt["after"][:, shown].std(axis=0))
+    scale = 6 * np.percentile(excerpt["after"][:, shown].std(axis=0), 70)
     ticks = -np.arange(len(shown)) * scale
     times_s = excerpt["times_s"]
-    axis.plot(times_s, excerpt["before"][:, shown] + ticks, color="#e08e79", linewidth=0.8)
+    axis.plot(times_s, excerpt["before"][:, shown] + ticks, color="#e08e79", linewidth=0.9)
     axis.plot(times_s, excerpt["after"][:, shown] + ticks, color="#1b1b1b", linewidth=0.6)
     axis.set_yticks(ticks, [names[index] for index in shown])
     for label in axis.get_yticklabels():
@@ -135,8 +146,7 @@ def _draw_traces(summary):
 def _spread_channels(summary):
     """Channels from front to back, evenly; bad ones always."""
     names = summary.info.ch_names
-    positions = np.array([channel["loc"][:3] for channel in summary.info["chs"]])
-    order = np.argsort(-positions[:, 1], kind="stable")
+    order = np.argsort(-_positions(summary.info)[:, 1], kind="stable")
     bad = [index for index in order if names[index] in summary.bad][: _MOST_TRACES // 2]
     rest = [index for index in order if index not in bad]
     n_rest = min(len(rest), _MOST_TRACES - len(bad))
@@ -181,37 +191,58 @@ def _draw_components(summary):
 def _draw_component(head, spectrum, components, index):
     told = components["described"][index]
     mne.viz.plot_topomap(
-        components["maps"][:, index], components["info"], axes=head, show=False, sensors=False
-    )
+        components["maps"][:, index], components["info"], axes=head, show=False, sensors=False,
+        sphere=_sphere(components["info"]), cmap="RdBu_r",
+    )  # fmt: skip
     head.set_title(f"{index}: {told['Label']}, {told['Probability']:.2f}")
     frequencies_hz, density = components["spectra"]
-    shown = (frequencies_hz >= 1) & (frequencies_hz <= 60)
+    shown = (frequencies_hz >= 1) & (frequencies_hz <= 45)
     spectrum.plot(frequencies_hz[shown], 10 * np.log10(density[shown, index] + 1e-12), color=_AFTER)
     spectrum.set_xlabel("frequency (Hz)")
     spectrum.set_ylabel("power (dB)")
 
 
 def _draw_sensors(summary):
-    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     axis = figure.subplots()
-    good = [name for name in summary.info.ch_names if name not in summary.bad]
-    info = summary.info.copy()
-    info["bads"] = list(summary.bad)
-    mne.viz.plot_sensors(
-        info, show_names=good + list(summary.bad), axes=axis, show=False, verbose="error"
-    )
-    for text in axis.texts:
-        text.set_fontsize(8)
-        if text.get_text().strip() in summary.bad:
-            text.set_color(_BAD)
-            text.set_fontweight("bold")
+    names = summary.info.ch_names
+    places = flatten_head(_positions(summary.info))
+    _draw_head(axis)
+    crowded = len(names) > 70
+    for name, (x, y) in zip(names, places, strict=True):
+        is_bad = name in summary.bad
+        axis.plot(x, y, "o", markersize=9 if crowded else 21, markeredgecolor=_AFTER,
+                  color=_BAD if is_bad else "#dde8f2", linewidth=0)  # fmt: skip
+        axis.text(x, y, name, ha="center", va="center", fontsize=5 if crowded else 7.5,
+                  color="white" if is_bad else "black")  # fmt: skip
+    axis.set_aspect("equal")
+    axis.set_axis_off()
     bad = ", ".join(f"{name} ({reason})" for name, reason in summary.bad.items()) or "none"
     lost = ", ".join(summary.without_position) or "none"
     caption = (
-        f"{len(summary.info.ch_names)} electrodes seen from above, nose up. Bad and interpolated "
-        f"(red): {bad}. Left out for want of a position: {lost}."
+        f"{len(names)} electrodes seen from above, nose up; the circle passes ears and nasion. "
+        f"Bad and interpolated (red): {bad}. Left out for want of a position: {lost}."
     )
     return figure, "Electrodes and bad channels", caption
+
+
+def _draw_head(axis):
+    turn = np.linspace(0, 2 * np.pi, 200)
+    axis.plot(np.cos(turn), np.sin(turn), color="#888888", linewidth=1.2, zorder=0)
+    axis.plot([-0.09, 0, 0.09], [0.996, 1.1, 0.996], color="#888888", linewidth=1.2, zorder=0)
+    for side in (-1, 1):
+        ear = side * (1 + 0.06 * np.sin(turn[:100]))
+        axis.plot(ear, np.linspace(-0.12, 0.12, 100), color="#888888", linewidth=1.2, zorder=0)
+
+
+def _positions(info):
+    return np.array([channel["loc"][:3] for channel in info["chs"]])
+
+
+def _sphere(info):
+    """What MNE draws the head around: the sphere through the electrodes, when there are enough."""
+    centre, radius = fit_sphere(_positions(info))
+    return None if radius is None else (*centre, radius)
 
 
 def _draw_bands(summary):
@@ -222,6 +253,7 @@ def _draw_bands(summary):
     ):
         image, _ = mne.viz.plot_topomap(
             100 * share, summary.info, axes=axis, show=False, cmap="viridis", sensors=True,
+            sphere=_sphere(summary.info),
             vlim=(100 * np.nanmin(share), 100 * np.nanmax(share)), contours=4,
         )  # fmt: skip
         axis.set_title(f"{name}\n{low:g} to {high:g} Hz")

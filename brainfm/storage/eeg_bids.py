@@ -13,6 +13,7 @@ from brainfm.errors import DataError, MissingInput
 from brainfm.storage.bids import ENTITY_OF, entities_of, extension_of, raw_runs, stem_of
 from brainfm.storage.checks_eeg import check_eeg
 from brainfm.storage.eeg_positions import place_electrodes
+from brainfm.storage.files import read_json
 
 log = logging.getLogger("brainfm")
 
@@ -37,6 +38,7 @@ class EegRun:
     line_hz: float
     metadata: dict
     events: pd.DataFrame | None
+    about_events: dict
 
     @property
     def stem(self):
@@ -91,6 +93,7 @@ def read_eeg_run(eeg_file, *, line_hz=None):
         line_hz=float(metadata["PowerLineFrequency"]),
         metadata=metadata,
         events=_events_of(bids_path, raw),
+        about_events=_columns_of_events(bids_path),
     )
 
 
@@ -205,3 +208,10 @@ def _events_of(bids_path, raw):
     return pd.DataFrame(
         {"onset": onset, "duration": notes.duration, "trial_type": notes.description}
     )
+
+
+def _columns_of_events(bids_path):
+    """What the dataset says about the columns of its events."""
+    sidecar = _sidecar(bids_path, "events", ".json")
+    said = read_json(sidecar) if sidecar is not None else {}
+    return {name: about for name, about in said.items() if isinstance(about, dict)}

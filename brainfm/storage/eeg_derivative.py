@@ -14,6 +14,10 @@ from brainfm.storage.bids import entities_of
 from brainfm.storage.files import write_json, write_tsv
 
 _DESC = "desc-preproc"
+_ABOUT_CHANNELS = {
+    "Description": "Channels of the cleaned EEG",
+    "original_name": {"Description": "Name of the channel in the raw recording"},
+}
 _LANDMARKS = {"nasion": "NAS", "lpa": "LPA", "rpa": "RPA"}
 
 
@@ -92,9 +96,12 @@ def _write_all(folder, run, clean, tables):
     )
     write_json(folder / f"{name}_eeg.json", sidecar)
     write_tsv(folder / f"{name}_channels.tsv", channels)
+    write_json(folder / f"{name}_channels.json", _ABOUT_CHANNELS)
     write_json(folder / f"{run.stem}_desc-eeg_qc.json", quality)
     if run.events is not None:
         write_tsv(folder / f"{name}_events.tsv", _events(run.events, clean.info["sfreq"]))
+        about = {"Description": "Events of the raw recording; onsets in seconds are unchanged"}
+        write_json(folder / f"{name}_events.json", {**about, **run.about_events})
     _write_positions(folder, run, clean)
 
 
@@ -131,6 +138,11 @@ def _write_positions(folder, run, clean):
     table = pd.DataFrame(places.round(6), columns=["x", "y", "z"])
     table.insert(0, "name", clean.ch_names)
     write_tsv(folder / f"{run.stem}_space-CapTrak_electrodes.tsv", table)
+    about = {
+        "Description": f"Positions of the electrodes, from {run.origin_of_positions}",
+        "SpatialReference": "Head of the participant (CapTrak), see the coordinate system",
+    }
+    write_json(folder / f"{run.stem}_space-CapTrak_electrodes.json", about)
     system = {
         "EEGCoordinateSystem": "CapTrak",
         "EEGCoordinateUnits": "m",
