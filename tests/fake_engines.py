@@ -4,6 +4,7 @@
 worker dies, ``BRAINFM_FAKE_WAIT_S`` how long cleaning takes. ``calls`` counts what really ran.
 """
 
+import importlib
 import os
 import signal
 import time
@@ -48,9 +49,9 @@ class Make(SimpleInterface):
         name = Path(i.in_file).name
         _note_call(i.out_dir, name)
         time.sleep(float(os.environ.get("BRAINFM_FAKE_WAIT_S", "0")))
-        if os.environ.get("BRAINFM_FAKE_FAIL", "-") in name:
+        if os.environ.get("BRAINFM_FAKE_FAIL", "nothing") in name:
             raise SignalError(f"{name} is flat; expected a signal: check the amplifier.")
-        if os.environ.get("BRAINFM_FAKE_KILL", "-") in name:
+        if os.environ.get("BRAINFM_FAKE_KILL", "nothing") in name:
             os.kill(os.getpid(), signal.SIGKILL)
         out_file = _folder(i.in_file, i.out_dir) / f"{stem_of(name)}{i.ending}"
         write_text(out_file, f"made from {os.path.getsize(i.in_file)} bytes\n")
@@ -134,23 +135,22 @@ def calls(output_dir):
 
 
 def install():
-    """Put the stand-ins in the place of the engines; returns the names and what was there."""
-    import brainfm.models.checkpoint as checkpoint
-    import brainfm.stages.report_participant as report
-    import brainfm.workflows.participant as participant
+    """Put the stand-ins in the place of the engines, for good: for a process of its own."""
+    for place, stand_in in stand_ins():
+        module, _, name = place.rpartition(".")
+        setattr(importlib.import_module(module), name, stand_in)
 
-    places = [
-        (participant, "init_eeg_wf", fake_eeg_wf),
-        (participant, "init_anat_wf", fake_anat_wf),
-        (participant, "init_bold_wf", fake_bold_wf),
-        (participant, "EmbedRecording", FakeEmbed),
-        (report, "write_participant_report", fake_report),
-        (checkpoint, "checkpoint_key", lambda model: f"key of {model}"),
+
+def stand_ins():
+    """Return (place, stand-in) pairs, for ``monkeypatch.setattr``."""
+    return [
+        ("brainfm.workflows.participant.init_eeg_wf", fake_eeg_wf),
+        ("brainfm.workflows.participant.init_anat_wf", fake_anat_wf),
+        ("brainfm.workflows.participant.init_bold_wf", fake_bold_wf),
+        ("brainfm.workflows.participant.EmbedRecording", FakeEmbed),
+        ("brainfm.stages.report_participant.write_participant_report", fake_report),
+        ("brainfm.models.checkpoint.checkpoint_key", lambda model: f"key of {model}"),
     ]
-    for module, name, stand_in in places:
-        if not hasattr(module, name):
-            raise AttributeError(f"{module.__name__} has no {name}: the stand-in has no place")
-        setattr(module, name, stand_in)
 
 
 def _folder(in_file, out_dir):

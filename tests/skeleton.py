@@ -39,14 +39,14 @@ def write_mri(dest, label, *, task="rest", seed=0):
 
 
 def write_eeg(dest, label, *, task="rest", seed=0, channels=EEG_CHANNELS, sampling_hz=100):
-    """Write five seconds of EEG as EDF."""
+    """Write twelve seconds of EEG as EDF."""
     rng = np.random.default_rng(seed)
     folder = Path(dest) / f"sub-{label}" / "eeg"
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"sub-{label}_task-{task}"
-    samples = rng.integers(-300, 300, (5, len(channels), sampling_hz)).astype("<i2")
+    samples = rng.integers(-300, 300, (12, len(channels), sampling_hz)).astype("<i2")
     (folder / f"{stem}_eeg.edf").write_bytes(
-        _edf_header(channels, sampling_hz, 5) + samples.tobytes()
+        _edf_header(channels, sampling_hz, 12) + samples.tobytes()
     )
     write(
         folder / f"{stem}_eeg.json",

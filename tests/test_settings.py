@@ -73,6 +73,18 @@ class TestPrecedence:
         assert settings.eeg.low_pass_hz == 40.0
 
 
+class TestPaths:
+    def test_relative_paths_hold_wherever_a_step_runs(self):
+        settings, _, _ = resolve("-w", "scratch", "--atlas", "own/atlas.nii.gz", "--model", "tiny")
+        assert settings.run.work_dir == Path.cwd() / "scratch"
+        assert settings.bold.atlas == str(Path.cwd() / "own" / "atlas.nii.gz")
+        assert settings.model.model == "tiny"
+
+    def test_the_address_of_a_container_is_no_path(self):
+        settings, _, _ = resolve("--fmriprep-container", "docker://nipreps/fmriprep:25.2.7")
+        assert settings.bold.fmriprep_container == "docker://nipreps/fmriprep:25.2.7"
+
+
 class TestRefusals:
     def test_an_unknown_key_is_refused_with_the_nearest_one(self, toml):
         with pytest.raises(

@@ -57,7 +57,9 @@ class Outcome:
         for label, tasks in self.plans.items():
             for task in tasks:
                 if not task.is_done:
-                    self._status[label]["recordings"][task.run.name] = {"state": "running"}
+                    entry = {"state": "running", "keys": task.keys}
+                    self._status[label]["recordings"][task.run.name] = entry
+            self._status[label].pop("problems", None)
             write_status(self.output_dir, self._status[label], state="running")
 
     def note_done(self, key):
@@ -97,8 +99,7 @@ class Outcome:
         missing = [end for end in _ENDINGS[task.run.modality] if not _any_ends(outputs, end)]
         entry = {
             "state": "failed" if missing else "done",
-            "key": task.key,
-            "embed_key": task.embed_key,
+            "keys": task.keys,
             "seconds": self.seconds.get(task.run.name, {}),
             "peak_memory_gb": self.progress.peak_gb.get(task.run.name),
             "outputs": outputs,
@@ -126,17 +127,18 @@ class Outcome:
 
     def _fail(self, label, task, by_recording):
         names = [task.run.name, *([task.t1w.name] if task.t1w else [])]
-        found = next((by_recording[name] for name in names if name in by_recording), None)
-        text, path = found or ("not run, since the workflow was stopped before.", None)
-        crash_file = str(path.relative_to(self.output_dir)) if path else None
-        entry = {
-            "state": "failed",
-            "error": text,
-            "crash_file": crash_file,
-            "seconds": self.seconds.get(task.run.name, {}),
-        }
-        self._status[label]["recordings"][task.run.name] = entry
+        text, crash_file = "not run, since the workflow was stopped before.", None
+        for name in [name for name in reversed(names) if name in by_recording]:
+            text, path = by_recording[name]
+            crash_file = str(path.relative_to(self.output_dir))
+            self._status[label]["recordings"][name] = self._failed(name, text, crash_file)
+        entry = self._failed(task.run.name, text, crash_file)
+        self._status[label]["recordings"][task.run.name] = {**entry, "keys": task.keys}
         self.errors[label].append(f"{task.run.name}: {text}")
+
+    def _failed(self, name, text, crash_file):
+        seconds = self.seconds.get(name, {})
+        return {"state": "failed", "error": text, "crash_file": crash_file, "seconds": seconds}
 
     def _sentences(self):
         for status in self._status.values():

@@ -158,13 +158,19 @@ def _execute(job, checks, outcome):
 
 
 def _forget_stale(job, plans):
-    """Drop what the work folder remembers of recordings whose files were changed or lost."""
+    """Drop what the work folder remembers and must not be believed.
+
+    An embedding that is to be made is always made: the workflow engine sees the name of the
+    checkpoint, not its content, and not whether the file it wrote is still there.
+    """
     from brainfm.workflows.execute import forget
     from brainfm.workflows.participant import wf_name
 
     for label, tasks in plans.items():
-        for task in tasks:
+        for task in [task for task in tasks if not task.is_done]:
+            place = ("brainfm_wf", wf_name(f"sub-{label}"))
+            forget(job.work_dir, *place, wf_name(task.run.name), "embed")
             if task.stale:
-                names = [task.run.name, *([task.t1w.name] if task.t1w else [])]
-                for name in names:
-                    forget(job.work_dir, "brainfm_wf", wf_name(f"sub-{label}"), wf_name(name))
+                forget(job.work_dir, *place, wf_name(task.run.name))
+                if task.t1w:
+                    forget(job.work_dir, *place, wf_name(task.t1w.name))

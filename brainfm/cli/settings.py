@@ -75,6 +75,8 @@ def coerce(key, value, source):
         ) from error
     if item.name in _PREFIX_OF:
         value = tuple(dict.fromkeys(v.removeprefix(_PREFIX_OF[item.name]) for v in value))
+    if _is_path(item, value):  # nodes run in folders of their own
+        value = type(value)(os.path.abspath(value))
     if item.name == "mem" and value is not None:
         memory_gb(value)  # refused now, not after an hour
     return value
@@ -105,6 +107,13 @@ def settings_as_toml(settings, sources=None, *, header=()):
             else:
                 lines.append(f"{item.name} = {_toml(value)}{comment}")
     return "\n".join(lines) + "\n"
+
+
+def _is_path(item, value):
+    if isinstance(value, Path):
+        return True
+    of_path = item.name in ("atlas", "model", "fmriprep_container")
+    return of_path and value is not None and os.sep in value and "://" not in value
 
 
 def _items():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainfm.storage.bids import RawRun, t1w_for
-from brainfm.storage.status import is_intact, key_of, key_of_input, read_status
+from brainfm.storage.status import is_intact, key_of, key_of_settings, key_of_source, read_status
 
 _STANDARDISED = {"bold": "_desc-denoised_timeseries.tsv", "eeg": "_desc-preproc_eeg.vhdr"}
 
@@ -13,14 +13,15 @@ _STANDARDISED = {"bold": "_desc-denoised_timeseries.tsv", "eeg": "_desc-preproc_
 class Task:
     """One recording and what must be done for it.
 
-    ``stale`` says that files of an earlier, finished call were changed or lost, so that what
-    the work folder remembers of it must not be believed.
+    ``keys`` hash what the files are made from: ``source`` the input, ``preprocessed`` the input
+    and the settings, ``embedded`` these and the model. ``stale`` says that the input has
+    changed, or that files of an earlier call were changed or lost, so that what the work folder
+    remembers must not be believed.
     """
 
     run: RawRun
     t1w: RawRun | None
-    key: str
-    embed_key: str
+    keys: dict[str, str]
     preprocess: bool
     embed: bool
     stale: bool = False
@@ -55,30 +56,32 @@ def plan_participant(output_dir, recordings, runs, *, settings, engine, model_ke
     status = read_status(output_dir, recordings[0].participant)
     tasks = []
     for run in recordings:
-        t1w = t1w_for(run, runs) if run.modality == "bold" and engine != "derivatives" else None
-        key = key_of_input(run, t1w, settings=settings, engine=engine)
-        embed_key = key_of({"input": key, "model": model_key})
+        t1w = t1w_for(run, runs) if run.modality == "bold" and engine == "builtin" else None
+        source = key_of_source(run, t1w)
+        chosen = key_of_settings(run.modality, settings, engine)
+        preprocessed = key_of({"source": source, "settings": chosen})
+        embedded = key_of({"preprocessed": preprocessed, "model": model_key})
+        keys = {"source": source, "preprocessed": preprocessed, "embedded": embedded}
         before = status["recordings"].get(run.name, {})
-        tasks.append(_task(output_dir, run, t1w, keys=(key, embed_key), before=before))
+        tasks.append(_compare(output_dir, run, t1w, keys=keys, before=before))
     return tasks
 
 
-def _task(output_dir, run, t1w, *, keys, before):
-    outputs = before.get("outputs") or {}
-    embedded = {name: sha for name, sha in outputs.items() if "_embedding." in name}
-    cleaned = {name: sha for name, sha in outputs.items() if name not in embedded}
-    was_done = before.get("state") == "done"
-    preprocessed = was_done and before.get("key") == keys[0] and is_intact(output_dir, cleaned)
-    embeds = preprocessed and before.get("embed_key") == keys[1] and is_intact(output_dir, embedded)
+def _compare(output_dir, run, t1w, *, keys, before):
+    outputs, old = before.get("outputs") or {}, before.get("keys") or {}
+    embeddings = {name: sha for name, sha in outputs.items() if "_embedding." in name}
+    cleaned = {name: sha for name, sha in outputs.items() if name not in embeddings}
     standardised = [name for name in cleaned if name.endswith(_STANDARDISED[run.modality])]
-    preprocessed = preprocessed and bool(standardised)
+    was_done = before.get("state") == "done"
+    whole = was_done and bool(standardised) and is_intact(output_dir, cleaned)
+    preprocessed = whole and old.get("preprocessed") == keys["preprocessed"]
+    embedded = preprocessed and old.get("embedded") == keys["embedded"]
     return Task(
         run=run,
         t1w=t1w,
-        key=keys[0],
-        embed_key=keys[1],
+        keys=keys,
         preprocess=not preprocessed,
-        embed=not (preprocessed and embeds),
-        stale=was_done and not (preprocessed and embeds),
+        embed=not (embedded and is_intact(output_dir, embeddings)),
+        stale=(was_done and not whole) or old.get("source", keys["source"]) != keys["source"],
         standardised=Path(output_dir) / standardised[0] if preprocessed else None,
     )

@@ -55,38 +55,44 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def key_of_input(run, t1w, *, settings, engine):
-    """Hash all that decides on the preprocessed files of one recording.
+def key_of_source(run, t1w):
+    """Hash what a recording is made from.
 
     The content of the run and of the files beside it that share its entities, the merged
-    sidecars, the T1w image, the settings of its section, seed, engine and the version of
-    brainfm; no path, so that datasets may move.
+    sidecars, the T1w image and the version of brainfm; no path, so that datasets may move.
 
     Parameters
     ----------
     run : brainfm.storage.bids.RawRun
     t1w : RawRun or None
-    settings : brainfm.config.Settings
-    engine : str
 
     Returns
     -------
     str
         64 hexadecimal digits.
     """
-    section = settings.eeg if run.modality == "eeg" else settings.bold
-    facts = {
-        "version": __version__,
-        "name": run.name,
-        "files": {path.name: sha256_of(path) for path in _files_beside(run)},
-        "metadata": run.metadata,
-        "settings": {k: v for k, v in asdict(section).items() if k not in _NOT_IN_KEY},
-        "seed": settings.run.random_seed,
-        "sloppy": settings.run.sloppy,
-        "engine": engine if run.modality != "eeg" else None,
-        "t1w": sha256_of(t1w.path) if t1w else None,
-    }
-    return key_of(facts)
+    return key_of(
+        {
+            "version": __version__,
+            "name": run.name,
+            "files": {path.name: sha256_of(path) for path in _files_beside(run)},
+            "metadata": run.metadata,
+            "t1w": sha256_of(t1w.path) if t1w else None,
+        }
+    )
+
+
+def key_of_settings(modality, settings, engine):
+    """Hash the settings that decide on the preprocessed files of a modality."""
+    section = settings.eeg if modality == "eeg" else settings.bold
+    return key_of(
+        {
+            "settings": {k: v for k, v in asdict(section).items() if k not in _NOT_IN_KEY},
+            "seed": settings.run.random_seed,
+            "sloppy": settings.run.sloppy,
+            "engine": engine if modality != "eeg" else None,
+        }
+    )
 
 
 def key_of(facts):

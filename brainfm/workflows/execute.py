@@ -1,5 +1,6 @@
 """Run a Nipype workflow: plugin, crash files, progress, and no messages of Nipype on the screen."""
 
+import contextlib
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -67,8 +68,9 @@ class Progress:
             self._started[node.fullname] = time.monotonic()
             self.say(f"{key}: {node.name} started")
             return
-        began = self._started.get(node.fullname, time.monotonic())
-        took = time.monotonic() - began
+        if node.fullname not in self._started:  # Linear also "ends" what waits for a failed step
+            return
+        took = time.monotonic() - self._started[node.fullname]
         self.seconds.setdefault(key, {})[node.name] = round(took, 2)
         if event == "exception":
             self.failed.setdefault(key, node.fullname)
@@ -159,9 +161,10 @@ def execute(workflow, *, machine, progress, crash_dir):
     else:
         nipype.config.disable_resource_monitor()
     arguments["status_callback"] = progress
-    runner = PatientMultiProc(arguments) if plugin == "MultiProc" else plugin
     try:
-        workflow.run(plugin=runner, plugin_args=arguments)
+        with contextlib.chdir(_made(workflow.base_dir)):  # what is written "here" lands in scratch
+            runner = PatientMultiProc(arguments) if plugin == "MultiProc" else plugin
+            workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
         crashes = read_crashes(crash_dir)
         if not crashes:
@@ -170,6 +173,11 @@ def execute(workflow, *, machine, progress, crash_dir):
     if not any(crash_dir.iterdir()):
         crash_dir.rmdir()
     return []
+
+
+def _made(folder):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def read_crashes(crash_dir):

@@ -1,0 +1,405 @@
+"""The run of the participant level: resume, failures, killing, locks. The engines are stand-ins."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_engines import calls, stand_ins
+from skeleton import write, write_mri, write_skeleton
+
+from brainfm.cli.run import main
+from brainfm.storage.lock import ParticipantLock
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return write_skeleton(tmp_path / "raw")
+
+
+@pytest.fixture
+def brainfm(raw, monkeypatch):
+    """Function that runs the participant level in this process and returns its exit code."""
+    for place, stand_in in stand_ins():
+        monkeypatch.setattr(place, stand_in)
+    for name in ("FAIL", "KILL", "WAIT_S", "REPORT_FAILS"):
+        monkeypatch.delenv(f"BRAINFM_FAKE_{name}", raising=False)
+
+    def run(*words, out=None, data=None, nprocs="1"):
+        data, out = str(data or raw), str(out or raw.parent / "out")
+        return main([data, out, "participant", "--nprocs", nprocs, *words])
+
+    run.out = raw.parent / "out"
+    return run
+
+
+def status(out, label="01"):
+    return json.loads((out / f"sub-{label}" / "status.json").read_text())
+
+
+def state(out, name, label="01"):
+    return status(out, label)["recordings"][name]["state"]
+
+
+class TestOneRun:
+    @pytest.mark.parametrize("nprocs", ["1", "2"])
+    def test_every_recording_is_preprocessed_and_embedded(self, brainfm, nprocs):
+        assert brainfm(nprocs=nprocs) == 0
+        for label in ("01", "02"):
+            written = status(brainfm.out, label)
+            assert written["state"] == "done"
+            assert set(written["recordings"]) == {
+                f"sub-{label}_T1w",
+                f"sub-{label}_task-rest_bold",
+                f"sub-{label}_task-rest_eeg",
+            }
+            assert (brainfm.out / f"sub-{label}.html").is_file()
+
+    def test_the_status_holds_files_checksums_seconds_and_keys(self, brainfm):
+        brainfm()
+        entry = status(brainfm.out)["recordings"]["sub-01_task-rest_eeg"]
+        assert set(entry["seconds"]) == {"clean", "embed"}
+        assert set(entry["keys"]) == {"source", "preprocessed", "embedded"}
+        for name, sha in entry["outputs"].items():
+            assert (brainfm.out / name).is_file()
+            assert len(sha) == 64
+
+    def test_what_is_said_names_recording_step_and_seconds(self, brainfm, capsys):
+        brainfm()
+        said = capsys.readouterr()
+        assert "sub-01_task-rest_eeg: clean started" in said.err
+        assert "sub-01_task-rest_eeg: clean done in 0." in said.err
+        assert f"report: {brainfm.out}/sub-01.html" in said.err
+        assert "stages: check" in said.err
+        assert "nipype" not in said.err
+        assert said.out == ""
+
+    def test_settings_messages_and_the_engine_log_are_kept(self, brainfm):
+        brainfm("--bold-n-dummy", "1")
+        (logs,) = [p for p in (brainfm.out / "logs").iterdir() if (p / "brainfm.log").is_file()]
+        assert "n_dummy = 1  # command line" in (logs / "settings.toml").read_text()
+        assert "setting bold.n_dummy = 1 (command line)" in (logs / "brainfm.log").read_text()
+        assert (logs / "nipype.log").stat().st_size
+        assert not (logs / "crash").exists()
+
+    def test_a_graph_is_drawn_when_asked_for(self, brainfm):
+        if not shutil.which("dot"):
+            pytest.skip("graphviz is not installed")
+        brainfm("--write-graph")
+        assert list((brainfm.out / "logs").glob("*/graph*.svg"))
+
+    def test_memory_is_recorded_when_asked_for(self, brainfm, monkeypatch):
+        monkeypatch.setenv("BRAINFM_FAKE_WAIT_S", "0.3")
+        monkeypatch.chdir(brainfm.out.parent)
+        assert brainfm("--resource-monitor") == 0
+        assert sorted(p.name for p in brainfm.out.parent.iterdir()) == ["out", "raw"]
+        assert status(brainfm.out)["recordings"]["sub-01_task-rest_eeg"]["peak_memory_gb"] > 0
+
+    def test_a_plugin_file_is_used(self, brainfm, tmp_path):
+        (tmp_path / "plugin.yml").write_text("plugin: MultiProc\nplugin_args: {n_procs: 2}\n")
+        assert brainfm("--use-plugin", str(tmp_path / "plugin.yml")) == 0
+        (tmp_path / "plugin.yml").write_text("- nothing\n")
+        out = tmp_path / "out2"
+        assert brainfm("--use-plugin", str(tmp_path / "plugin.yml"), out=out) == 64
+
+
+class TestDryRun:
+    def test_it_lists_what_would_be_done_and_writes_nothing(self, brainfm, capsys):
+        assert brainfm("--dry-run") == 0
+        assert "sub-02_task-rest_bold: preprocess and embed" in capsys.readouterr().err
+        assert not brainfm.out.exists()
+
+
+class TestResume:
+    def ran(self, brainfm, *words, **options):
+        before = len(calls(brainfm.out))
+        assert brainfm(*words, **options) == 0
+        return sorted(calls(brainfm.out)[before:])
+
+    def test_the_same_command_again_does_nothing(self, brainfm, capsys):
+        assert len(self.ran(brainfm)) == 10
+        assert self.ran(brainfm) == []
+        assert "4 recordings of 2 participants: 0 to do" in capsys.readouterr().err
+
+    def test_it_does_nothing_even_when_the_work_folder_is_gone_and_all_has_moved(
+        self, brainfm, raw
+    ):
+        self.ran(brainfm)
+        shutil.rmtree(brainfm.out / "work")
+        moved = raw.parent / "elsewhere"
+        moved.mkdir()
+        raw.rename(moved / "data")
+        brainfm.out.rename(moved / "results")
+        brainfm.out = moved / "results"
+        assert self.ran(brainfm, data=moved / "data", out=moved / "results") == []
+
+    def test_a_changed_input_is_done_again_and_nothing_else(self, brainfm, raw):
+        self.ran(brainfm)
+        write_mri(raw, "02", seed=9)
+        assert self.ran(brainfm) == [
+            "embed sub-02_task-rest_desc-denoised_timeseries.tsv",
+            "sub-02_T1w.nii.gz",
+            "sub-02_task-rest_bold.nii.gz",
+        ]
+
+    def test_a_changed_sidecar_is_a_changed_input(self, brainfm, raw):
+        self.ran(brainfm)
+        sidecar = raw / "sub-01" / "eeg" / "sub-01_task-rest_eeg.json"
+        write(sidecar, {**json.loads(sidecar.read_text()), "PowerLineFrequency": 60})
+        assert self.ran(brainfm) == [
+            "embed sub-01_task-rest_desc-preproc_eeg.vhdr",
+            "sub-01_task-rest_eeg.edf",
+        ]
+
+    def test_a_sidecar_mended_after_a_failure_is_a_changed_input_too(
+        self, brainfm, raw, monkeypatch
+    ):
+        monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_T1w")
+        assert brainfm() == 1
+        monkeypatch.delenv("BRAINFM_FAKE_FAIL")
+        write(raw / "sub-01" / "anat" / "sub-01_T1w.json", {"MagneticFieldStrength": 3})
+        assert len(self.ran(brainfm)) == 3
+
+    def test_a_setting_of_eeg_concerns_eeg_only(self, brainfm, capsys):
+        self.ran(brainfm)
+        capsys.readouterr()
+        brainfm("--eeg-low-pass-hz", "40", "--dry-run")
+        said = capsys.readouterr().err
+        assert "sub-01_task-rest_eeg: preprocess and embed" in said
+        assert "sub-01_task-rest_bold: nothing to do" in said
+
+    def test_another_model_only_embeds_again(self, brainfm):
+        self.ran(brainfm)
+        assert self.ran(brainfm, "--model", "other") == [
+            f"embed sub-{label}_task-rest_desc-{name}"
+            for label in ("01", "02")
+            for name in ("denoised_timeseries.tsv", "preproc_eeg.vhdr")
+        ]
+
+    @pytest.mark.parametrize("harm", ["remove", "change"])
+    def test_a_file_that_was_lost_or_changed_is_made_again(self, brainfm, harm):
+        self.ran(brainfm)
+        path = brainfm.out / "sub-01" / "eeg" / "sub-01_task-rest_desc-preproc_eeg.vhdr"
+        text = path.read_text()
+        path.unlink() if harm == "remove" else path.write_text("tampered")
+        assert "sub-01_task-rest_eeg.edf" in self.ran(brainfm)
+        assert path.read_text() == text
+
+    def test_a_lost_embedding_is_made_again_without_preprocessing(self, brainfm):
+        self.ran(brainfm)
+        next((brainfm.out / "sub-01" / "eeg").glob("*.npy")).unlink()
+        assert self.ran(brainfm) == ["embed sub-01_task-rest_desc-preproc_eeg.vhdr"]
+
+    def test_a_lost_report_is_written_again(self, brainfm):
+        self.ran(brainfm)
+        (brainfm.out / "sub-02.html").unlink()
+        assert self.ran(brainfm) == []
+        assert (brainfm.out / "sub-02.html").is_file()
+
+
+class TestFailures:
+    @pytest.mark.parametrize("nprocs", ["1", "2"])
+    def test_one_recording_fails_and_all_others_are_done(
+        self, brainfm, monkeypatch, capsys, nprocs
+    ):
+        monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_task-rest_eeg")
+        assert brainfm(nprocs=nprocs) == 1
+        written = status(brainfm.out)
+        entry = written["recordings"]["sub-01_task-rest_eeg"]
+        assert written["state"] == "failed"
+        assert entry["error"] == (
+            "SignalError: sub-01_task-rest_eeg.edf is flat; expected a signal: check the amplifier."
+        )
+        assert "Traceback" in (brainfm.out / entry["crash_file"]).read_text()
+        assert state(brainfm.out, "sub-01_task-rest_bold") == "done"
+        assert status(brainfm.out, "02")["state"] == "done"
+        assert "is flat; expected a signal" in (brainfm.out / "sub-01.html").read_text()
+        assert "sub-01 failed: sub-01_task-rest_eeg: SignalError" in capsys.readouterr().err
+
+    def test_a_failed_anatomy_fails_the_runs_that_need_it(self, brainfm, monkeypatch):
+        monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_T1w")
+        assert brainfm() == 1
+        assert state(brainfm.out, "sub-01_T1w") == "failed"
+        entry = status(brainfm.out)["recordings"]["sub-01_task-rest_bold"]
+        assert "sub-01_T1w.nii.gz is flat" in entry["error"]
+        assert state(brainfm.out, "sub-01_task-rest_eeg") == "done"
+
+    def test_what_failed_is_tried_again_and_only_that(self, brainfm, monkeypatch):
+        monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_task-rest_eeg")
+        brainfm()
+        monkeypatch.delenv("BRAINFM_FAKE_FAIL")
+        before = len(calls(brainfm.out))
+        assert brainfm() == 0
+        assert sorted(calls(brainfm.out)[before:]) == [
+            "embed sub-01_task-rest_desc-preproc_eeg.vhdr",
+            "sub-01_task-rest_eeg.edf",
+        ]
+        assert status(brainfm.out)["state"] == "done"
+
+    def test_stop_on_first_crash_stops(self, brainfm, monkeypatch):
+        monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-0")
+        assert brainfm("--stop-on-first-crash") == 1
+        assert len(calls(brainfm.out)) == 1
+        errors = [entry["error"] for entry in status(brainfm.out, "02")["recordings"].values()]
+        assert "not run, since the workflow was stopped before." in errors
+
+    def test_a_killed_worker_ends_with_75_and_the_others_are_done(self, brainfm, monkeypatch):
+        monkeypatch.setenv("BRAINFM_FAKE_KILL", "sub-02_task-rest_eeg")
+        assert brainfm(nprocs="2") == 75
+        assert (
+            "killed, most likely for memory"
+            in status(brainfm.out, "02")["recordings"]["sub-02_task-rest_eeg"]["error"]
+        )
+        monkeypatch.delenv("BRAINFM_FAKE_KILL")
+        assert brainfm(nprocs="2") == 0
+
+    def test_a_report_that_cannot_be_written_is_said_and_shows_in_the_exit_code(
+        self, brainfm, monkeypatch, capsys
+    ):
+        monkeypatch.setenv("BRAINFM_FAKE_REPORT_FAILS", "1")
+        assert brainfm() == 1
+        said = capsys.readouterr().err
+        assert "the report of sub-01 could not be written: no figure to show" in said
+        assert status(brainfm.out)["state"] == "done"
+
+
+class TestInvalidParticipants:
+    def test_they_are_left_out_with_status_invalid_and_the_others_go_on(self, brainfm, raw):
+        shutil.rmtree(raw / "sub-01" / "anat")
+        assert brainfm() == 66
+        assert status(brainfm.out)["state"] == "invalid"
+        assert "has no T1w image" in status(brainfm.out)["problems"][0]
+        assert status(brainfm.out, "02")["state"] == "done"
+
+    def test_what_was_mended_is_done(self, brainfm, raw):
+        path = raw / "sub-01" / "eeg" / "sub-01_task-rest_eeg.edf"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-100])
+        assert brainfm() == 65
+        path.write_bytes(whole)
+        assert brainfm() == 0
+        assert status(brainfm.out)["state"] == "done"
+        assert "problems" not in status(brainfm.out)
+
+    def test_a_label_that_is_not_there_leaves_no_trace_in_the_output(self, brainfm):
+        assert brainfm("--participant-label", "01", "77") == 66
+        assert not (brainfm.out / "sub-77").exists()
+
+
+class TestReportsOnly:
+    def test_reports_are_written_again_without_the_raw_data(self, brainfm, raw):
+        brainfm()
+        shutil.rmtree(raw)
+        (brainfm.out / "sub-01.html").unlink()
+        before = len(calls(brainfm.out))
+        assert brainfm("--reports-only") == 0
+        assert (brainfm.out / "sub-01.html").is_file()
+        assert len(calls(brainfm.out)) == before
+
+    def test_without_an_output_there_is_nothing_to_report(self, brainfm, capsys):
+        assert brainfm("--reports-only") == 66
+        assert "holds no brainfm output yet" in capsys.readouterr().err
+
+
+class TestPrivacy:
+    def test_names_and_birth_dates_of_sidecars_stay_out_of_the_output(self, brainfm, raw):
+        secret = {"PatientName": "Doe^Jane", "PatientBirthDate": "19700230"}
+        for name in ("func/sub-01_task-rest_bold.json", "anat/sub-01_T1w.json"):
+            write(raw / "sub-01" / name, secret)
+        assert brainfm() == 0
+        for path in brainfm.out.rglob("*"):
+            if path.is_file():
+                assert b"Jane" not in path.read_bytes(), path
+                assert b"19700230" not in path.read_bytes(), path
+
+
+class TestOneProcessAParticipant:
+    def test_a_participant_somebody_works_on_is_left_alone(self, brainfm, capsys):
+        brainfm.out.mkdir()
+        lock = ParticipantLock(brainfm.out, "01").acquire()
+        assert brainfm() == 75
+        assert f"sub-01 is being worked on by process {os.getpid()} on" in capsys.readouterr().err
+        assert not (brainfm.out / "sub-01").exists()
+        assert status(brainfm.out, "02")["state"] == "done"
+        lock.release()
+        assert brainfm() == 0
+
+
+SCRIPT = """
+import fake_engines, sys
+fake_engines.install()
+from brainfm.cli.run import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class TestKilling:
+    def start(self, raw, *words, **environment):
+        command = [sys.executable, "-c", SCRIPT, str(raw), str(raw.parent / "out"), "participant"]
+        return subprocess.Popen(
+            [*command, *words],
+            cwd=TESTS,
+            env={**os.environ, **environment},
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @pytest.mark.parametrize("after", [1, 2, 4, 6])
+    def test_kill_at_any_point_loses_nothing_and_the_rerun_finishes(self, raw, brainfm, after):
+        process = self.start(raw, "--nprocs", "2", BRAINFM_FAKE_WAIT_S="0.2")
+        deadline = time.monotonic() + 60
+        while len(calls(brainfm.out)) < after and time.monotonic() < deadline:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        done = {p: p.read_bytes() for p in (brainfm.out).glob("sub-*/*/*") if p.is_file()}
+        kept = [
+            name
+            for label in ("01", "02")
+            if (brainfm.out / f"sub-{label}" / "status.json").is_file()
+            for name, entry in status(brainfm.out, label)["recordings"].items()
+            if entry["state"] == "done"
+        ]
+        before = len(calls(brainfm.out))
+        assert brainfm() == 0
+        assert {p: p.read_bytes() for p in done} == done
+        again = calls(brainfm.out)[before:]
+        assert not [name for name in kept if name.endswith("_eeg") and f"{name}.edf" in again]
+        assert status(brainfm.out)["state"] == status(brainfm.out, "02")["state"] == "done"
+        assert not list(brainfm.out.rglob(".partial-*"))
+
+    def test_different_participants_of_one_output_run_at_the_same_time(self, raw, brainfm):
+        jobs = [
+            self.start(
+                raw, "--participant-label", label, "--nprocs", "1", BRAINFM_FAKE_WAIT_S="0.3"
+            )
+            for label in ("01", "02")
+        ]
+        for job in jobs:
+            _, said = job.communicate(timeout=60)
+            assert job.returncode == 0, said
+        assert brainfm("--dry-run") == 0
+        assert status(brainfm.out)["state"] == status(brainfm.out, "02")["state"] == "done"
+
+    def test_nothing_is_written_outside_output_and_work_and_no_home_is_needed(self, raw, tmp_path):
+        home = tmp_path / "home"
+        home.mkdir()
+        for path in [*raw.rglob("*"), raw]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        job = self.start(raw, "--nprocs", "1", "-w", str(tmp_path / "scratch"), HOME=str(home))
+        assert job.wait(timeout=60) == 0, job.stderr.read()
+        assert list(home.iterdir()) == []
+        assert not (tmp_path / "out" / "work").exists()
+        environment = {k: v for k, v in os.environ.items() if k != "HOME"}
+        script = [sys.executable, "-c", SCRIPT, str(raw), str(tmp_path / "out3"), "participant"]
+        done = subprocess.run(script, cwd=TESTS, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

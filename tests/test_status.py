@@ -1,0 +1,152 @@
+"""Locks, keys and the status file."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from skeleton import write, write_mri, write_skeleton
+
+from brainfm.config import BoldConfig, EegConfig, RunConfig, Settings
+from brainfm.errors import TemporaryFailure
+from brainfm.storage import lock as lock_module
+from brainfm.storage.bids import raw_runs
+from brainfm.storage.lock import ParticipantLock
+from brainfm.storage.status import (
+    assign_outputs,
+    is_intact,
+    key_of_settings,
+    key_of_source,
+    read_status,
+    sha256_of,
+    write_status,
+)
+
+
+class TestLock:
+    def test_it_is_held_by_one_and_free_again_after_release(self, tmp_path):
+        lock = ParticipantLock(tmp_path, "01").acquire()
+        with pytest.raises(TemporaryFailure, match=rf"by process {os.getpid()} on .* or remove"):
+            ParticipantLock(tmp_path, "01").acquire()
+        ParticipantLock(tmp_path, "02").acquire().release()
+        lock.release()
+        ParticipantLock(tmp_path, "01").acquire().release()
+
+    def test_the_lock_of_a_dead_process_is_taken_over(self, tmp_path):
+        code = (
+            "import os, sys; from brainfm.storage.lock import ParticipantLock\n"
+            "ParticipantLock(sys.argv[1], '01').acquire(); os._exit(9)"
+        )
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+        lock = ParticipantLock(tmp_path, "01")
+        assert lock.path.is_file()
+        lock.acquire().release()
+
+    def test_the_lock_of_another_machine_counts_as_long_as_it_is_touched(self, tmp_path):
+        path = ParticipantLock(tmp_path, "01").path
+        write(path, {"pid": 1, "host": "node7", "boot": "x", "namespace": 1, "started": "1"})
+        with pytest.raises(TemporaryFailure, match="process 1 on node7"):
+            ParticipantLock(tmp_path, "01").acquire()
+        long_ago = time.time() - lock_module.STALE_AFTER_S - 1
+        os.utime(path, (long_ago, long_ago))
+        ParticipantLock(tmp_path, "01").acquire().release()
+
+    def test_a_lock_taken_over_by_another_is_not_released_by_the_first(self, tmp_path):
+        lock = ParticipantLock(tmp_path, "01").acquire()
+        write(lock.path, {"pid": 1, "host": "node7"})
+        lock.release()
+        assert lock.path.is_file()
+
+
+class TestKeys:
+    def key(self, raw, name="sub-01_task-rest_eeg", **sections):
+        runs = raw_runs(raw, participants=["01"])
+        run = next(run for run in runs if run.name == name)
+        t1w = runs[0] if run.modality == "bold" else None
+        settings = key_of_settings(run.modality, Settings(**sections), "builtin")
+        return key_of_source(run, t1w), settings
+
+    @pytest.fixture
+    def raw(self, tmp_path):
+        return write_skeleton(tmp_path / "raw", ("01",))
+
+    def test_it_does_not_depend_on_the_place(self, raw, tmp_path):
+        before = self.key(raw)
+        raw.rename(tmp_path / "moved")
+        assert self.key(tmp_path / "moved") == before
+
+    def test_it_depends_on_settings_of_its_section_seed_and_sloppiness(self, raw):
+        before = self.key(raw)
+        assert self.key(raw, eeg=EegConfig(low_pass_hz=40)) != before
+        assert self.key(raw, run=RunConfig(random_seed=1)) != before
+        assert self.key(raw, run=RunConfig(sloppy=True)) != before
+        assert self.key(raw, bold=BoldConfig(n_dummy=1)) == before
+        assert self.key(raw, run=RunConfig(nprocs=7, verbose=2)) == before
+
+    def test_it_depends_on_the_files_beside_that_are_read(self, raw):
+        before = self.key(raw)
+        folder = raw / "sub-01" / "eeg"
+        (folder / "sub-01_task-rest_events.tsv").write_text("onset\tduration\n1\t0\n")
+        events = self.key(raw)
+        (folder / "sub-01_electrodes.tsv").write_text("name\tx\ty\tz\n")
+        assert len({before, events, self.key(raw)}) == 3
+
+    def test_bold_depends_on_the_t1w_image(self, raw):
+        name = "sub-01_task-rest_bold"
+        before = self.key(raw, name)
+        write_mri(raw, "01", task="other", seed=5)
+        assert self.key(raw, name) != before
+
+
+class TestOutputs:
+    def test_each_file_belongs_to_the_run_with_the_longest_matching_name(self, tmp_path):
+        raw, out = tmp_path / "raw", tmp_path / "out"
+        for name in ("sub-1_task-a_bold.nii", "sub-1_task-a_run-2_bold.nii"):
+            path = raw / "sub-1" / "func" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        for name in ("func/sub-1_task-a_desc-x_bold.nii", "func/sub-1_task-a_run-2_desc-x_bold.nii",
+                     "figures/sub-1_task-a_desc-carpet_bold.png",
+                     "figures/sub-1_task-a_desc-psd_eeg.png"):  # fmt: skip
+            path = out / "sub-1" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        first, second = raw_runs(raw, participants=["1"])
+        assert first.stem == "sub-1_task-a"
+        assert sorted(assign_outputs(out, first, [first, second])) == [
+            "sub-1/figures/sub-1_task-a_desc-carpet_bold.png",
+            "sub-1/func/sub-1_task-a_desc-x_bold.nii",
+        ]
+        assert list(assign_outputs(out, second, [first, second])) == [
+            "sub-1/func/sub-1_task-a_run-2_desc-x_bold.nii"
+        ]
+
+    def test_changed_and_missing_files_are_noticed(self, tmp_path):
+        (tmp_path / "a").write_text("1")
+        outputs = {"a": sha256_of(tmp_path / "a")}
+        assert is_intact(tmp_path, outputs)
+        (tmp_path / "a").write_text("2")
+        assert not is_intact(tmp_path, outputs)
+        (tmp_path / "a").unlink()
+        assert not is_intact(tmp_path, outputs)
+        assert not is_intact(tmp_path, {})
+
+
+class TestStatusFile:
+    def test_it_is_read_as_written_with_state_and_version(self, tmp_path):
+        status = read_status(tmp_path, "01")
+        status["recordings"]["x"] = {"state": "done"}
+        write_status(tmp_path, status, state="done")
+        again = read_status(tmp_path, "01")
+        assert again["state"] == "done"
+        assert again["recordings"] == {"x": {"state": "done"}}
+        assert again["brainfm_version"]
+
+    @pytest.mark.parametrize("content", ["{", "[]", json.dumps({"recordings": 3})])
+    def test_a_damaged_one_counts_as_none(self, tmp_path, content):
+        path = tmp_path / "sub-01" / "status.json"
+        path.parent.mkdir()
+        path.write_text(content)
+        assert read_status(tmp_path, "01") == {"participant": "01", "recordings": {}}
