@@ -1,0 +1,104 @@
+"""fMRIPrep as a command: its own program on PATH, or inside a container image."""
+
+import os
+import shutil
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    CommandLine,
+    CommandLineInputSpec,
+    Directory,
+    File,
+    TraitedSpec,
+    traits,
+)
+
+from brainfm.errors import UsageError
+
+
+class _FMRIPrepInputSpec(CommandLineInputSpec):
+    bids_dir = Directory(exists=True, mandatory=True, argstr="%s", position=0)
+    output_dir = Directory(mandatory=True, argstr="%s", position=1)
+    level = traits.Enum("participant", argstr="%s", position=2, usedefault=True)
+    participant_label = traits.List(traits.Str, argstr="--participant-label %s")
+    work_dir = Directory(argstr="-w %s")
+    output_spaces = traits.List(
+        traits.Str, ["MNI152NLin2009cAsym:res-2"], argstr="--output-spaces %s", usedefault=True
+    )
+    nprocs = traits.Int(argstr="--nprocs %d")
+    omp_nthreads = traits.Int(argstr="--omp-nthreads %d")
+    mem_mb = traits.Int(argstr="--mem-mb %d")
+    bids_filter_file = File(exists=True, argstr="--bids-filter-file %s")
+    fs_license_file = File(exists=True, argstr="--fs-license-file %s")
+    random_seed = traits.Int(argstr="--random-seed %d")
+    fs_no_reconall = traits.Bool(True, argstr="--fs-no-reconall", usedefault=True)
+    notrack = traits.Bool(True, argstr="--notrack", usedefault=True)
+    sloppy = traits.Bool(argstr="--sloppy")
+    container = traits.Str(desc="image.sif or docker://NAME; empty runs the program on PATH")
+
+
+class _FMRIPrepOutputSpec(TraitedSpec):
+    out_dir = Directory(desc="folder of the derivatives")
+
+
+class FMRIPrep(CommandLine):
+    """Preprocess participants with fMRIPrep.
+
+    References
+    ----------
+    .. [1] Esteban et al., 2019, Nature Methods 16. https://doi.org/10.1038/s41592-018-0235-4
+    """
+
+    _cmd = "fmriprep"
+    input_spec, output_spec = _FMRIPrepInputSpec, _FMRIPrepOutputSpec
+
+    @property
+    def cmd(self):
+        """The words before the arguments of fMRIPrep."""
+        if not self.inputs.container:
+            return self._cmd
+        return " ".join(container_command(self.inputs.container, binds=self._binds()))
+
+    def _binds(self):
+        """Return the folders the container must see, with whether it may write there."""
+        binds = {Path(self.inputs.bids_dir).absolute(): "ro"}
+        for name in ("bids_filter_file", "fs_license_file"):
+            if value := getattr(self.inputs, name):
+                binds[Path(value).absolute()] = "ro"
+        for name in ("output_dir", "work_dir"):
+            if value := getattr(self.inputs, name):
+                binds[Path(value).absolute()] = "rw"
+        return binds
+
+    def _list_outputs(self):
+        return {"out_dir": os.path.abspath(self.inputs.output_dir)}
+
+
+def container_command(image, *, binds):
+    """Return the words that run ``image`` with the folders it needs and no others.
+
+    Parameters
+    ----------
+    image : str
+        Path of a ``.sif`` file, or ``docker://NAME``.
+    binds : dict of Path to {"ro", "rw"}
+        Folders are seen inside the container under the same path.
+
+    Raises
+    ------
+    UsageError
+        If no program that runs such an image is on PATH.
+    """
+    for program in ("apptainer", "singularity"):
+        if shutil.which(program):
+            pairs = [f"-B {path}:{path}:{mode}" for path, mode in binds.items()]
+            return [program, "run", "--cleanenv", "--containall", *pairs, image]
+    if image.startswith("docker://") and shutil.which("docker"):
+        pairs = [f"-v {path}:{path}:{mode}" for path, mode in binds.items()]
+        user = f"--user {os.getuid()}:{os.getgid()}"
+        return ["docker", "run", "--rm", user, *pairs, image.removeprefix("docker://")]
+    needed = "apptainer, singularity or docker" if "://" in image else "apptainer or singularity"
+    raise UsageError(
+        f"--fmriprep-container {image} needs {needed}, and none is on PATH: install one, or give "
+        "finished derivatives with --derivatives fmriprep=PATH."
+    )
