@@ -89,11 +89,12 @@ class TestOneRun:
         assert (logs / "nipype.log").stat().st_size
         assert not (logs / "crash").exists()
 
-    def test_a_graph_is_drawn_when_asked_for(self, brainfm):
-        if not shutil.which("dot"):
-            pytest.skip("graphviz is not installed")
-        brainfm("--write-graph")
-        assert list((brainfm.out / "logs").glob("*/graph*.svg"))
+    def test_a_graph_is_drawn_when_asked_for(self, brainfm, capsys):
+        assert brainfm("--write-graph") == 0
+        (drawn,) = (brainfm.out / "logs").glob("*/graph.dot")
+        assert "clean" in drawn.read_text()
+        is_svg = bool(list(drawn.parent.glob("graph*.svg")))
+        assert is_svg or "install Graphviz" in capsys.readouterr().err
 
     def test_memory_is_recorded_when_asked_for(self, brainfm, monkeypatch):
         monkeypatch.setenv("BRAINFM_FAKE_WAIT_S", "0.3")
@@ -376,6 +377,18 @@ class TestKilling:
         assert not [name for name in kept if name.endswith("_eeg") and f"{name}.edf" in again]
         assert status(brainfm.out)["state"] == status(brainfm.out, "02")["state"] == "done"
         assert not list(brainfm.out.rglob(".partial-*"))
+
+    def test_a_stop_by_the_scheduler_ends_at_once_with_75_and_frees_the_locks(self, raw, brainfm):
+        process = self.start(raw, "--nprocs", "2", BRAINFM_FAKE_WAIT_S="30")
+        while len(calls(brainfm.out)) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=10)
+        assert process.returncode == 75
+        assert "stopped (SIGTERM); run the same command again" in said
+        assert not list((brainfm.out / "logs" / "locks").iterdir())
+        assert brainfm() == 0
 
     def test_different_participants_of_one_output_run_at_the_same_time(self, raw, brainfm):
         jobs = [

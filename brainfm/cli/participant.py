@@ -136,7 +136,7 @@ def _execute(job, checks, outcome):
     )
     workflow, steps = init_brainfm_wf(outcome.plans, context, work_dir=job.work_dir)
     if run.write_graph:
-        workflow.write_graph(str(job.log_dir / "graph.dot"), graph2use="colored", format="svg")
+        _draw(job, workflow)
     outcome.progress = Progress(
         expected=copy.deepcopy(steps),
         say=job.log.info,
@@ -155,6 +155,14 @@ def _execute(job, checks, outcome):
         workflow, machine=machine, progress=outcome.progress, crash_dir=job.log_dir / "crash"
     )
     outcome.finish(crashes, steps=steps)
+
+
+def _draw(job, workflow):
+    path = job.log_dir / "graph.dot"
+    try:
+        workflow.write_graph(str(path), graph2use="colored", format="svg")
+    except OSError:
+        job.log.warning("%s is written; to draw it, install Graphviz: dot is not on PATH.", path)
 
 
 def _forget_stale(job, plans):

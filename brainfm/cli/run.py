@@ -1,9 +1,12 @@
 """``brainfm``: parse, resolve the settings, run the level asked for, return the exit code."""
 
+import contextlib
+import signal
 import sys
+import threading
 
 from brainfm.cli.parser import parse_command, print_error
-from brainfm.errors import BrainFMError
+from brainfm.errors import BrainFMError, TemporaryFailure
 
 _INTERRUPTED = 130
 
@@ -22,13 +25,47 @@ def main(argv=None):
         See the end of ``brainfm --help``.
     """
     try:
-        return _run(sys.argv[1:] if argv is None else list(argv))
+        with _stoppable():
+            return _run(sys.argv[1:] if argv is None else list(argv))
     except BrainFMError as error:
         print_error(error)
         return error.exit_code
+    except _Stopped as stop:
+        _end_children()
+        print_error(f"stopped ({stop}); run the same command again to go on from here.")
+        return TemporaryFailure.exit_code
     except KeyboardInterrupt:
+        _end_children()
         print_error("interrupted; run the same command again to go on from here.")
         return _INTERRUPTED
+
+
+class _Stopped(BaseException):
+    """The scheduler asks for the machine back; like KeyboardInterrupt, nothing may catch it."""
+
+
+@contextlib.contextmanager
+def _stoppable():
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number, frame):
+    raise _Stopped(signal.Signals(number).name)
+
+
+def _end_children():
+    """End the worker processes of this run, which would otherwise finish their step first."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
 
 
 def _run(argv):
