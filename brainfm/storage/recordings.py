@@ -364,9 +364,7 @@ def _electrode_positions(path):
 
 def _metres_of(table):
     sidecar = table.with_name(table.name.replace("_electrodes.tsv", "_coordsystem.json"))
-    unit = (
-        json.loads(sidecar.read_text("utf8")).get("EEGCoordinateUnits") if sidecar.exists() else "m"
-    )
+    unit = read_json(sidecar).get("EEGCoordinateUnits") if sidecar.exists() else "m"
     if unit not in _METRES_IN:
         raise DataError(f"{sidecar} gives EEGCoordinateUnits {unit!r}; expected m, cm or mm.")
     return _METRES_IN[unit]

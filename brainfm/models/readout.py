@@ -1,0 +1,181 @@
+"""From a trained encoder and one recording to one vector, and what each part of it holds.
+
+========================  ==================================================================
+part                      what it holds
+========================  ==================================================================
+``summary``               the summary token, mean over windows (dim)
+``tokens_mean``           each query's token, mean over time (n_queries * dim)
+``tokens_log_sd``         log deviation of the tokens over time, mean over queries (dim)
+``connectivity``          covariance of the learned places over the recording, in the tangent
+                          space of its mean over the training recordings (upper triangle)
+``spectrum_mean``         EEG only: log power in 6 bands at each place, mean over time
+``spectrum_log_sd``       EEG only: log of its deviation over time
+``log_scale``             EEG only: log10 of the amplitude of the recording in microvolts
+========================  ==================================================================
+
+The second-order part is kept on purpose: averaged tokens alone lose the covariance on which
+functional connectivity rests.
+"""
+
+import numpy as np
+import torch
+
+from brainfm.models.tokens import SHRINKAGE, log_spectrum
+from brainfm.models.windows import Windows, all_windows
+
+#: Hz, both ends included; bins are 1 Hz wide.
+BANDS_HZ = {
+    "delta": (1, 3), "theta": (4, 7), "alpha": (8, 12),
+    "beta1": (13, 20), "beta2": (21, 30), "gamma": (31, 40),
+}  # fmt: skip
+_LEAST_SD = 1e-3
+
+
+def layout(config, modality):
+    """Say where each part of a vector lies.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+    modality : {"bold", "eeg"}
+
+    Returns
+    -------
+    parts : dict of str to slice
+    """
+    n_places = config.n_places_of(modality)
+    sizes = {
+        "summary": config.dim,
+        "tokens_mean": config.n_queries * config.dim,
+        "tokens_log_sd": config.dim,
+        "connectivity": n_places * (n_places + 1) // 2,
+    }
+    if modality == "eeg":
+        n_bands = len(BANDS_HZ) * n_places
+        sizes |= {"spectrum_mean": n_bands, "spectrum_log_sd": n_bands, "log_scale": 1}
+    ends = np.cumsum(list(sizes.values()))
+    return {
+        name: slice(int(end) - size, int(end))
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
+
+
+@torch.inference_mode()
+def embed(encoder, prepared, *, batch_size=32):
+    """Turn one prepared recording into a vector.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+    prepared : Prepared
+    batch_size : int
+        Windows encoded at once.
+
+    Returns
+    -------
+    vector : ndarray of float32, shape (d,), finite; d depends on the modality only
+    """
+    windows = all_windows(prepared)
+    parts = [*_context(encoder, prepared.modality, windows, batch_size)]
+    covariance = place_covariance(encoder, prepared)
+    reference = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
+    parts.append(tangent(covariance, reference))
+    if prepared.modality == "eeg":
+        bands = _place_bands(encoder, windows)
+        parts += [bands.mean(axis=-1).ravel(), _log_sd(bands).ravel(), [prepared.log_scale]]
+    return np.concatenate(parts).astype(np.float32)
+
+
+@torch.inference_mode()
+def statistics(encoder, prepared):
+    """Return connectivity (Fisher z) of the places, with their log spectrum for EEG, as 1-D array.
+
+    This is what :class:`ConnectivityRegression` predicts, before the principal components.
+    """
+    covariance = place_covariance(encoder, prepared)
+    rows, columns = np.triu_indices(len(covariance), k=1)
+    connectivity = np.arctanh(np.clip(covariance[rows, columns], -0.99, 0.99))
+    if prepared.modality == "bold":
+        return connectivity
+    bands = _place_bands(encoder, all_windows(prepared)).mean(axis=-1).ravel()
+    return np.concatenate([connectivity, bands])
+
+
+@torch.inference_mode()
+def place_covariance(encoder, prepared):
+    """Correlation of the places over a recording, shrunk by 0.2 towards the identity.
+
+    Returns
+    -------
+    covariance : ndarray of float, shape (n_places, n_places), positive definite
+    """
+    places = encoder.tokens[prepared.modality].places
+    device = places.centres.device
+    positions = torch.from_numpy(prepared.positions)[None].to(device)
+    everywhere = torch.ones(positions.shape[:2], dtype=torch.bool, device=device)
+    weights = places.weights(positions, everywhere)[0].cpu().numpy().astype(float)
+    series = (weights / weights.sum(axis=1, keepdims=True)) @ prepared.signal
+    series -= series.mean(axis=1, keepdims=True)
+    series /= np.maximum(np.linalg.norm(series, axis=1, keepdims=True), 1e-12)
+    return (1 - SHRINKAGE) * series @ series.T + SHRINKAGE * np.eye(len(series))
+
+
+def tangent(covariance, reference):
+    """Log of a covariance seen from a reference, off-diagonal entries times the root of 2.
+
+    Parameters
+    ----------
+    covariance, reference : ndarray of float, shape (k, k), positive definite
+
+    Returns
+    -------
+    vector : ndarray of float, shape (k * (k + 1) / 2,)
+
+    References
+    ----------
+    .. [1] Varoquaux et al., 2010, MICCAI. https://doi.org/10.1007/978-3-642-15705-9_25
+    """
+    values, vectors = np.linalg.eigh(reference)
+    whiten = (vectors / np.sqrt(values)) @ vectors.T
+    values, vectors = np.linalg.eigh(whiten @ covariance @ whiten)
+    log = (vectors * np.log(np.maximum(values, 1e-6))) @ vectors.T
+    rows, columns = np.triu_indices(len(log))
+    return log[rows, columns] * np.where(rows == columns, 1, np.sqrt(2))
+
+
+def _context(encoder, modality, windows, batch_size):
+    device = next(encoder.parameters()).device
+    summaries, tokens, seen = [], [], []
+    for piece in _pieces(windows, batch_size):
+        encoded = encoder({modality: piece.to(device)})
+        summaries.append(encoded.summary.cpu())
+        tokens.append(encoded.tokens[:, :-1].cpu())  # the last one stands for the whole window
+        seen.append(encoded.seen[:, :-1].cpu())
+    n_queries = encoder.config.n_queries
+    tokens = torch.cat(tokens).unflatten(1, (-1, n_queries))  # w s q d
+    kept = tokens[torch.cat(seen).unflatten(1, (-1, n_queries))[..., 0]]  # patches of signal, q d
+    spread = kept.std(dim=0, correction=0).clamp_min(_LEAST_SD).log().mean(dim=0)
+    return torch.cat(summaries).mean(0).numpy(), kept.mean(0).flatten().numpy(), spread.numpy()
+
+
+def _pieces(windows, size):
+    for start in range(0, len(windows), size):
+        parts = {name: value[start : start + size] for name, value in vars(windows).items()}
+        yield Windows(**parts)
+
+
+def _place_bands(encoder, windows):
+    """Log power of each place in each band over time, (n_places, n_bands, n_patches)."""
+    places = encoder.tokens["eeg"].places
+    device = places.centres.device
+    first = next(_pieces(windows, 1)).to(device)  # the channels of all windows are the same
+    weights = places.weights(first.positions, first.channels)[0]
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    spectrum = log_spectrum(windows.signal.to(device))  # w c s f
+    bands = [spectrum[..., low - 1 : high].mean(dim=-1) for low, high in BANDS_HZ.values()]
+    at_places = torch.einsum("kc,wcsb->kbws", weights, torch.stack(bands, dim=-1))
+    return at_places.cpu().numpy()[:, :, windows.patches.numpy()]
+
+
+def _log_sd(values):
+    return np.log(np.maximum(values.std(axis=-1), _LEAST_SD))

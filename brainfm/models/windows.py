@@ -1,0 +1,287 @@
+"""From a recording to fixed windows of patches: one sampling rate, one scale, padding masked."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from scipy.signal import detrend, firwin, resample_poly
+
+from brainfm.errors import ModelError
+
+#: EEG whose scale lies outside these volts is in another unit.
+_EEG_SCALE_V = (1e-8, 5e-3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSpec:
+    """How the recordings of one modality are resampled, scaled and cut.
+
+    ``low_pass_hz`` is None where half the sampling rate is the only limit. Positions are divided
+    by ``position_unit`` (of the unit they come in), so that a head is about 1 in size.
+    """
+
+    sampling_hz: float
+    patch_s: float
+    n_patches: int
+    clip: float
+    position_unit: float
+    low_pass_hz: float | None = None
+
+    @property
+    def patch(self):
+        """Samples of one patch."""
+        return round(self.patch_s * self.sampling_hz)
+
+    @property
+    def window(self):
+        """Samples of one window."""
+        return self.patch * self.n_patches
+
+    @property
+    def window_s(self):
+        """Length of one window in seconds."""
+        return self.patch_s * self.n_patches
+
+
+SPECS = {
+    "bold": WindowSpec(sampling_hz=0.5, patch_s=12, n_patches=10, clip=5, position_unit=100.0),
+    "eeg": WindowSpec(
+        sampling_hz=100, patch_s=1, n_patches=10, clip=15, position_unit=0.1, low_pass_hz=40
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A recording ready to be cut: usable channels only, resampled and scaled.
+
+    Parameters
+    ----------
+    signal : ndarray of float32, shape (n_channels, n_times), without unit
+    positions : ndarray of float32, shape (n_channels, 3), about 1 in size
+    modality : {"bold", "eeg"}
+    log_scale : float
+        Log10 of what the signal was divided by, in microvolts for EEG; 0 for BOLD.
+    """
+
+    signal: np.ndarray
+    positions: np.ndarray
+    modality: str
+    log_scale: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """A batch of windows of one modality, padded to a common number of channels.
+
+    Parameters
+    ----------
+    signal : Tensor, shape (n_windows, n_channels, n_patches, patch)
+    positions : Tensor, shape (n_windows, n_channels, 3)
+    channels : Tensor of bool, shape (n_windows, n_channels), False where padded
+    patches : Tensor of bool, shape (n_windows, n_patches), False where padded
+    """
+
+    signal: torch.Tensor
+    positions: torch.Tensor
+    channels: torch.Tensor
+    patches: torch.Tensor
+
+    def __len__(self):
+        return len(self.signal)
+
+    def to(self, device):
+        """Return the same windows on another device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in vars(self)})
+
+    @property
+    def usable(self):
+        """Tensor of bool, shape (n_windows, n_channels, n_patches): where there is signal."""
+        return self.channels[:, :, None] & self.patches[:, None, :]
+
+
+def prepare(recording):
+    """Resample and scale one recording.
+
+    BOLD: linear trend removed, 0.5 Hz, each channel z-scored over the run, clipped at 5.
+    EEG: channel medians removed, low-passed at 40 Hz, 100 Hz, divided by one robust scale of the
+    whole recording (so that differences between channels stay), clipped at 15.
+
+    Parameters
+    ----------
+    recording : Recording
+        EEG in volts, BOLD in any unit. Channels masked, constant or not finite are left out.
+
+    Returns
+    -------
+    prepared : Prepared
+
+    Raises
+    ------
+    ModelError
+        If no channel is usable, the recording is shorter than one patch, or EEG is not in volts.
+    """
+    spec = SPECS[recording.modality]
+    signal = recording.signal
+    _check_length(recording, spec)
+    keep = recording.mask & np.isfinite(signal).all(axis=0)
+    keep[keep] = np.ptp(signal[:, keep], axis=0) > 0
+    if not keep.any():
+        raise ModelError(
+            f"{recording!r} has no usable channel: all {len(keep)} are masked, constant or NaN."
+        )
+    scaled, log_scale = _SCALERS[recording.modality](signal[:, keep], recording, spec)
+    return Prepared(
+        signal=np.ascontiguousarray(np.clip(scaled, -spec.clip, spec.clip).T, dtype=np.float32),
+        positions=(recording.positions[keep] / spec.position_unit).astype(np.float32),
+        modality=recording.modality,
+        log_scale=log_scale,
+    )
+
+
+def n_whole_patches(prepared):
+    """Return how many whole patches a prepared recording holds."""
+    return prepared.signal.shape[1] // SPECS[prepared.modality].patch
+
+
+def all_windows(prepared):
+    """Cut a recording into windows that follow each other and cover all whole patches.
+
+    The last window is moved back to end with the recording, so that no patch is lost; a
+    recording shorter than a window is padded and masked.
+
+    Returns
+    -------
+    windows : Windows
+    """
+    spec = SPECS[prepared.modality]
+    n_patches = n_whole_patches(prepared)
+    starts = list(range(0, n_patches - spec.n_patches + 1, spec.n_patches)) or [0]
+    if n_patches - starts[-1] > spec.n_patches:
+        starts.append(n_patches - spec.n_patches)
+    return collate([cut(prepared, start * spec.patch) for start in starts])
+
+
+def random_crop(prepared, rng, *, max_channels=None):
+    """Cut one window at a random time, from a random subset of channels.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    rng : numpy.random.Generator
+    max_channels : int, optional
+        Channels kept at most, drawn without replacement; and never fewer than half of them.
+    """
+    spec = SPECS[prepared.modality]
+    longest = max(prepared.signal.shape[1] - spec.window, 0)
+    start = int(rng.integers(longest + 1))
+    if max_channels is None:
+        return cut(prepared, start)
+    n_channels = len(prepared.signal)
+    n_kept = min(int(rng.integers((n_channels + 1) // 2, n_channels + 1)), max_channels)
+    chosen = np.sort(rng.permutation(n_channels)[:n_kept])
+    few = replace(prepared, signal=prepared.signal[chosen], positions=prepared.positions[chosen])
+    return cut(few, start)
+
+
+def cut(prepared, start):
+    """Cut the window that begins at sample ``start``; what lies beyond the end is masked.
+
+    Returns
+    -------
+    window : tuple of ndarray
+        signal (n_channels, n_patches, patch), positions (n_channels, 3), patches (n_patches,).
+    """
+    spec = SPECS[prepared.modality]
+    piece = prepared.signal[:, start : start + spec.window]
+    n_whole = piece.shape[1] // spec.patch
+    signal = np.zeros((len(piece), spec.n_patches, spec.patch), dtype=np.float32)
+    signal[:, :n_whole] = piece[:, : n_whole * spec.patch].reshape(len(piece), n_whole, spec.patch)
+    return signal, prepared.positions, np.arange(spec.n_patches) < n_whole
+
+
+def collate(windows):
+    """Stack windows of one modality, padding channels.
+
+    Parameters
+    ----------
+    windows : list of tuple
+        As :func:`cut` returns them.
+
+    Returns
+    -------
+    batch : Windows
+    """
+    most = max(len(signal) for signal, _, _ in windows)
+    shape = (len(windows), most, *windows[0][0].shape[1:])
+    signal = np.zeros(shape, dtype=np.float32)
+    positions = np.zeros((*shape[:2], 3), dtype=np.float32)
+    channels = np.zeros(shape[:2], dtype=bool)
+    for row, (one, places, _) in enumerate(windows):
+        signal[row, : len(one)] = one
+        positions[row, : len(one)] = places
+        channels[row, : len(one)] = True
+    patches = np.stack([whole for _, _, whole in windows])
+    return Windows(
+        signal=torch.from_numpy(signal),
+        positions=torch.from_numpy(positions),
+        channels=torch.from_numpy(channels),
+        patches=torch.from_numpy(patches),
+    )
+
+
+def resample(signal, sampling_hz, target_hz, low_pass_hz=None):
+    """Resample along time with a linear-phase anti-aliasing filter.
+
+    Parameters
+    ----------
+    signal : ndarray of float, shape (n_times, n_channels)
+        Without an offset, since the ends are continued with zeros.
+    sampling_hz, target_hz : float
+    low_pass_hz : float, optional
+        Cut-off; by default, 0.9 times the lower of the two Nyquist frequencies.
+
+    Returns
+    -------
+    resampled : ndarray of float, shape (ceil(n_times * target_hz / sampling_hz), n_channels)
+    """
+    ratio = Fraction(target_hz / sampling_hz).limit_denominator(500)
+    nyquist_hz = min(target_hz, sampling_hz) / 2
+    if low_pass_hz is None and ratio == 1:
+        return signal
+    cut_off_hz = min(low_pass_hz or nyquist_hz, 0.9 * nyquist_hz)
+    rate_hz = sampling_hz * ratio.numerator
+    half_length = int(np.ceil(2 * rate_hz / (nyquist_hz - cut_off_hz)))
+    taps = firwin(2 * half_length + 1, cut_off_hz, fs=rate_hz).astype(signal.dtype)
+    return resample_poly(signal, ratio.numerator, ratio.denominator, window=taps)
+
+
+def _scale_bold(signal, recording, spec):
+    signal = resample(detrend(signal, axis=0), recording.sampling_hz, spec.sampling_hz)
+    spread = signal.std(axis=0)
+    return (signal - signal.mean(axis=0)) / np.maximum(spread, 1e-6 * spread.max()), 0.0
+
+
+def _scale_eeg(signal, recording, spec):
+    signal = signal - np.median(signal, axis=0)
+    signal = resample(signal, recording.sampling_hz, spec.sampling_hz, spec.low_pass_hz)
+    low, high = np.percentile(signal, [25, 75], axis=0)
+    scale_v = float(np.median(high - low)) / 1.349  # of a normal distribution: its deviation
+    if not _EEG_SCALE_V[0] < scale_v < _EEG_SCALE_V[1]:
+        raise ModelError(
+            f"{recording!r} varies by {scale_v:.2g} V; expected 1e-8 to 5e-3 V. Is it in "
+            "microvolts? brainfm takes EEG in volts: multiply by 1e-6."
+        )
+    return signal / scale_v, float(np.log10(scale_v * 1e6))
+
+
+_SCALERS = {"bold": _scale_bold, "eeg": _scale_eeg}
+
+
+def _check_length(recording, spec):
+    if recording.duration_s + 1e-6 < spec.patch_s:
+        raise ModelError(
+            f"{recording!r} lasts {recording.duration_s:.3g} s but one patch of "
+            f"{recording.modality} is {spec.patch_s:g} s: it is too short for this model."
+        )
