@@ -19,8 +19,8 @@ _ROBUST_Z = 5.0
 _LOUD_RATIO = 2.5
 _NOISY_RATIO = 3.0
 _MIN_CORRELATION = 0.4
-_MAX_BROKEN_SHARE = 0.4
-_WINDOW_S = 1.0
+_MAX_BROKEN_SHARE = 0.7
+_WINDOW_S = 4.0
 
 
 def find_bad_channels(signal, sampling_hz):
@@ -31,8 +31,9 @@ def find_bad_channels(signal, sampling_hz):
       deviations above it; alpha and slow eye movements do not count.
     - noisy: the same above 30 Hz, at least 3 times the median: more than the muscle activity
       that temporal channels show in most people.
-    - uncorrelated: below 30 Hz, the largest absolute correlation with any other channel is
-      below 0.4 in more than 40 % of the one-second windows.
+    - uncorrelated: from 1 to 30 Hz, the largest absolute correlation with any other channel is
+      below 0.4 in more than 70 % of the four-second windows. (Windows of one second, as in
+      PREP, let slow noise pass, since drifts correlate by chance.)
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ def _checked(signal, sampling_hz):
     if signal.ndim != 2 or len(signal) < 2 * _WINDOW_S * sampling_hz:
         raise SignalError(
             f"signal has shape {signal.shape} at {sampling_hz:g} Hz; expected (n_times, "
-            "n_channels) of at least two seconds."
+            "n_channels) of at least eight seconds."
         )
     if not np.isfinite(signal).all():
         raise SignalError(

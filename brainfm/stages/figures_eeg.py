@@ -18,7 +18,9 @@ _BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"
 _MOST_COMPONENTS = 8
 _MOST_TRACES = 20
 _DPI = 100
-_COLOURS = 96
+_COLOURS = 160
+#: Outline of the head, in radii of the sphere through the electrodes.
+_HEAD = 1.15
 
 
 def draw_eeg_figures(summary, out_dir):
@@ -220,19 +222,19 @@ def _draw_sensors(summary):
     bad = ", ".join(f"{name} ({reason})" for name, reason in summary.bad.items()) or "none"
     lost = ", ".join(summary.without_position) or "none"
     caption = (
-        f"{len(names)} electrodes seen from above, nose up; the circle passes ears and nasion. "
+        f"{len(names)} electrodes seen from above, nose up. "
         f"Bad and interpolated (red): {bad}. Left out for want of a position: {lost}."
     )
     return figure, "Electrodes and bad channels", caption
 
 
 def _draw_head(axis):
-    turn = np.linspace(0, 2 * np.pi, 200)
-    axis.plot(np.cos(turn), np.sin(turn), color="#888888", linewidth=1.2, zorder=0)
-    axis.plot([-0.09, 0, 0.09], [0.996, 1.1, 0.996], color="#888888", linewidth=1.2, zorder=0)
+    style = {"color": "#888888", "linewidth": 1.2, "zorder": 0}
+    turn, half = np.linspace(0, 2 * np.pi, 200), np.linspace(0, np.pi, 50)
+    axis.plot(_HEAD * np.cos(turn), _HEAD * np.sin(turn), **style)
+    axis.plot([-0.12, 0, 0.12], [_HEAD - 0.01, _HEAD + 0.14, _HEAD - 0.01], **style)
     for side in (-1, 1):
-        ear = side * (1 + 0.06 * np.sin(turn[:100]))
-        axis.plot(ear, np.linspace(-0.12, 0.12, 100), color="#888888", linewidth=1.2, zorder=0)
+        axis.plot(side * (_HEAD + 0.08 * np.sin(half)), 0.16 * np.cos(half), **style)
 
 
 def _positions(info):
@@ -242,7 +244,7 @@ def _positions(info):
 def _sphere(info):
     """What MNE draws the head around: the sphere through the electrodes, when there are enough."""
     centre, radius = fit_sphere(_positions(info))
-    return None if radius is None else (*centre, radius)
+    return None if radius is None else (*centre, _HEAD * radius)
 
 
 def _draw_bands(summary):

@@ -6,9 +6,9 @@ from pathlib import Path
 import mne
 import pandas as pd
 
-from brainfm.errors import DataError
+from brainfm.errors import DataError, MissingInput
 from brainfm.storage.bids import stem_of
-from brainfm.storage.eeg_positions import place_electrodes
+from brainfm.storage.eeg_positions import place_electrodes, position_files
 
 SHORTEST_S = 10.0
 _BYTES_OF_SAMPLE = {".edf": 2, ".bdf": 3}
@@ -97,11 +97,9 @@ def _check_length(raw):
 
 
 def _check_positions(path, raw):
-    if any(any(level.glob("*_electrodes.tsv")) for level in (path.parent, path.parent.parent)):
-        return []
     try:
-        place_electrodes(_eeg_names(path, raw))
-    except DataError as error:
+        place_electrodes(_eeg_names(path, raw), *position_files(path))
+    except (DataError, MissingInput) as error:
         return [f"cannot be placed on the head: {error}"]
     return []
 

@@ -12,7 +12,7 @@ from mne_bids import BIDSPath, read_raw_bids
 from brainfm.errors import DataError, MissingInput
 from brainfm.storage.bids import ENTITY_OF, entities_of, extension_of, raw_runs, stem_of
 from brainfm.storage.checks_eeg import check_eeg
-from brainfm.storage.eeg_positions import place_electrodes
+from brainfm.storage.eeg_positions import place_electrodes, position_files
 from brainfm.storage.files import read_json
 
 log = logging.getLogger("brainfm")
@@ -175,9 +175,7 @@ def _with_positions(raw, bids_path):
             f"{bids_path.fpath} has no channel of type EEG; expected some in channels.tsv."
         )
     raw = raw.set_montage(None, verbose="error").pick("eeg", exclude=[], verbose="error")
-    placement = place_electrodes(
-        raw.ch_names, _sidecar(bids_path, "electrodes"), _sidecar(bids_path, "coordsystem", ".json")
-    )
+    placement = place_electrodes(raw.ch_names, *position_files(bids_path.fpath))
     left_out = tuple(name for name in raw.ch_names if name not in placement.names)
     if left_out:
         log.warning(

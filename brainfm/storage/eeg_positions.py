@@ -1,6 +1,7 @@
 """Where the electrodes are: from the dataset, else from a template by name; in head coordinates."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 
 from brainfm.errors import DataError
 from brainfm.signal.montage import fit_to_template, standard_names
+from brainfm.storage.bids import entities_of
 from brainfm.storage.files import read_json
 
 _METRES_IN = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -48,6 +50,47 @@ def template():
     return mne.channels.make_standard_montage(
         "colin27_1005" if "colin27_1005" in known else "standard_1005"
     )
+
+
+def position_files(eeg_file):
+    """Find the tables of electrode positions that hold for a recording.
+
+    Parameters
+    ----------
+    eeg_file : path
+
+    Returns
+    -------
+    electrodes_file, coordsystem_file : Path or None
+        The most specific ones in its folder, else in those of its session and participant.
+    """
+    path = Path(eeg_file)
+    levels = [path.parent]
+    while levels[-1].name and not levels[-1].name.startswith("sub-"):
+        levels.append(levels[-1].parent)
+    electrodes = _most_specific(levels, "_electrodes.tsv", entities_of(path))
+    if electrodes is None:
+        return None, None
+    own = {**entities_of(path), **entities_of(electrodes)}
+    return electrodes, _most_specific(levels, "_coordsystem.json", own)
+
+
+def _most_specific(levels, ending, entities):
+    for level in levels:
+        fitting = [
+            other
+            for other in sorted(level.glob(f"*{ending}"))
+            if _without_space(other, entities).items() <= entities.items()
+        ]
+        if fitting:
+            return max(fitting, key=lambda other: len(entities_of(other)))
+    return None
+
+
+def _without_space(path, entities):
+    """Entities of a table; its space counts only when one is asked for."""
+    found = entities_of(path)
+    return found if "space" in entities else {k: v for k, v in found.items() if k != "space"}
 
 
 def place_electrodes(names, electrodes_file=None, coordsystem_file=None):
