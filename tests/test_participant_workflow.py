@@ -14,7 +14,7 @@ from fake_engines import calls, stand_ins
 from skeleton import write, write_mri, write_skeleton
 
 from brainfm.cli.run import main
-from brainfm.storage.lock import ParticipantLock
+from brainfm.storage.lock import WorkLock
 
 TESTS = Path(__file__).parent
 
@@ -324,7 +324,7 @@ class TestPrivacy:
 class TestOneProcessAParticipant:
     def test_a_participant_somebody_works_on_is_left_alone(self, brainfm, capsys):
         brainfm.out.mkdir()
-        lock = ParticipantLock(brainfm.out, "01").acquire()
+        lock = WorkLock(brainfm.out, "sub-01").acquire()
         assert brainfm() == 75
         assert f"sub-01 is being worked on by process {os.getpid()} on" in capsys.readouterr().err
         assert not (brainfm.out / "sub-01").exists()

@@ -13,7 +13,7 @@ from brainfm.config import BoldConfig, EegConfig, RunConfig, Settings
 from brainfm.errors import TemporaryFailure
 from brainfm.storage import lock as lock_module
 from brainfm.storage.bids import raw_runs
-from brainfm.storage.lock import ParticipantLock
+from brainfm.storage.lock import WorkLock
 from brainfm.storage.status import (
     assign_outputs,
     is_intact,
@@ -27,34 +27,34 @@ from brainfm.storage.status import (
 
 class TestLock:
     def test_it_is_held_by_one_and_free_again_after_release(self, tmp_path):
-        lock = ParticipantLock(tmp_path, "01").acquire()
+        lock = WorkLock(tmp_path, "sub-01").acquire()
         with pytest.raises(TemporaryFailure, match=rf"by process {os.getpid()} on .* or remove"):
-            ParticipantLock(tmp_path, "01").acquire()
-        ParticipantLock(tmp_path, "02").acquire().release()
+            WorkLock(tmp_path, "sub-01").acquire()
+        WorkLock(tmp_path, "sub-02").acquire().release()
         lock.release()
-        ParticipantLock(tmp_path, "01").acquire().release()
+        WorkLock(tmp_path, "sub-01").acquire().release()
 
     def test_the_lock_of_a_dead_process_is_taken_over(self, tmp_path):
         code = (
-            "import os, sys; from brainfm.storage.lock import ParticipantLock\n"
-            "ParticipantLock(sys.argv[1], '01').acquire(); os._exit(9)"
+            "import os, sys; from brainfm.storage.lock import WorkLock\n"
+            "WorkLock(sys.argv[1], 'sub-01').acquire(); os._exit(9)"
         )
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-        lock = ParticipantLock(tmp_path, "01")
+        lock = WorkLock(tmp_path, "sub-01")
         assert lock.path.is_file()
         lock.acquire().release()
 
     def test_the_lock_of_another_machine_counts_as_long_as_it_is_touched(self, tmp_path):
-        path = ParticipantLock(tmp_path, "01").path
+        path = WorkLock(tmp_path, "sub-01").path
         write(path, {"pid": 1, "host": "node7", "boot": "x", "namespace": 1, "started": "1"})
         with pytest.raises(TemporaryFailure, match="process 1 on node7"):
-            ParticipantLock(tmp_path, "01").acquire()
+            WorkLock(tmp_path, "sub-01").acquire()
         long_ago = time.time() - lock_module.STALE_AFTER_S - 1
         os.utime(path, (long_ago, long_ago))
-        ParticipantLock(tmp_path, "01").acquire().release()
+        WorkLock(tmp_path, "sub-01").acquire().release()
 
     def test_a_lock_taken_over_by_another_is_not_released_by_the_first(self, tmp_path):
-        lock = ParticipantLock(tmp_path, "01").acquire()
+        lock = WorkLock(tmp_path, "sub-01").acquire()
         write(lock.path, {"pid": 1, "host": "node7"})
         lock.release()
         assert lock.path.is_file()

@@ -12,7 +12,7 @@ from brainfm.cli.summary import say_plan, say_problems, say_summary
 from brainfm.errors import TemporaryFailure
 from brainfm.stages.preflight import preflight
 from brainfm.storage.dataset import write_description
-from brainfm.storage.lock import ParticipantLock
+from brainfm.storage.lock import WorkLock
 from brainfm.storage.status import read_status, write_status
 
 _FAILED = 1
@@ -110,7 +110,7 @@ def _run(job, checks, plans, stages):
 
 def _locked(job, label, locks):
     """Lock a participant; say who works on it when that is not possible."""
-    lock = ParticipantLock(job.output_dir, label)
+    lock = WorkLock(job.output_dir, f"sub-{label}")
     try:
         lock.acquire()
     except TemporaryFailure as error:

@@ -84,10 +84,10 @@ def preflight(bids_dir, output_dir, settings):
         written, derivatives are not there or are raw data, nothing is selected.
     """
     run = settings.run
-    errors = [*_check_folders(bids_dir, output_dir, run), *_check_description(bids_dir)]
+    errors = [*check_folders(bids_dir, output_dir, run), *_check_description(bids_dir)]
     derivatives, wrong = read_derivatives(run.derivatives)
     engine, unavailable = choose_engine(settings.bold, derivatives)
-    _raise_all([*errors, *wrong, *unavailable])
+    raise_all([*errors, *wrong, *unavailable])
     known, asked = participants_of(bids_dir), run.participant_label
     runs = raw_runs(
         bids_dir,
@@ -187,7 +187,8 @@ def _can_run_fmriprep(config):
     return bool(shutil.which("fmriprep"))
 
 
-def _check_folders(bids_dir, output_dir, run):
+def check_folders(bids_dir, output_dir, run):
+    """List what is wrong with the folders of a call, as errors; write nothing."""
     errors = []
     data, out = bids_dir.resolve(), output_dir.resolve()
     work = (run.work_dir or output_dir / "work").resolve()
@@ -337,7 +338,8 @@ def _is_used(t1w, runs):
     return any(r.modality == "bold" and t1w_for(r, runs) is t1w for r in runs)
 
 
-def _raise_all(errors):
+def raise_all(errors):
+    """Raise the only error, or the kind of the first with the text of all; nothing for none."""
     if not errors:
         return
     if len(errors) == 1:

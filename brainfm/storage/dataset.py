@@ -21,11 +21,10 @@ _IGNORED = """\
 *_xfm.*
 **/figures
 **/status.json
-.work/
-group/
-logs/
-models/
-work/
+group
+logs
+models
+work
 """
 _DESCRIPTIONS = {
     "preproc": "Preprocessed: motion-corrected and normalised (BOLD), cleaned (EEG)",
@@ -133,7 +132,7 @@ def _link(path, output_dir):
 
 
 def _write_descriptions(path):
-    rows = dict(_DESCRIPTIONS)
+    rows = {f"desc-{label}": text for label, text in _DESCRIPTIONS.items()}
     if path.is_file():
         frame = pd.read_csv(path, sep="\t", dtype=str)
         rows = {**dict(zip(frame["desc_id"], frame["description"], strict=True)), **rows}

@@ -15,13 +15,14 @@ STALE_AFTER_S = 600.0
 _TOUCH_EVERY_S = 60.0
 
 
-class ParticipantLock:
-    """Hold ``<out>/logs/locks/sub-<label>.lock`` while working on a participant.
+class WorkLock:
+    """Hold ``<out>/logs/locks/<what>.lock`` while working on a participant, or on the group.
 
     Parameters
     ----------
     output_dir : Path
-    participant : str
+    what : str
+        ``sub-<label>`` or ``group``.
 
     Notes
     -----
@@ -30,9 +31,9 @@ class ParticipantLock:
     holder touches it every minute.
     """
 
-    def __init__(self, output_dir, participant):
-        self.path = Path(output_dir) / "logs" / "locks" / f"sub-{participant}.lock"
-        self.participant = participant
+    def __init__(self, output_dir, what):
+        self.path = Path(output_dir) / "logs" / "locks" / f"{what}.lock"
+        self.what = what
         self._stop = threading.Event()
 
     def acquire(self):
@@ -56,7 +57,7 @@ class ParticipantLock:
                 threading.Thread(target=self._keep_fresh, daemon=True).start()
                 return self
         raise TemporaryFailure(
-            f"sub-{self.participant} is being worked on by {self._holder()}; wait for it, or "
+            f"{self.what} is being worked on by {self._holder()}; wait for it, or "
             f"remove {self.path} if that is not so."
         )
 

@@ -1,0 +1,115 @@
+"""The group level as a call: check, run the steps, say where the report is."""
+
+from pathlib import Path
+
+from brainfm.cli.job import Job
+from brainfm.errors import MissingInput, UsageError
+from brainfm.stages.preflight import check_folders, raise_all, read_derivatives
+from brainfm.storage.bids import participants_of
+from brainfm.storage.dataset import write_description
+from brainfm.storage.lock import WorkLock
+
+
+def run_group_level(job: Job):
+    """Run the group level on finished participants.
+
+    Returns
+    -------
+    exit_code : int
+        0; problems are raised.
+
+    Raises
+    ------
+    BrainFMError
+        If the output holds no participants and no derivatives are given, a column or task
+        asked for does not exist, or a step fails.
+    """
+    derivatives = _check(job)
+    if job.settings.run.dry_run:
+        _say_plan(job, derivatives)
+        return 0
+    job.open()
+    # Imported late, behind the refusals: these load the numerical libraries.
+    from brainfm.stages.report_group import write_group_report
+    from brainfm.workflows.group import Group, run_group
+
+    if job.settings.run.reports_only:
+        job.log.info("report: %s", write_group_report(job.output_dir))
+        return 0
+    write_description(job.output_dir, job.bids_dir, derivatives=derivatives)
+    lock = WorkLock(job.output_dir, "group").acquire()
+    try:
+        report, seconds = run_group(
+            Group(
+                output_dir=job.output_dir,
+                roots=_roots(job, derivatives),
+                tables=_tables(job, derivatives),
+                settings=job.settings,
+            )
+        )
+    finally:
+        lock.release()
+    for step, took in seconds.items():
+        job.log.info("%-10s %8.1f s", step, took)
+    job.log.info("report: %s", report)
+    job.log.info("finished after %.1f s", job.took_s)
+    return 0
+
+
+def _check(job):
+    """Return the derivatives given; raise all problems at once."""
+    run, evaluate = job.settings.run, job.settings.evaluate
+    errors = check_folders(job.bids_dir, job.output_dir, run)
+    derivatives, wrong = read_derivatives(run.derivatives)
+    errors += wrong
+    if not _roots(job, derivatives) and not wrong:
+        errors.append(
+            MissingInput(
+                f"{job.output_dir} holds no participants; run the participant level first, or "
+                "give other standardised data as --derivatives NAME=PATH."
+            )
+        )
+    if evaluate.target and evaluate.contrast:
+        errors.append(UsageError("give either --target or --contrast, not both."))
+    if evaluate.target and not wrong:
+        errors += _check_target(evaluate.target, _tables(job, derivatives))
+    raise_all(errors)
+    return derivatives
+
+
+def _check_target(column, tables):
+    columns = {name for path in tables for name in _header(path)} - {"participant_id"}
+    if column in columns:
+        return []
+    there = ", ".join(sorted(columns)) or "none"
+    return [UsageError(f"participants.tsv has no column {column!r}; it has: {there}.")]
+
+
+def _header(path):
+    with open(path, encoding="utf-8-sig") as file:
+        return file.readline().rstrip("\r\n").split("\t")
+
+
+def _roots(job, derivatives):
+    is_filled = job.output_dir.is_dir() and participants_of(job.output_dir)
+    own = [job.output_dir] if is_filled else []
+    return (*own, *derivatives.values())
+
+
+def _tables(job, derivatives):
+    folders = [job.bids_dir, *derivatives.values()]
+    paths = [Path(folder) / "participants.tsv" for folder in folders]
+    return tuple(dict.fromkeys(path for path in paths if path.is_file()))
+
+
+def _say_plan(job, derivatives):
+    evaluate = job.settings.evaluate
+    asked = evaluate.target or " against ".join(evaluate.contrast)
+    for name, path in {"output": job.output_dir, **derivatives}.items():
+        job.log.info("corpus from %s: %s", name, path)
+    job.log.info("pretrain: %s, at most %d epochs", *_pretraining(job))
+    job.log.info("embed, evaluate %s, report", asked or "nothing (no --target, no --contrast)")
+
+
+def _pretraining(job):
+    return job.settings.pretrain.preset, job.settings.pretrain.max_epochs
