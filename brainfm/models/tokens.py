@@ -117,11 +117,11 @@ class Places(nn.Module):
         weights = self.weights(windows.positions, windows.channels)
         shown = visible.to(weights.dtype)
         total = torch.einsum("bkc,bcs->bks", weights, shown)
-        weights = weights[..., None, :] * shown[:, None].transpose(2, 3)  # b k s c
-        weights = weights / total.clamp_min(1e-20)[..., None]
+        share = 1 / total.clamp_min(1e-20)[..., None]  # b k s 1
 
         def mix(values):
-            return torch.einsum("bksc,bcsp->bksp", weights, values)
+            shown_values = values * shown[..., None]
+            return torch.einsum("bkc,bcsp->bksp", weights, shown_values) * share
 
         spectrum = mix(log_spectrum(windows.signal)) if self.modality == "eeg" else None
         return Mixed(mix(windows.signal), spectrum, total > 0)

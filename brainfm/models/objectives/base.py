@@ -23,6 +23,9 @@ class Batch:
     windows: dict[str, Windows]
     statistics: dict[str, torch.Tensor]
 
+    def __len__(self):
+        return len(next(iter(self.windows.values()))) // 2
+
     def to(self, device):
         """Return the same batch on another device."""
         return Batch(

@@ -1,0 +1,80 @@
+"""What estimators take as ``X``, made into a table of recordings."""
+
+import numpy as np
+import torch
+
+from brainfm.errors import ModelError, SignalError
+from brainfm.recording import Recording, RecordingTable
+
+
+def as_table(X, *, positions=None, sampling_hz=None, modality=None):
+    """Make a table of recordings out of what a user hands to an estimator.
+
+    Parameters
+    ----------
+    X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
+        A list may also hold arrays (n_times, n_channels) of different lengths. A list of
+        recordings keeps one row each.
+    positions : array-like, shape (n_channels, 3), optional
+    sampling_hz : float, optional
+    modality : {"bold", "eeg"}, optional
+        The three are needed for arrays: MNI millimetres (BOLD) or metres (EEG).
+
+    Returns
+    -------
+    table : RecordingTable, with at least one row
+
+    Raises
+    ------
+    ModelError
+        If ``X`` is empty or of another kind, or arrays come without the three.
+    SignalError
+        If an array does not have the shape asked for, or positions do not fit.
+    """
+    if not isinstance(X, RecordingTable):
+        items = list(X) if not np.isscalar(X) else []
+        if items and all(isinstance(item, Recording) for item in items):
+            X = RecordingTable((item,) for item in items)
+        elif items and all(isinstance(item, tuple) for item in items):
+            X = RecordingTable(items)
+        elif items and np.ndim(items[0]) > 0:
+            X = _of_arrays(items, positions, sampling_hz, modality)
+        elif items:
+            raise ModelError(
+                f"X holds {type(items[0]).__name__}; expected a RecordingTable, a list of "
+                "Recording, or an array (n, n_times, n_channels)."
+            )
+    if not len(X):
+        raise ModelError("X is empty: expected at least one recording.")
+    return X
+
+
+def device_of(name):
+    """Return the torch device called ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ModelError
+        If CUDA is asked for and there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if str(name).startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError("device is 'cuda' but torch sees no GPU: use device='cpu' or 'auto'.")
+    return torch.device(name)
+
+
+def _of_arrays(items, positions, sampling_hz, modality):
+    given = {"positions": positions, "sampling_hz": sampling_hz, "modality": modality}
+    lost = [name for name, value in given.items() if value is None]
+    if lost:
+        raise ModelError(
+            f"X is an array but the estimator was not told {', '.join(lost)}: pass positions "
+            "(n_channels, 3), sampling_hz and modality, or hand in recordings."
+        )
+    if np.ndim(items[0]) != 2:
+        raise SignalError(
+            f"each recording has shape {np.shape(items[0])}; expected X of shape "
+            "(n, n_times, n_channels): for one recording, use X[None]."
+        )
+    return RecordingTable((Recording.from_array(item, **given),) for item in items)

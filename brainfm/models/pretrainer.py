@@ -1,0 +1,242 @@
+"""Pretraining as an estimator: ``fit`` needs no labels."""
+
+import logging
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.utils.validation import check_is_fitted
+
+from brainfm.errors import ModelError
+from brainfm.models import readout
+from brainfm.models.checkpoint import participant_hash, participants_hash, save_checkpoint
+from brainfm.models.embedder import embed_table
+from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
+from brainfm.models.inputs import as_table, device_of
+from brainfm.models.objectives import build_objective
+from brainfm.models.objectives.connectivity import N_STATISTICS
+from brainfm.models.training import Crops, Pretraining, train
+from brainfm.models.windows import SPECS, prepare
+
+log = logging.getLogger("brainfm")
+
+
+class BrainPretrainer(TransformerMixin, BaseEstimator):
+    """Pretrain an encoder on recordings without labels, and embed recordings with it.
+
+    Parameters
+    ----------
+    preset : {"nano", "tiny"}
+        Size of the encoder.
+    objective : str or dict of str to float
+        ``"default"``, the name of one objective ("masked", "crops", "connectivity"), or weights.
+    max_epochs, batch_size : int
+        Passes over the recordings; rows of one step (two crops each).
+    learning_rate, weight_decay : float
+        Of AdamW; warm-up over a tenth of the steps, then cosine.
+    max_channels : int
+        Channels of one crop, drawn anew each time.
+    positions : array-like, shape (n_channels, 3), optional
+    sampling_hz : float, optional
+    modality : {"bold", "eeg"}, optional
+        The three describe ``X`` when it is an array.
+    resume_dir : path, optional
+        Keep the state after each epoch there, and take up what is found there.
+    device : {"auto", "cpu", "cuda"}
+    random_state : int
+        Seed of all that is random.
+
+    Attributes
+    ----------
+    encoder_ : BrainEncoder
+    history_ : list of dict
+        One entry an epoch: losses, share explained (0 is as good as predicting the mean),
+        effective rank of the summaries, how often a second crop finds its first.
+    modalities_ : tuple of str
+        Modalities of the training recordings, the order of the blocks of ``transform``.
+    training_ : dict
+        What was trained on: counts, hours, datasets, hashes of participants.
+    """
+
+    def __init__(
+        self,
+        preset="tiny",
+        *,
+        objective="default",
+        max_epochs=20,
+        batch_size=32,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        max_channels=128,
+        positions=None,
+        sampling_hz=None,
+        modality=None,
+        resume_dir=None,
+        device="auto",
+        random_state=0,
+    ):
+        self.preset = preset
+        self.objective = objective
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.max_channels = max_channels
+        self.positions = positions
+        self.sampling_hz = sampling_hz
+        self.modality = modality
+        self.resume_dir = resume_dir
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Pretrain on ``X``; ``y`` is ignored.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
+
+        Raises
+        ------
+        ModelError
+            If there are fewer than two recordings, or one of them cannot be used.
+        """
+        table = self._table(X)
+        if len(table) < 2:
+            raise ModelError("pretraining needs at least two recordings; X holds 1.")
+        rows = [{one.modality: prepare(one) for one in row} for row in table]
+        encoder, module = self._build(rows)
+        crops = Crops(
+            rows,
+            _reduced_statistics(encoder, rows, self.random_state),
+            seed=self.random_state,
+            max_channels=self.max_channels,
+        )
+        log.info("pretraining %s (%d parameters) on %r", self.preset, n_parameters(encoder), table)
+        self.history_ = train(
+            module,
+            crops,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            device=device_of(self.device),
+            resume_dir=self.resume_dir,
+        )
+        set_references(encoder, rows)
+        self.encoder_ = encoder
+        self.modalities_ = tuple(name for name in SPECS if any(name in row for row in rows))
+        self.training_ = _describe(table)
+        return self
+
+    def transform(self, X):
+        """Embed recordings; see :meth:`brainfm.models.embedder.BrainEmbedder.transform`."""
+        check_is_fitted(self, "encoder_")
+        return embed_table(self.encoder_, self._table(X), self.modalities_, device=self.device)
+
+    def save(self, folder, *, licence=None, card=None):
+        """Write the encoder as a checkpoint that ``BrainEmbedder.from_pretrained`` takes.
+
+        Parameters
+        ----------
+        folder : path
+        licence : str, optional
+            Licence of the weights, which follows that of the data.
+        card : str, optional
+            Model card, written as ``README.md``.
+
+        Returns
+        -------
+        folder : Path
+        """
+        check_is_fitted(self, "encoder_")
+        objective = self.objective
+        info = {
+            "preset": self.preset,
+            "objective": objective if isinstance(objective, str) else dict(objective),
+            "modalities": list(self.modalities_),
+            "licence": licence,
+            "training": {
+                **self.training_,
+                "max_epochs": self.max_epochs,
+                "batch_size": self.batch_size,
+                "learning_rate": self.learning_rate,
+                "seed": self.random_state,
+            },
+        }
+        return save_checkpoint(folder, self.encoder_, info, history=self.history_, card=card)
+
+    def _table(self, X):
+        return as_table(
+            X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
+        )
+
+    def _build(self, rows):
+        config = EncoderConfig.preset(self.preset)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            encoder = BrainEncoder(config)
+            place(encoder, rows, seed=self.random_state)
+            return encoder, Pretraining(encoder, build_objective(self.objective, config))
+
+
+@torch.no_grad()
+def place(encoder, rows, *, seed):
+    """Put the places where the channels of the training recordings are (k-means).
+
+    A modality with fewer distinct channel positions than places keeps the even spread.
+    """
+    for name in SPECS:
+        prepared = [row[name].positions for row in rows if name in row]
+        if not prepared:
+            continue
+        positions = np.unique(np.concatenate(prepared).round(3), axis=0)
+        centres = encoder.tokens[name].places.centres
+        if len(positions) >= len(centres):
+            found = KMeans(len(centres), n_init=1, random_state=seed).fit(positions)
+            centres.copy_(torch.as_tensor(found.cluster_centers_, dtype=torch.float32))
+
+
+@torch.no_grad()
+def set_references(encoder, rows):
+    """Keep the mean covariance of the places over the training recordings in the encoder."""
+    for name in SPECS:
+        covariances = [readout.place_covariance(encoder, row[name]) for row in rows if name in row]
+        if covariances:
+            mean = torch.as_tensor(np.mean(covariances, axis=0), dtype=torch.float32)
+            getattr(encoder, f"reference_{name}").copy_(mean)
+
+
+def _reduced_statistics(encoder, rows, seed):
+    """First principal components of each modality's statistics, at unit mean variance."""
+    reduced = [{} for _ in rows]
+    for name in SPECS:
+        having = [index for index, row in enumerate(rows) if name in row]
+        if not having:
+            continue
+        values = np.stack([readout.statistics(encoder, rows[index][name]) for index in having])
+        n_components = min(N_STATISTICS, *values.shape)
+        scores = PCA(n_components, svd_solver="full", random_state=seed).fit_transform(values)
+        scores = scores / max(np.sqrt((scores**2).mean()), 1e-12)
+        scores = np.pad(scores, ((0, 0), (0, N_STATISTICS - n_components)))
+        for index, one in zip(having, scores, strict=True):
+            reduced[index][name] = one
+    return reduced
+
+
+def _describe(table):
+    people = sorted({participant_hash(group) for group in table.groups})
+    recordings = table.recordings
+    return {
+        "n_recordings": {name: sum(one.modality == name for one in recordings) for name in SPECS},
+        "hours": {
+            name: round(sum(r.duration_s for r in recordings if r.modality == name) / 3600, 2)
+            for name in SPECS
+        },
+        "datasets": sorted({one.dataset for one in recordings}),
+        "n_participants": len(people),
+        "participants_hash": participants_hash(people),
+        "participants": people,
+    }
