@@ -21,6 +21,7 @@ _NOISY_RATIO = 3.0
 _MIN_CORRELATION = 0.4
 _MAX_BROKEN_SHARE = 0.7
 _WINDOW_S = 4.0
+_FEWEST_COMPARED = 8
 
 
 def find_bad_channels(signal, sampling_hz):
@@ -34,6 +35,8 @@ def find_bad_channels(signal, sampling_hz):
     - uncorrelated: from 1 to 30 Hz, the largest absolute correlation with any other channel is
       below 0.4 in more than 70 % of the four-second windows. (Windows of one second, as in
       PREP, let slow noise pass, since drifts correlate by chance.)
+
+    Among fewer than eight channels that are not flat, only flat ones are told.
 
     Parameters
     ----------
@@ -65,9 +68,7 @@ def find_bad_channels(signal, sampling_hz):
     found["loud"] = _outstanding(beta, _LOUD_RATIO, ~flat)
     fast = _amplitude(_band(signal, sampling_hz, 30.0, None))
     found["noisy"] = _outstanding(fast, _NOISY_RATIO, ~flat)
-    found["uncorrelated"] = _uncorrelated(
-        _band(signal, sampling_hz, None, 30.0), sampling_hz, ~flat
-    )
+    found["uncorrelated"] = _uncorrelated(_band(signal, sampling_hz, 1.0, 30.0), sampling_hz, ~flat)
     return {reason: np.flatnonzero(found[reason]) for reason in REASONS}
 
 
@@ -79,7 +80,7 @@ def _amplitude(signal):
 
 def _outstanding(value, ratio, usable):
     """Channels far above the others; few channels cannot tell what is usual."""
-    if usable.sum() < 4:
+    if usable.sum() < _FEWEST_COMPARED:
         return np.zeros(len(value), dtype=bool)
     log = np.log(np.maximum(value, 1e-20))
     middle = np.median(log[usable])
@@ -91,7 +92,7 @@ def _uncorrelated(signal, sampling_hz, usable):
     n_channels = signal.shape[1]
     bad = np.zeros(n_channels, dtype=bool)
     index = np.flatnonzero(usable)
-    if len(index) < 4:
+    if len(index) < _FEWEST_COMPARED:
         return bad
     n_window = int(_WINDOW_S * sampling_hz)
     n_windows = len(signal) // n_window
