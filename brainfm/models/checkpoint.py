@@ -57,8 +57,43 @@ class Checkpoint:
         -------
         seen : list of bool
         """
-        known = set(self.info.get("training", {}).get("participants", ()))
-        return [participant_hash(group) in known for group in groups]
+        known = _People(self.info)
+        return [group in known for group in groups]
+
+
+class _People:
+    """The people of the training recordings, known by their hashes only."""
+
+    def __init__(self, info):
+        self.hashes = frozenset(info.get("training", {}).get("participants", ()))
+
+    def __contains__(self, group):
+        return participant_hash(group) in self.hashes
+
+    def __len__(self):
+        return len(self.hashes)
+
+
+def training_participants(name_or_path):
+    """Return who a checkpoint was trained on: ``"dataset/participant" in`` it tells, no more.
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint.
+    """
+    return _People(_read_config(_folder_of(name_or_path)))
+
+
+def checkpoint_key(name_or_path):
+    """Return what changes when a checkpoint does: the SHA-256 of its weights.
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint.
+    """
+    return _sha256(_folder_of(name_or_path) / "model.safetensors")
 
 
 def participant_hash(group):
@@ -154,8 +189,14 @@ def load_checkpoint(name_or_path, *, allow_partial=False):
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{weights} cannot be read as safetensors ({error}).") from error
     matched = _fill(encoder, found, weights, allow_partial)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return Checkpoint(encoder.eval(), folder.name, digest, info, matched)
+    return Checkpoint(encoder.eval(), folder.name, _sha256(weights), info, matched)
+
+
+def _sha256(path):
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _write_parts(folder, encoder, info, history, card):

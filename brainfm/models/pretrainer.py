@@ -1,5 +1,6 @@
 """Pretraining as an estimator: ``fit`` needs no labels."""
 
+import copy
 import logging
 
 import numpy as np
@@ -17,7 +18,7 @@ from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.objectives import build_objective
 from brainfm.models.objectives.connectivity import N_STATISTICS
-from brainfm.models.training import Crops, Pretraining, train
+from brainfm.models.training import Crops, Pretraining, score, train
 from brainfm.models.windows import SPECS, prepare
 
 log = logging.getLogger("brainfm")
@@ -54,6 +55,8 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
     history_ : list of dict
         One entry an epoch: losses, share explained (0 is as good as predicting the mean),
         effective rank of the summaries, how often a second crop finds its first.
+    validation_ : dict
+        What :meth:`validate` found.
     modalities_ : tuple of str
         Modalities of the training recordings, the order of the blocks of ``transform``.
     training_ : dict
@@ -106,14 +109,10 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         table = self._table(X)
         if len(table) < 2:
             raise ModelError("pretraining needs at least two recordings; X holds 1.")
-        rows = [{one.modality: prepare(one) for one in row} for row in table]
+        rows = _prepare_rows(table)
         encoder, module = self._build(rows)
-        crops = Crops(
-            rows,
-            _reduced_statistics(encoder, rows, self.random_state),
-            seed=self.random_state,
-            max_channels=self.max_channels,
-        )
+        reduce = _StatisticsReduction(encoder, rows, self.random_state)
+        crops = self._crops(rows, reduce)
         log.info("pretraining %s (%d parameters) on %r", self.preset, n_parameters(encoder), table)
         self.history_ = train(
             module,
@@ -126,9 +125,19 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             resume_dir=self.resume_dir,
         )
         set_references(encoder, rows)
-        self.encoder_ = encoder
+        self.encoder_, self.validation_ = encoder, {}
+        self._module, self._reduce = module, reduce
         self.modalities_ = tuple(name for name in SPECS if any(name in row for row in rows))
         self.training_ = _describe(table)
+        return self
+
+    def validate(self, X):
+        """Score the objective on recordings that were not trained on; kept in ``validation_``."""
+        check_is_fitted(self, "encoder_")
+        crops = self._crops(_prepare_rows(self._table(X)), self._reduce)
+        self.validation_ = score(self._module, crops, batch_size=self.batch_size)
+        told = ", ".join(f"{name} {value:.3g}" for name, value in self.validation_.items())
+        log.info("on %d recordings kept apart: %s", len(crops.rows), told)
         return self
 
     def transform(self, X):
@@ -158,6 +167,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             "objective": objective if isinstance(objective, str) else dict(objective),
             "modalities": list(self.modalities_),
             "licence": licence,
+            "validation": self.validation_,
             "training": {
                 **self.training_,
                 "max_epochs": self.max_epochs,
@@ -172,6 +182,11 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         return as_table(
             X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
         )
+
+    def _crops(self, rows, reduce):
+        return Crops(
+            rows, reduce(rows), seed=self.random_state, max_channels=self.max_channels
+        )  # fmt: skip
 
     def _build(self, rows):
         config = EncoderConfig.preset(self.preset)
@@ -209,21 +224,35 @@ def set_references(encoder, rows):
             getattr(encoder, f"reference_{name}").copy_(mean)
 
 
-def _reduced_statistics(encoder, rows, seed):
-    """First principal components of each modality's statistics, at unit mean variance."""
-    reduced = [{} for _ in rows]
-    for name in SPECS:
-        having = [index for index, row in enumerate(rows) if name in row]
-        if not having:
-            continue
-        values = np.stack([readout.statistics(encoder, rows[index][name]) for index in having])
-        n_components = min(N_STATISTICS, *values.shape)
-        scores = PCA(n_components, svd_solver="full", random_state=seed).fit_transform(values)
-        scores = scores / max(np.sqrt((scores**2).mean()), 1e-12)
-        scores = np.pad(scores, ((0, 0), (0, N_STATISTICS - n_components)))
-        for index, one in zip(having, scores, strict=True):
-            reduced[index][name] = one
-    return reduced
+def _prepare_rows(table):
+    return [{one.modality: prepare(one) for one in row} for row in table]
+
+
+class _StatisticsReduction:
+    """First principal components of each modality's statistics, at unit mean variance.
+
+    The places are those the encoder starts with, so that the targets stay the same in training.
+    """
+
+    def __init__(self, encoder, rows, seed):
+        self.start = copy.deepcopy(encoder)
+        self.components, self.scale = {}, {}
+        for name in SPECS:
+            values = [readout.statistics(self.start, row[name]) for row in rows if name in row]
+            if values:
+                n_components = min(N_STATISTICS, len(values), len(values[0]))
+                reduction = PCA(n_components, svd_solver="full", random_state=seed)
+                scores = reduction.fit_transform(np.stack(values))
+                self.components[name] = reduction
+                self.scale[name] = max(np.sqrt((scores**2).mean()), 1e-12)
+
+    def __call__(self, rows):
+        return [{name: self._one(name, row[name]) for name in row} for row in rows]
+
+    def _one(self, name, prepared):
+        values = readout.statistics(self.start, prepared)[None]
+        scores = self.components[name].transform(values)[0] / self.scale[name]
+        return np.pad(scores, (0, N_STATISTICS - len(scores)))
 
 
 def _describe(table):

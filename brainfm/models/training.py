@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from brainfm.models.objectives import Batch
-from brainfm.models.windows import collate, random_crop
+from brainfm.models.windows import SPECS, collate, n_whole_patches, random_crop
 
 log = logging.getLogger("brainfm")
 
@@ -34,7 +34,9 @@ class Pretraining(nn.Module):
 
 
 class Crops(Dataset):
-    """Two random crops of each row; the same ones whenever seed, epoch and row are the same.
+    """Pairs of random crops; the same ones whenever seed, epoch and index are the same.
+
+    An epoch has as many crops of a row as it has windows, so that long recordings count for more.
 
     Parameters
     ----------
@@ -50,30 +52,38 @@ class Crops(Dataset):
     def __init__(self, rows, statistics, *, seed, max_channels):
         self.rows, self.statistics = rows, statistics
         self.seed, self.max_channels, self.epoch = seed, max_channels, 0
+        self.row_of = [index for index, row in enumerate(rows) for _ in range(_n_pairs(row))]
 
     def __len__(self):
-        return len(self.rows)
+        return len(self.row_of)
 
     def __getitem__(self, index):
         rng = np.random.default_rng([self.seed, self.epoch, index])
+        row = self.row_of[index]
         crops = {
             name: [random_crop(one, rng, max_channels=self.max_channels) for _ in range(2)]
-            for name, one in self.rows[index].items()
+            for name, one in self.rows[row].items()
         }
-        return crops, self.statistics[index]
+        return crops, self.statistics[row]
 
     def batches(self, batch_size):
         """Shuffle the rows of this epoch into batches of the same modalities."""
         rng = np.random.default_rng([self.seed, self.epoch])
         alike = {}
         for index in rng.permutation(len(self)):
-            alike.setdefault(tuple(self.rows[index]), []).append(int(index))
+            alike.setdefault(tuple(self.rows[self.row_of[index]]), []).append(int(index))
         batches = [
             rows[start : start + batch_size]
             for rows in alike.values()
             for start in range(0, len(rows), batch_size)
         ]
         return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def _n_pairs(row):
+    """Half as many as the longest of the recordings has windows."""
+    n_windows = [n_whole_patches(one) / SPECS[name].n_patches for name, one in row.items()]
+    return max(1, math.ceil(max(n_windows) / 2))
 
 
 def collate_crops(items):
@@ -194,6 +204,25 @@ def train(
     net.partial_fit(crops, y=None, epochs=max_epochs - len(net.history))
     module.cpu().eval()
     return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
+
+
+@torch.no_grad()
+def score(module, crops, *, batch_size):
+    """Average what is watched over crops, without learning.
+
+    Returns
+    -------
+    metrics : dict of str to float
+        ``loss`` and what the objective watches.
+    """
+    module.eval().generator.manual_seed(crops.seed)
+    seen, crops.epoch = {}, 0
+    for rows in crops.batches(batch_size):
+        batch, _ = collate_crops([crops[index] for index in rows])
+        loss, metrics = module(batch)
+        for name, value in {"loss": float(loss), **metrics}.items():
+            seen.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in seen.items()}
 
 
 def _keep_state(net, folder):

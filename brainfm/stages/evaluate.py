@@ -54,8 +54,8 @@ def evaluate_outputs(
         ``participants.tsv``, needed for a target; a ``kind`` column marks synthetic people.
     embedder : transformer, optional
         Of tables to embeddings; without one only baselines are compared.
-    seen : collection of str
-        ``dataset/participant`` the embedder was trained on.
+    seen : container of str
+        Whether ``dataset/participant`` is in it: who the embedder was trained on.
     seed : int
 
     Returns
@@ -145,7 +145,7 @@ def evaluate(
         "n_permutations": config.n_permutations,
         "n_arrangements": min(n_arrangements(y, folds), 10**9),
         "n_units": len(np.unique(folds.units)),
-        "seen_in_training": sorted(set(seen) & set(where["group"])),
+        "seen_in_training": sorted({group for group in where["group"] if group in seen}),
     }
     evaluation["comparison"] = _comparison(results)
     evaluation["answer"] = answer_to(evaluation)

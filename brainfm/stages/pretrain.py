@@ -1,0 +1,84 @@
+"""Pretrain: a corpus to a checkpoint."""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from brainfm.errors import ModelError, NothingSelected
+from brainfm.models.pretrainer import BrainPretrainer
+from brainfm.recording import RecordingTable
+from brainfm.storage.corpus import read_corpus
+
+log = logging.getLogger("brainfm")
+
+#: With fewer people than this in the corpus nobody is kept apart for validation.
+_FEWEST_TO_SPLIT = 8
+
+
+def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device="auto"):
+    """Pretrain on the training split of a corpus and write ``out_dir/brainfm-<preset>``.
+
+    Stopped half-way, the same call goes on after the last whole epoch.
+
+    Parameters
+    ----------
+    corpus_dir : path
+        As :func:`brainfm.stages.corpus.build_corpus` writes it.
+    out_dir : path
+    config : brainfm.config.PretrainConfig
+    seed : int
+    licence : str, optional
+        Of the weights; it follows that of the data.
+    device : {"auto", "cpu", "cuda"}
+
+    Returns
+    -------
+    checkpoint : Path
+        Folder with ``model.safetensors``, ``config.json``, ``history.json`` and ``README.md``.
+
+    Raises
+    ------
+    NothingSelected
+        If the corpus is empty.
+    ModelError
+        If it holds one recording only, or one that cannot be used.
+    """
+    training, validation = _split(corpus_dir)
+    resume_dir = Path(out_dir) / f".resume-{_run_key(corpus_dir, config, seed)}"
+    pretrainer = BrainPretrainer(
+        config.preset,
+        max_epochs=config.max_epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        resume_dir=resume_dir,
+        device=device,
+        random_state=seed,
+    ).fit(training)
+    if len(validation):
+        pretrainer.validate(validation)
+    folder = Path(out_dir) / f"brainfm-{config.preset}"
+    pretrainer.save(folder, licence=licence)
+    shutil.rmtree(resume_dir, ignore_errors=True)
+    return folder
+
+
+def _split(corpus_dir):
+    everyone = RecordingTable.from_recordings(read_corpus(corpus_dir))
+    if not len(everyone):
+        raise NothingSelected(f"the corpus {corpus_dir} is empty: nothing to pretrain on.")
+    if len(set(everyone.groups)) < _FEWEST_TO_SPLIT:
+        log.info("fewer than %d people: all are trained on", _FEWEST_TO_SPLIT)
+        return everyone, RecordingTable([])
+    training = RecordingTable.from_recordings(read_corpus(corpus_dir, split="train"))
+    if len(training) < 2:
+        raise ModelError(f"the training split of {corpus_dir} has {len(training)} recordings.")
+    return training, RecordingTable.from_recordings(read_corpus(corpus_dir, split="validation"))
+
+
+def _run_key(corpus_dir, config, seed):
+    digest = hashlib.sha256((Path(corpus_dir) / "manifest.tsv").read_bytes())
+    digest.update(json.dumps([asdict(config), seed], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
