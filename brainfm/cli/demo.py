@@ -36,11 +36,9 @@ def main(argv=None):
 
 
 def _copy(bids_dir):
-    if (bids_dir / "dataset_description.json").is_file():
-        return
     from brainfm.stages.demo import copy_demo
 
-    print(f"Copying the demo dataset to {bids_dir}", flush=True)
+    print(f"The demo dataset is in {bids_dir}", flush=True)
     copy_demo(bids_dir)
 
 

@@ -173,7 +173,7 @@ def parcellation():
         Columns index, name, hemisphere, network, x, y, z (mm).
     """
     name = "atlas-Schaefer2018_seg-7n_scale-100_dseg"
-    atlases = files("brainfm.data") / "atlases"
+    atlases = files("brainfm") / "data" / "atlases"
     with as_file(atlases / f"{name}.nii.gz") as path:
         image = nib.load(path)
         image = nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.int16), image.affine)
@@ -309,7 +309,7 @@ def _eeg(envelope, alpha_hz, generator):
 
 
 def _packaged(name):
-    return (files("brainfm.data") / "synthetic" / name).read_text(encoding="utf8")
+    return (files("brainfm") / "data" / "synthetic" / name).read_text(encoding="utf8")
 
 
 def _write_image(path, image):
