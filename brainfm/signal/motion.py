@@ -1,0 +1,78 @@
+"""Head motion: how far the head moved, and the regressors made of it."""
+
+import numpy as np
+
+from brainfm.errors import SignalError
+
+PARAMETERS = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+#: Columns of :func:`friston24`, named as fMRIPrep names them.
+FRISTON24 = (
+    *PARAMETERS,
+    *(f"{name}_derivative1" for name in PARAMETERS),
+    *(f"{name}_power2" for name in PARAMETERS),
+    *(f"{name}_derivative1_power2" for name in PARAMETERS),
+)
+
+
+def framewise_displacement(parameters, radius_mm=50.0):
+    """Sum how far the head moved since the volume before; rotations on a sphere.
+
+    Parameters
+    ----------
+    parameters : ndarray of float, shape (n_times, 6)
+        Three translations in millimetres, three rotations in radians.
+    radius_mm : float
+
+    Returns
+    -------
+    displacement : ndarray of float, shape (n_times,), in millimetres
+        NaN for the first volume, which has none before it.
+
+    Raises
+    ------
+    SignalError
+        If there are not six parameters a volume.
+
+    References
+    ----------
+    .. [1] Power et al., 2012, NeuroImage 59(3). https://doi.org/10.1016/j.neuroimage.2011.10.018
+    """
+    parameters = _checked(parameters)
+    step = np.abs(np.diff(parameters, axis=0)) * [1, 1, 1, radius_mm, radius_mm, radius_mm]
+    return np.concatenate([[np.nan], step.sum(axis=1)])
+
+
+def friston24(parameters):
+    """Expand six motion parameters to 24: themselves, their changes, and the squares of both.
+
+    Parameters
+    ----------
+    parameters : ndarray of float, shape (n_times, 6)
+
+    Returns
+    -------
+    regressors : ndarray of float, shape (n_times, 24), in the order of :data:`FRISTON24`
+        Changes are NaN for the first volume.
+
+    Raises
+    ------
+    SignalError
+        If there are not six parameters a volume.
+
+    References
+    ----------
+    .. [1] Friston et al., 1996, Magn. Reson. Med. 35(3). https://doi.org/10.1002/mrm.1910350312
+    """
+    parameters = _checked(parameters)
+    change = np.vstack([np.full(6, np.nan), np.diff(parameters, axis=0)])
+    return np.hstack([parameters, change, parameters**2, change**2])
+
+
+def _checked(parameters):
+    parameters = np.asarray(parameters, dtype=float)
+    if parameters.ndim != 2 or parameters.shape[1] != 6:
+        raise SignalError(
+            f"motion parameters have shape {parameters.shape}; expected (n_times, 6): three "
+            "translations in mm and three rotations in radians."
+        )
+    return parameters

@@ -1,0 +1,134 @@
+"""Parcellations: the image of labels, the names of the parcels and where they lie."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from brainfm.errors import DataError, MissingInput
+from brainfm.storage.bids import entities_of
+
+_PACKAGED = {"Schaefer100": "atlas-Schaefer2018_seg-7n_scale-100_dseg.nii.gz"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Atlas:
+    """A parcellation of the brain.
+
+    Parameters
+    ----------
+    image : nibabel image of int
+        1 to n_parcels in the order of ``names``; 0 is background.
+    names : tuple of str
+    networks : tuple of str
+        Network of each parcel; "" where the table names none.
+    positions : ndarray of float, shape (n_parcels, 3)
+        Centres of gravity in MNI millimetres.
+    entities : str
+        How outputs are named after it: ``atlas-Schaefer2018_seg-7n_scale-100``.
+    """
+
+    image: nib.Nifti1Image
+    names: tuple[str, ...]
+    networks: tuple[str, ...]
+    positions: np.ndarray
+    entities: str
+
+
+def load_atlas(name_or_path):
+    """Load a packaged atlas by name, or a user's own by the path of its NIfTI.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``Schaefer100``, or ``NAME.nii.gz`` with ``NAME.tsv`` beside it (columns ``index`` and
+        ``name``; ``network`` and ``hemisphere``, L or R, if known) in MNI space.
+
+    Raises
+    ------
+    MissingInput
+        If there is no such atlas, or no table beside the image.
+    DataError
+        If labels and table disagree, or left and right are exchanged.
+    """
+    if name_or_path in _PACKAGED:
+        image_path = Path(str(files("brainfm.data") / "atlases" / _PACKAGED[name_or_path]))
+    else:
+        image_path = Path(name_or_path)
+    if not image_path.exists():
+        raise MissingInput(
+            f"there is no atlas {name_or_path!r}: expected {', '.join(_PACKAGED)}, or the path of "
+            "a NIfTI with a TSV of the same name."
+        )
+    table = _read_table(image_path)
+    image, positions = _relabel(image_path, table)
+    _check_sides(image_path, table, positions)
+    return Atlas(
+        image=image,
+        names=tuple(table["name"].astype(str)),
+        networks=tuple(table.get("network", pd.Series([""] * len(table))).astype(str)),
+        positions=positions,
+        entities=_entities(image_path),
+    )
+
+
+def _read_table(image_path):
+    path = image_path.with_name(image_path.name.split(".")[0] + ".tsv")
+    if not path.exists():
+        raise MissingInput(f"{path} does not exist: an atlas needs a table with index and name.")
+    table = pd.read_csv(path, sep="\t", keep_default_na=False)
+    if not {"index", "name"} <= set(table):
+        raise DataError(f"{path} has columns {', '.join(table)}; expected index and name.")
+    if table["name"].duplicated().any():
+        raise DataError(
+            f"{path} names {table['name'][table['name'].duplicated()].iloc[0]!r} twice."
+        )
+    return table[table["index"] > 0].sort_values("index", ignore_index=True)
+
+
+def _relabel(image_path, table):
+    """Number the parcels 1 to n in the order of the table, and find their centres."""
+    image = nib.load(image_path)
+    labels = np.asarray(image.dataobj).astype(int).squeeze()
+    found = np.unique(labels[labels > 0])
+    absent = sorted(set(table["index"]) ^ set(found.tolist()))
+    if absent:
+        raise DataError(
+            f"{image_path.name} and its table disagree on label {absent[0]} ({len(absent)} in "
+            "all): both must hold the same parcels."
+        )
+    new = np.searchsorted(table["index"].to_numpy(), labels) + 1
+    new = np.where(labels > 0, new, 0).astype(np.int16)
+    places = np.argwhere(new > 0)
+    of_voxel = new[tuple(places.T)] - 1
+    millimetres = nib.affines.apply_affine(image.affine, places)
+    size = np.bincount(of_voxel, minlength=len(table))
+    positions = np.stack(
+        [np.bincount(of_voxel, axis, len(table)) / size for axis in millimetres.T], axis=1
+    )
+    return nib.Nifti1Image(new, image.affine), positions
+
+
+def _check_sides(image_path, table, positions):
+    if "hemisphere" not in table:
+        return
+    for side, sign in (("L", -1), ("R", 1)):
+        wrong = (table["hemisphere"] == side) & (sign * positions[:, 0] < 0)
+        if wrong.any():
+            raise DataError(
+                f"{image_path.name}: {table['name'][wrong].iloc[0]} is of hemisphere {side} but "
+                f"lies at x = {positions[wrong.to_numpy()][0, 0]:.0f} mm; left is x < 0. Is the "
+                "image flipped?"
+            )
+
+
+def _entities(image_path):
+    found = {key: value for key, value in entities_of(image_path).items()
+             if key in ("atlas", "seg", "scale")}  # fmt: skip
+    if "atlas" not in found:
+        label = "".join(char for char in image_path.name.split(".")[0] if char.isalnum())
+        found = {"atlas": label}
+    return "_".join(f"{key}-{value}" for key, value in found.items())

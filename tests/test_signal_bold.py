@@ -1,0 +1,106 @@
+"""BOLD: means, denoising and quality, against known truths."""
+
+import numpy as np
+import pytest
+
+from brainfm.errors import SignalError
+from brainfm.signal.bold import (
+    acompcor,
+    clean_series,
+    dvars,
+    parcel_means,
+    passed_components,
+    percent_change,
+    reduce_confounds,
+    tsnr,
+)
+
+BAND = {"sampling_hz": 0.5, "high_pass_hz": 0.008, "low_pass_hz": 0.1}
+
+
+def _sine(frequency_hz, n_times=300, sampling_hz=0.5):
+    return np.sin(2 * np.pi * frequency_hz * np.arange(n_times) / sampling_hz)
+
+
+def test_parcel_means_are_the_means_of_their_voxels():
+    bold = np.arange(12.0).reshape(2, 6)
+    series = parcel_means(bold, np.array([1, 1, 0, 3, 3, 3]), 3)
+    np.testing.assert_allclose(series[:, [0, 2]], [[0.5, 4], [6.5, 10]])
+    assert np.isnan(series[:, 1]).all()
+
+
+def test_wrong_grid_is_refused_with_both_sizes_and_the_way_out():
+    with pytest.raises(SignalError, match=r"6 voxels but labels has 5: resample the atlas"):
+        parcel_means(np.ones((4, 6)), np.ones(5, int), n_parcels=1)
+
+
+def test_percent_change_of_a_known_series():
+    np.testing.assert_allclose(percent_change(np.array([[90.0], [110.0]])), [[-10], [10]])
+
+
+def test_what_lies_in_the_band_stays_and_what_lies_outside_goes():
+    inside, outside = _sine(0.04), _sine(0.2) + _sine(0.002)
+    cleaned = clean_series((inside + outside)[:, None], None, **BAND)[75:-75, 0]
+    np.testing.assert_allclose(cleaned, inside[75:-75], atol=0.1)
+
+
+def test_a_planted_confound_is_removed():
+    rng = np.random.default_rng(0)
+    confound, signal = rng.standard_normal((300, 1)), _sine(0.04)[:, None]
+    cleaned = clean_series(signal + 3 * confound, confound, **BAND)
+    assert abs(np.corrcoef(cleaned[:, 0], confound[:, 0])[0, 1]) < 0.05
+    assert np.corrcoef(cleaned[:, 0], signal[:, 0])[0, 1] > 0.97
+
+
+def test_a_parcel_without_data_stays_nan():
+    series = np.stack([_sine(0.04), np.full(300, np.nan)], axis=1)
+    assert np.isfinite(clean_series(series, None, **BAND)).all(axis=0).tolist() == [True, False]
+
+
+def test_more_confounds_than_a_short_run_bears_are_refused_and_can_be_reduced():
+    rng = np.random.default_rng(0)
+    series, confounds = rng.standard_normal((60, 2)), rng.standard_normal((60, 29))
+    n_passed = passed_components(60, **BAND)
+    with pytest.raises(SignalError, match=rf"60 volumes hold {n_passed} independent values"):
+        clean_series(series, confounds, **BAND)
+    few = reduce_confounds(confounds, n_passed // 2)
+    assert few.shape == (60, n_passed // 2)
+    assert clean_series(series, few, **BAND).std() > 0.05
+
+
+def test_reduced_confounds_keep_the_direction_they_share():
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((100, 1))
+    confounds = shared @ rng.standard_normal((1, 20)) + 0.1 * rng.standard_normal((100, 20))
+    confounds[0, 3] = np.nan
+    assert abs(np.corrcoef(reduce_confounds(confounds, 1)[:, 0], shared[:, 0])[0, 1]) > 0.98
+
+
+def test_a_low_pass_the_repetition_time_cannot_hold_is_refused():
+    with pytest.raises(SignalError, match=r"low-pass is 0.3 Hz but a volume every 2 s"):
+        clean_series(np.ones((50, 1)), None, sampling_hz=0.5, high_pass_hz=0, low_pass_hz=0.3)
+
+
+def test_standardised_dvars_is_about_one_for_noise_and_high_for_a_jump():
+    noise = 1000 + np.random.default_rng(0).standard_normal((200, 400))
+    noise[100] += 10
+    change, standardised = dvars(noise)
+    assert np.isnan(change[0])
+    assert abs(np.median(standardised[1:]) - 1) < 0.05
+    assert standardised[100] > 5
+
+
+def test_tsnr_ignores_slow_drift():
+    noise = 2 * np.random.default_rng(0).standard_normal((300, 50))
+    drift = np.linspace(0, 50, 300)[:, None]
+    np.testing.assert_allclose(np.median(tsnr(1000 + noise + drift)), 1025 / 2, rtol=0.03)
+    assert np.isnan(tsnr(np.full((30, 1), 5.0))).all()
+
+
+def test_acompcor_finds_the_fluctuation_that_voxels_share():
+    rng = np.random.default_rng(0)
+    breath = _sine(0.23)[:, None]
+    bold = 500 + breath @ rng.standard_normal((1, 80)) + 0.3 * rng.standard_normal((300, 80))
+    components = acompcor(bold, 5, sampling_hz=0.5)
+    assert components.shape == (300, 5)
+    assert abs(np.corrcoef(components[:, 0], breath[:, 0])[0, 1]) > 0.98
