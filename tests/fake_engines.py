@@ -63,6 +63,7 @@ class _EmbedInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True)
     out_dir = traits.Str(mandatory=True)
     model = traits.Str("brainfm-tiny")
+    model_key = traits.Str()
     device = traits.Str("cpu")
     batch_size = traits.Int(32)
 
@@ -75,7 +76,7 @@ class FakeEmbed(SimpleInterface):
     def _run_interface(self, runtime):
         i = self.inputs
         _note_call(i.out_dir, "embed " + Path(i.in_file).name)
-        stem = stem_of(i.in_file)
+        stem = stem_of(i.in_file).rpartition("_desc-")[0]
         out_file = Path(i.in_file).parent / f"{stem}_desc-tiny_embedding.npy"
         write_npy(out_file, np.full(4, os.path.getsize(i.in_file), np.float32))
         write_json(out_file.with_suffix(".json"), {"Model": i.model})
@@ -149,7 +150,7 @@ def stand_ins():
         ("brainfm.workflows.participant.init_bold_wf", fake_bold_wf),
         ("brainfm.workflows.participant.EmbedRecording", FakeEmbed),
         ("brainfm.stages.report_participant.write_participant_report", fake_report),
-        ("brainfm.models.checkpoint.checkpoint_key", lambda model: f"key of {model}"),
+        ("brainfm.stages.plan.model_key", lambda model: f"key of {model}"),
     ]
 
 

@@ -36,13 +36,13 @@ def run_participant_level(job: Job):
         job.open()
     say_problems(job.log, checks)
     with stages("plan"):
-        plans = _plan(job, checks)
+        model, plans = _plan(job, checks)
     say_plan(job.log, plans, checks)
     if job.settings.run.dry_run:
         return checks.exit_code
     write_description(job.output_dir, job.bids_dir, derivatives=checks.derivatives)
-    _note_invalid(job, checks)
-    return _run(job, checks, plans, stages)
+    invalid = _note_invalid(job, checks)
+    return _run(job, checks, plans, stages, model=model, invalid=invalid)
 
 
 class Stages(dict):
@@ -60,37 +60,37 @@ class Stages(dict):
 
 def _plan(job, checks):
     # Imported now: the refusals of the preflight must not wait for the numerical libraries.
-    from brainfm.models.checkpoint import checkpoint_key
-    from brainfm.stages.plan import plan_participant
+    from brainfm.stages.plan import model_key, plan_participant
 
-    model_key = checkpoint_key(job.settings.model.model)
-    return {
+    model = model_key(job.settings.model.model)
+    return model, {
         label: plan_participant(
             job.output_dir,
             checks.recordings_of(label),
             checks.runs,
             settings=job.settings,
             engine=checks.engine,
-            model_key=model_key,
+            model=model,
         )
         for label in checks.participants
     }
 
 
 def _note_invalid(job, checks):
-    """Write the status of those left out; what earlier calls finished stays in it."""
+    """Write the status of those left out and return them; what was finished before stays."""
     known = {run.participant for run in checks.runs}
     problems = defaultdict(list)
     for problem in checks.problems:
         problems[problem.participant].append(str(problem))
-    for label, sentences in problems.items():
-        if label in known:
-            status = read_status(job.output_dir, label)
-            status["problems"] = sentences
-            write_status(job.output_dir, status, state="invalid")
+    invalid = [label for label in problems if label in known]
+    for label in invalid:
+        status = read_status(job.output_dir, label)
+        status["problems"] = problems[label]
+        write_status(job.output_dir, status, state="invalid")
+    return invalid
 
 
-def _run(job, checks, plans, stages):
+def _run(job, checks, plans, stages, *, model, invalid):
     todo = {label: tasks for label, tasks in plans.items() if any(not t.is_done for t in tasks)}
     with contextlib.ExitStack() as locks:
         busy = [label for label in todo if not _locked(job, label, locks)]
@@ -98,10 +98,11 @@ def _run(job, checks, plans, stages):
         outcome = Outcome(job.output_dir, job.log_dir, runs=checks.runs, plans=mine)
         if mine:
             with stages("preprocess and embed"):
-                _execute(job, checks, outcome)
+                _execute(job, checks, outcome, model)
         with stages("report"):
-            free = [label for label in plans if label not in busy]
-            reports, failures = write_reports(job, free, worked_on=mine, errors=outcome.errors)
+            free = [*(label for label in plans if label not in busy), *invalid]
+            anew = {*mine, *invalid}
+            reports, failures = write_reports(job, free, worked_on=anew, errors=outcome.errors)
     say_summary(job, outcome, plans=plans, stages=stages, reports=reports)
     if busy or outcome.is_temporary:
         return TemporaryFailure.exit_code
@@ -120,7 +121,7 @@ def _locked(job, label, locks):
     return True
 
 
-def _execute(job, checks, outcome):
+def _execute(job, checks, outcome, model):
     from brainfm.workflows.execute import Machine, Progress, execute
     from brainfm.workflows.participant import Context, init_brainfm_wf
 
@@ -131,6 +132,7 @@ def _execute(job, checks, outcome):
         out_dir=job.output_dir,
         settings=job.settings,
         engine=checks.engine,
+        model_key=model,
         omp_nthreads=job.omp_nthreads,
         derivatives=checks.derivatives,
     )

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from brainfm.models.checkpoint import load_checkpoint
 from brainfm.storage.bids import RawRun, t1w_for
 from brainfm.storage.status import is_intact, key_of, key_of_settings, key_of_source, read_status
 
@@ -33,7 +36,26 @@ class Task:
         return not (self.preprocess or self.embed)
 
 
-def plan_participant(output_dir, recordings, runs, *, settings, engine, model_key):
+def model_key(name_or_path):
+    """Return the checksum of a checkpoint that can be loaded.
+
+    One thread: worker processes are forked from this one, and a pool of threads would not
+    survive that.
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint or it does not fit.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return load_checkpoint(name_or_path).sha256
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def plan_participant(output_dir, recordings, runs, *, settings, engine, model):
     """Compare each recording with the status of earlier calls.
 
     Parameters
@@ -46,8 +68,8 @@ def plan_participant(output_dir, recordings, runs, *, settings, engine, model_ke
     settings : brainfm.config.Settings
     engine : str
         Who preprocesses raw fMRI.
-    model_key : str
-        Checksum of the checkpoint that embeds.
+    model : str
+        Checksum of the checkpoint that embeds; see :func:`model_key`.
 
     Returns
     -------
@@ -60,7 +82,7 @@ def plan_participant(output_dir, recordings, runs, *, settings, engine, model_ke
         source = key_of_source(run, t1w)
         chosen = key_of_settings(run.modality, settings, engine)
         preprocessed = key_of({"source": source, "settings": chosen})
-        embedded = key_of({"preprocessed": preprocessed, "model": model_key})
+        embedded = key_of({"preprocessed": preprocessed, "model": model})
         keys = {"source": source, "preprocessed": preprocessed, "embedded": embedded}
         before = status["recordings"].get(run.name, {})
         tasks.append(_compare(output_dir, run, t1w, keys=keys, before=before))

@@ -1,12 +1,12 @@
 """The group level: corpus, pretraining, embeddings, evaluation, report; each resumes."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from brainfm.config import Settings
-from brainfm.models.checkpoint import checkpoint_key, training_participants
+from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.embedder import BrainEmbedder
 from brainfm.stages.corpus import build_corpus
 from brainfm.stages.embed import embed_recording
@@ -52,7 +52,7 @@ def run_group(group):
         embeddings = _embed(group, book, manifest, checkpoint)
         evaluation = _evaluate(group, book, manifest, checkpoint)
         made_from = [manifest, *embeddings, *evaluation]
-        facts = {"from": _checksums(made_from), "checkpoint": checkpoint_key(checkpoint)}
+        facts = {"from": _checksums(made_from), "checkpoint": load_checkpoint(checkpoint).sha256}
         (report,) = book.run("publish", facts, lambda: [write_group_report(group.output_dir)])
     except BaseException as error:
         book.fail(error)
@@ -76,20 +76,18 @@ def _corpus(group, book):
 
 
 def _pretrain(group, book, manifest):
-    settings = group.settings
-    facts = {
-        "corpus": sha256_of(manifest),
-        "settings": asdict(settings.pretrain),
-        "seed": settings.run.random_seed,
-        "sloppy": settings.run.sloppy,
-    }
+    config, seed = group.settings.pretrain, group.settings.run.random_seed
+    if group.settings.run.sloppy:
+        config = replace(config, preset="nano", max_epochs=min(config.max_epochs, 2))
+    facts = {"corpus": sha256_of(manifest), "settings": asdict(config), "seed": seed}
 
     def make():
         checkpoint = pretrain_corpus(
             manifest.parent,
             group.output_dir / "models",
-            settings.pretrain,
-            settings.run.random_seed,
+            config,
+            seed,
+            device=group.settings.model.device,
         )
         return sorted(path for path in Path(checkpoint).rglob("*") if path.is_file())
 
@@ -97,11 +95,24 @@ def _pretrain(group, book, manifest):
 
 
 def _embed(group, book, manifest, checkpoint):
-    facts = {"corpus": sha256_of(manifest), "checkpoint": checkpoint_key(checkpoint)}
+    facts = {"corpus": sha256_of(manifest), "checkpoint": load_checkpoint(checkpoint).sha256}
 
     def make():
-        own = find_recordings(group.output_dir)
-        return [embed_recording(r.source, group.output_dir, checkpoint) for r in own]
+        config = group.settings.model
+        # Another name than the packaged checkpoint, whose embeddings stand in the same folders.
+        loaded = load_checkpoint(checkpoint)
+        loaded = replace(loaded, name=f"group-{loaded.name}")
+        paths = [
+            embed_recording(
+                recording.source,
+                group.output_dir,
+                loaded,
+                batch_size=config.batch_size,
+                device=config.device,
+            )
+            for recording in find_recordings(group.output_dir)
+        ]
+        return [*paths, *(path.with_suffix(".json") for path in paths)]
 
     return book.run("embed", facts, make)
 
@@ -110,22 +121,25 @@ def _evaluate(group, book, manifest, checkpoint):
     config = group.settings.evaluate
     if not (config.target or config.contrast):
         return []
+    if group.settings.run.sloppy:
+        config = replace(config, n_permutations=min(config.n_permutations, 10))
     facts = {
         "corpus": sha256_of(manifest),
-        "checkpoint": checkpoint_key(checkpoint),
+        "checkpoint": load_checkpoint(checkpoint).sha256,
         "settings": asdict(config),
         "participants": _checksums(group.tables),
         "seed": group.settings.run.random_seed,
     }
 
     def make():
+        recordings = [r for root in group.roots for r in find_recordings(root)]
         evaluate_outputs(
             group.output_dir,
             config,
-            recordings=[r for root in group.roots for r in find_recordings(root)],
+            recordings=recordings,
             participants=read_participants(group.tables),
             embedder=BrainEmbedder.from_pretrained(checkpoint),
-            seen=training_participants(checkpoint),
+            seen=_seen_in_training(checkpoint, recordings),
             seed=group.settings.run.random_seed,
         )
         folder = group.output_dir / "group"
@@ -133,6 +147,12 @@ def _evaluate(group, book, manifest, checkpoint):
         return [folder / name for name in names]
 
     return book.run("evaluate", facts, make)
+
+
+def _seen_in_training(checkpoint, recordings):
+    groups = sorted({f"{r.dataset}/{r.participant}" for r in recordings})
+    seen = load_checkpoint(checkpoint).seen_in_training(groups)
+    return [name for name, was_seen in zip(groups, seen, strict=True) if was_seen]
 
 
 def _checksums(paths, *, whole=False):

@@ -19,6 +19,7 @@ class Context:
     out_dir: Path
     settings: Settings
     engine: str
+    model_key: str
     omp_nthreads: int
     derivatives: dict
 
@@ -79,7 +80,13 @@ def init_recording_wf(task, context):
     """Wire one recording: preprocess and standardise it unless that is done, then embed it."""
     config = context.settings.model
     embed = Node(
-        EmbedRecording(model=config.model, out_dir=str(context.out_dir)),
+        EmbedRecording(
+            model=config.model,
+            model_key=context.model_key,
+            out_dir=str(context.out_dir),
+            batch_size=config.batch_size,
+            device=config.device,
+        ),
         name="embed",
         n_procs=context.omp_nthreads,
         mem_gb=2,
