@@ -18,10 +18,10 @@ def eeg_signal(*, seconds=20.0, sampling_hz=128.0, seed=0, names=NAMES):
     rng = np.random.default_rng(seed)
     n_times = int(seconds * sampling_hz)
     times_s = np.arange(n_times) / sampling_hz
-    white = np.fft.rfft(rng.normal(size=(n_times, 8)), axis=0)
+    white = np.fft.rfft(rng.normal(size=(n_times, 5)), axis=0)
     falling = np.maximum(np.fft.rfftfreq(n_times, 1 / sampling_hz), 0.5) ** -0.7
     sources = np.fft.irfft(white * falling[:, None], n_times, axis=0)
-    signal = sources @ rng.normal(size=(8, len(names)))
+    signal = sources @ rng.normal(size=(5, len(names)))
     signal += 0.15 * rng.normal(size=signal.shape) * signal.std()
     back = np.array([name[0].upper() in "OP" for name in names])
     signal += 1.5 * signal.std() * np.sin(2 * np.pi * 10 * times_s)[:, None] * back
