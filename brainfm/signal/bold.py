@@ -1,13 +1,9 @@
-"""BOLD as arrays: parcels, cleaning, nuisance signals, quality."""
+"""BOLD: parcel means, denoising, and measures of quality."""
 
 import numpy as np
 from nilearn.signal import clean
-from scipy.interpolate import CubicSpline
 
 from brainfm.errors import SignalError
-
-#: A cleaned run keeps at least this many degrees of freedom, or is refused.
-FEWEST_DEGREES_OF_FREEDOM = 3
 
 
 def parcel_means(bold, labels, n_parcels):
@@ -15,7 +11,7 @@ def parcel_means(bold, labels, n_parcels):
 
     Parameters
     ----------
-    bold : ndarray of float, shape (n_times, n_voxels), in any unit
+    bold : ndarray of float, shape (n_times, n_voxels)
     labels : ndarray of int, shape (n_voxels,)
         Parcel of each voxel, 1 to ``n_parcels``; 0 is background.
     n_parcels : int
@@ -24,287 +20,209 @@ def parcel_means(bold, labels, n_parcels):
     Returns
     -------
     series : ndarray of float, shape (n_times, n_parcels), in the unit of ``bold``
-        Parcel means. A parcel without voxels is all NaN, never 0.
+        A parcel without voxels is all NaN, never 0.
 
     Raises
     ------
     SignalError
-        If ``bold`` and ``labels`` disagree on the number of voxels, or a label is too high.
+        If ``bold`` and ``labels`` disagree on the number of voxels.
     """
-    bold, labels = np.asarray(bold), np.asarray(labels)
-    if bold.ndim != 2 or bold.shape[1] != len(labels):
+    if bold.shape[1] != len(labels):
         raise SignalError(
-            f"bold has {bold.shape[-1]} voxels but labels has {len(labels)}: "
+            f"bold has {bold.shape[1]} voxels but labels has {len(labels)}: "
             "resample the atlas to the grid of the scan before averaging."
-        )
-    if labels.min(initial=0) < 0 or labels.max(initial=0) > n_parcels:
-        raise SignalError(
-            f"labels run from {labels.min()} to {labels.max()}; expected 0 to {n_parcels}: "
-            "number the parcels of the atlas from 1 without gaps."
         )
     member = np.arange(1, n_parcels + 1)[:, None] == labels  # (n_parcels, n_voxels)
     size = member.sum(axis=1)
-    total = bold @ member.T.astype(float)  # (n_times, n_parcels)
+    total = bold @ member.T.astype(bold.dtype)  # (n_times, n_parcels)
     return np.divide(total, size, out=np.full(total.shape, np.nan), where=size > 0)
 
 
 def percent_change(series):
-    """Express each series in percent of its mean over time.
+    """Express each column as percent of its mean over time, around 0.
 
     Parameters
     ----------
-    series : ndarray of float, shape (n_times, n_series), in scanner units
+    series : ndarray of float, shape (n_times, n_channels), all NaN where there is no data
 
     Returns
     -------
-    percent : ndarray of float, shape (n_times, n_series), in percent
-        Around 0. A series whose mean is not positive is all NaN.
+    change : ndarray of float, shape (n_times, n_channels), in percent
+        NaN where the mean is not above 0.
     """
-    mean = np.asarray(series, float).mean(axis=0)
-    unit = np.where(mean > 0, mean, np.nan)
-    return 100 * (series / unit - 1)
+    mean = series.mean(axis=0)
+    return 100 * (series / np.where(mean > 0, mean, np.nan) - 1)
 
 
-def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
-    """Remove trends, confounds and frequencies outside the band, all in one regression.
-
-    Confounds are filtered as the signal is, so that removing them does not bring back
-    frequencies that were filtered out [1]_.
-
-    Parameters
-    ----------
-    series : ndarray of float, shape (n_times, n_parcels), in any unit
-        A missing parcel is all NaN and stays so.
-    confounds : ndarray of float, shape (n_times, n_confounds), or None
-        NaN, as in the first row of derivatives, counts as the mean of the column.
-    sampling_hz : float
-        Volumes per second.
-    high_pass_hz, low_pass_hz : float
-        Edges of the band; 0 leaves that side open. A low-pass at or above half the sampling
-        rate has nothing to remove and is left open as well.
-
-    Returns
-    -------
-    cleaned : ndarray of float, shape (n_times, n_parcels), in the unit of ``series``
-
-    Raises
-    ------
-    SignalError
-        If lengths differ, or confounds and band leave fewer than three degrees of freedom.
-
-    References
-    ----------
-    .. [1] Lindquist et al., 2019, Hum Brain Mapp 40(8). https://doi.org/10.1002/hbm.24528
-    """
-    series = np.asarray(series, float)
-    n_confounds = 0 if confounds is None else np.shape(confounds)[1]
-    if n_confounds and len(confounds) != len(series):
-        raise SignalError(
-            f"confounds have {len(confounds)} rows but the series {len(series)}: drop the same "
-            "dummy volumes from both."
-        )
-    left = degrees_of_freedom(
-        len(series), sampling_hz=sampling_hz, high_pass_hz=high_pass_hz, low_pass_hz=low_pass_hz
-    )
-    if left - n_confounds < FEWEST_DEGREES_OF_FREEDOM:
-        raise SignalError(
-            f"{len(series)} volumes hold {left} degrees of freedom between {high_pass_hz:g} and "
-            f"{low_pass_hz:g} Hz, and {n_confounds} confounds leave {left - n_confounds}; expected "
-            f"{FEWEST_DEGREES_OF_FREEDOM} or more: use a longer run, a wider band or fewer "
-            "confounds."
-        )
-    here = np.isfinite(series).all(axis=0)
-    cleaned = np.full(series.shape, np.nan)
-    if here.any():
-        cleaned[:, here] = clean(
-            series[:, here],
-            confounds=_filled(confounds) if n_confounds else None,
-            t_r=1 / sampling_hz,
-            high_pass=high_pass_hz or None,
-            low_pass=_low_pass(low_pass_hz, sampling_hz),
-            detrend=True,
-            standardize=None,
-            standardize_confounds=True,
-        )
-    return cleaned
-
-
-def degrees_of_freedom(n_times, *, sampling_hz, high_pass_hz, low_pass_hz):
-    """Count the independent values a series keeps inside a frequency band.
+def passed_components(n_times, sampling_hz, high_pass_hz, low_pass_hz):
+    """Count the independent time points that a band-pass leaves of a run.
 
     Parameters
     ----------
     n_times : int
     sampling_hz, high_pass_hz, low_pass_hz : float
-        See :func:`clean_series`.
-
-    Returns
-    -------
-    int
-        ``2 * n_times * band / sampling_hz``, less mean and trend when slow drifts stay in.
+        A filter of 0 is none.
     """
-    upper = _low_pass(low_pass_hz, sampling_hz) or sampling_hz / 2
-    share = (upper - high_pass_hz) / (sampling_hz / 2)
-    return int(share * n_times) - (0 if high_pass_hz else 2)
+    nyquist_hz = sampling_hz / 2
+    top_hz = min(low_pass_hz or nyquist_hz, nyquist_hz)
+    return int(n_times * (top_hz - high_pass_hz) / nyquist_hz)
 
 
-def dvars(bold):
-    """Return the root mean square change of the brain from volume to volume.
+def reduce_confounds(confounds, n_most):
+    """Keep the largest principal components of the confounds, ``n_most`` of them at most.
+
+    Short runs have more confounds than independent time points in the pass band; regressing all
+    of them would remove the signal as well.
 
     Parameters
     ----------
-    bold : ndarray of float, shape (n_times, n_voxels), in any unit
+    confounds : ndarray of float, shape (n_times, n_confounds); NaN counts as the column's mean
+    n_most : int
 
     Returns
     -------
-    dvars : ndarray of float, shape (n_times,), in the unit of ``bold``
-        The first volume has none before it: NaN.
-    standardised : ndarray of float, shape (n_times,), without unit
-        Divided by what noise of the same variance and autocorrelation would give [1]_.
-
-    References
-    ----------
-    .. [1] Nichols, 2017, https://arxiv.org/abs/1704.01469
+    components : ndarray of float, shape (n_times, min(n_confounds, n_most))
+        The confounds themselves, z-scored, when they are few enough.
     """
-    bold = np.asarray(bold, np.float32)
-    change = np.sqrt(np.mean(np.diff(bold, axis=0) ** 2, axis=1, dtype=float))
-    lower, upper = np.percentile(bold, [25, 75], axis=0)
-    robust_sd = (upper - lower) / 1.349
-    centred = bold - bold.mean(axis=0)
-    energy = np.maximum((centred**2).sum(axis=0), np.finfo(np.float32).tiny)
-    lag_one = (centred[1:] * centred[:-1]).sum(axis=0) / energy
-    expected = np.sqrt(np.mean(2 * np.clip(1 - lag_one, 0, None) * robust_sd**2))
-    dvars = np.concatenate([[np.nan], change])
-    if expected <= 0:
-        return dvars, np.full(dvars.shape, np.nan)
-    return dvars, dvars / expected
+    centred = confounds - np.nanmean(confounds, axis=0)
+    centred = np.where(np.isnan(centred), 0, centred)
+    spread = centred.std(axis=0)
+    scaled = centred[:, spread > 0] / spread[spread > 0]
+    if scaled.shape[1] <= n_most:
+        return scaled
+    left, size, _ = np.linalg.svd(scaled, full_matrices=False)
+    return left[:, :n_most] * size[:n_most]
 
 
-def temporal_snr(bold):
-    """Divide the mean of each voxel by its standard deviation over time, after detrending.
+def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
+    """Detrend, band-pass and regress confounds out, in one step as Lindquist et al. ask.
+
+    Parcel averaging and this step are both linear with the same design for every voxel, so it
+    makes no difference which comes first; averaging first is cheaper.
 
     Parameters
     ----------
-    bold : ndarray of float, shape (n_times, n_voxels)
+    series : ndarray of float, shape (n_times, n_channels), all NaN where there is no data
+    confounds : ndarray of float, shape (n_times, n_confounds), or None
+    sampling_hz, high_pass_hz, low_pass_hz : float
+        A filter of 0 is none.
 
     Returns
     -------
-    ndarray of float, shape (n_voxels,); NaN where a voxel never changes
-    """
-    bold = np.asarray(bold, np.float32)
-    time = np.linspace(-1, 1, len(bold), dtype=np.float32)
-    slope = time @ bold / (time @ time)
-    spread = (bold - time[:, None] * slope).std(axis=0)
-    return np.divide(
-        bold.mean(axis=0), spread, out=np.full(bold.shape[1], np.nan), where=spread > 0
-    )
-
-
-def cosine_drifts(n_times, sampling_hz, high_pass_hz):
-    """Return the cosines slower than a frequency, as columns of unit norm.
-
-    Parameters
-    ----------
-    n_times : int
-    sampling_hz : float
-    high_pass_hz : float
-
-    Returns
-    -------
-    ndarray of float, shape (n_times, n_cosines); the constant is not among them
-    """
-    n_cosines = int(np.floor(2 * n_times * high_pass_hz / sampling_hz))
-    orders = np.arange(1, n_cosines + 1)
-    angles = np.pi * (np.arange(n_times)[:, None] + 0.5) * orders / n_times
-    return np.sqrt(2 / n_times) * np.cos(angles)
-
-
-def acompcor(bold, n_components, *, sampling_hz, high_pass_hz=0.008):
-    """Find the strongest time courses of tissue that holds no neurons.
-
-    Parameters
-    ----------
-    bold : ndarray of float, shape (n_times, n_voxels)
-        Voxels of eroded white matter and cerebrospinal fluid.
-    n_components : int
-    sampling_hz : float
-    high_pass_hz : float
-        Slower cosines are removed first.
-
-    Returns
-    -------
-    components : ndarray of float, shape (n_times, at most n_components), of unit norm
-        Fewer when there are fewer voxels that change. The sign is such that each
-        component's largest value is positive.
-
-    References
-    ----------
-    .. [1] Behzadi et al., 2007, NeuroImage 37(1).
-       https://doi.org/10.1016/j.neuroimage.2007.04.042
-    """
-    bold = np.asarray(bold, float)
-    drifts = cosine_drifts(len(bold), sampling_hz, high_pass_hz)
-    drifts = np.column_stack([np.full(len(bold), len(bold) ** -0.5), drifts])
-    residual = bold - drifts @ (drifts.T @ bold)
-    spread = residual.std(axis=0)
-    moves = spread > 1e-6 * np.abs(bold).max(axis=0, initial=0)
-    unit = residual[:, moves] / spread[moves]
-    n_components = min(n_components, len(bold) - drifts.shape[1], unit.shape[1])
-    if n_components < 1:
-        return np.zeros((len(bold), 0))
-    _, vectors = np.linalg.eigh(unit @ unit.T)  # (n_times, n_times), weakest first
-    components = vectors[:, ::-1][:, :n_components]
-    largest = components[np.abs(components).argmax(axis=0), np.arange(n_components)]
-    return components * np.sign(largest)
-
-
-def correct_slice_timing(bold, slice_times_s, *, repetition_time_s, axis=2):
-    """Interpolate every slice to the middle of its volume.
-
-    Parameters
-    ----------
-    bold : ndarray of float, shape (nx, ny, nz, n_times)
-    slice_times_s : sequence of float, length of ``bold`` along ``axis``
-        When each slice was taken, from the start of the volume.
-    repetition_time_s : float
-    axis : int
-        0, 1 or 2: along which slices are counted.
-
-    Returns
-    -------
-    corrected : ndarray of float32, shape of ``bold``
+    cleaned : ndarray of float, shape (n_times, n_channels), in the unit of ``series``
 
     Raises
     ------
     SignalError
-        If the times do not fit the slices or the repetition time.
+        If the run is too short, or the low-pass is at or above half the sampling rate.
+
+    References
+    ----------
+    .. [1] Lindquist et al., 2019, Hum. Brain Mapp. 40(8). https://doi.org/10.1002/hbm.24528
     """
-    times = np.asarray(slice_times_s, float)
-    if len(times) != bold.shape[axis]:
+    if low_pass_hz >= sampling_hz / 2:
         raise SignalError(
-            f"SliceTiming has {len(times)} entries but the image has {bold.shape[axis]} slices "
-            f"along axis {axis}: mend SliceTiming or SliceEncodingDirection in the sidecar."
+            f"the low-pass is {low_pass_hz:g} Hz but a volume every {1 / sampling_hz:g} s holds "
+            f"nothing above {sampling_hz / 2:g} Hz: lower --bold-low-pass-hz, or set it to 0."
         )
-    if times.min() < 0 or times.max() > repetition_time_s:
+    n_regressors = 0 if confounds is None else confounds.shape[1]
+    n_passed = passed_components(len(series), sampling_hz, high_pass_hz, low_pass_hz)
+    if n_passed <= n_regressors:
         raise SignalError(
-            f"SliceTiming runs from {times.min():g} to {times.max():g}; expected seconds from 0 to "
-            f"the RepetitionTime of {repetition_time_s:g} s: are they milliseconds?"
+            f"{len(series)} volumes hold {n_passed} independent values in the pass band, and "
+            f"{n_regressors} confounds are to be regressed out: nothing would be left."
         )
-    corrected = np.empty(bold.shape, np.float32)
-    volumes = np.arange(bold.shape[3]) * repetition_time_s
-    for index, time in enumerate(times):
-        where = [slice(None)] * 3
-        where[axis] = index
-        wanted = np.clip(volumes + repetition_time_s / 2, volumes[0] + time, volumes[-1] + time)
-        corrected[tuple(where)] = CubicSpline(volumes + time, bold[tuple(where)], axis=2)(wanted)
-    return corrected
+    has_data = np.isfinite(series).all(axis=0)
+    cleaned = np.full(series.shape, np.nan)
+    cleaned[:, has_data] = clean(
+        series[:, has_data],
+        detrend=True,
+        standardize=None,
+        confounds=confounds if n_regressors else None,
+        standardize_confounds=True,
+        low_pass=low_pass_hz or None,
+        high_pass=high_pass_hz or None,
+        t_r=1 / sampling_hz,
+    )
+    return cleaned
 
 
-def _low_pass(low_pass_hz, sampling_hz):
-    return low_pass_hz if 0 < low_pass_hz < sampling_hz / 2 else None
+def dvars(bold):
+    """Root mean square over voxels of the change from one volume to the next.
+
+    Parameters
+    ----------
+    bold : ndarray of float, shape (n_times, n_voxels)
+
+    Returns
+    -------
+    change : ndarray of float, shape (n_times,), in the unit of ``bold``; NaN for the first
+    standardised : ndarray of float, shape (n_times,), about 1 where only noise changes
+
+    References
+    ----------
+    .. [1] Nichols, 2013, Notes on creating a standardized version of DVARS. arXiv:1704.01469
+    """
+    step = np.diff(bold, axis=0)
+    change = np.concatenate([[np.nan], np.sqrt((step**2).mean(axis=1))])
+    low, high = np.percentile(bold, [25, 75], axis=0)
+    spread = (high - low) / 1.349  # of a normal distribution
+    centred = bold - bold.mean(axis=0)
+    power = (centred**2).sum(axis=0)
+    lagged = (centred[1:] * centred[:-1]).sum(axis=0)
+    correlation = np.divide(lagged, power, out=np.zeros_like(power), where=power > 0)
+    expected = np.sqrt(np.mean(2 * (1 - correlation) * spread**2))
+    return change, change / expected if expected > 0 else np.full_like(change, np.nan)
 
 
-def _filled(confounds):
-    confounds = np.array(confounds, float)
-    mean = np.nanmean(confounds, axis=0)
-    return np.where(np.isnan(confounds), mean, confounds)
+def tsnr(bold):
+    """Mean over time divided by the standard deviation around a quadratic trend.
+
+    Parameters
+    ----------
+    bold : ndarray of float, shape (n_times, n_voxels)
+
+    Returns
+    -------
+    ratio : ndarray of float, shape (n_voxels,); NaN where nothing varies
+    """
+    time = np.linspace(-1, 1, len(bold))
+    trend = np.linalg.qr(np.stack([np.ones_like(time), time, time**2], axis=1))[0]
+    spread = (bold - trend @ (trend.T @ bold)).std(axis=0, ddof=3)
+    mean = bold.mean(axis=0)
+    varies = spread > 1e-9 * np.abs(mean)  # a constant leaves rounding errors, not noise
+    return np.divide(mean, spread, out=np.full(len(spread), np.nan), where=varies)
+
+
+def acompcor(bold, n_components, *, sampling_hz, high_pass_hz=0.008):
+    """Find the largest principal components of voxels that hold no neural signal.
+
+    Parameters
+    ----------
+    bold : ndarray of float, shape (n_times, n_voxels)
+        Voxels of white matter and cerebrospinal fluid.
+    n_components : int
+    sampling_hz, high_pass_hz : float
+        Drifts slower than this are removed first, as they would fill the components.
+
+    Returns
+    -------
+    components : ndarray of float, shape (n_times, at most n_components), of unit variance
+
+    References
+    ----------
+    .. [1] Behzadi et al., 2007, NeuroImage 37(1). https://doi.org/10.1016/j.neuroimage.2007.04.042
+    """
+    varying = bold[:, bold.std(axis=0) > 0]
+    if not varying.shape[1] or not n_components:
+        return np.empty((len(bold), 0))
+    filtered = clean(
+        varying,
+        detrend=True,
+        standardize="zscore_sample",
+        filter="cosine",
+        high_pass=high_pass_hz,
+        t_r=1 / sampling_hz,
+    )
+    left = np.linalg.svd(filtered, full_matrices=False)[0][:, :n_components]
+    return left / left.std(axis=0)

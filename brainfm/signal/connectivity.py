@@ -1,4 +1,4 @@
-"""How parcels vary together."""
+"""Functional connectivity: how parcel series vary together."""
 
 import numpy as np
 
@@ -6,64 +6,50 @@ from brainfm.errors import SignalError
 
 
 def pearson(series):
-    """Correlate all pairs of parcels.
+    """Correlate every parcel with every other.
 
     Parameters
     ----------
-    series : ndarray of float, shape (n_times, n_parcels), in any unit
-        A parcel that is missing is all NaN.
+    series : ndarray of float, shape (n_times, n_parcels)
+        A parcel without data is all NaN.
 
     Returns
     -------
-    matrix : ndarray of float, shape (n_parcels, n_parcels)
-        Pearson correlations; the diagonal is 1. Rows and columns of missing parcels, and of
-        parcels that never change, are NaN.
+    matrix : ndarray of float, shape (n_parcels, n_parcels), between -1 and 1
+        NaN where a parcel has no data or does not vary; 1 on the diagonal of the others.
 
     Raises
     ------
     SignalError
-        If there are fewer than three time points, or a parcel is missing at some times only.
+        If there are fewer than two time points.
     """
-    series = np.asarray(series, float)
-    if series.ndim != 2 or len(series) < 3:
+    series = np.asarray(series, dtype=float)
+    if series.ndim != 2 or len(series) < 2:
         raise SignalError(
-            f"series has shape {series.shape}; expected (n_times, n_parcels) with 3 times or more."
-        )
-    lost = np.isnan(series)
-    partly = lost.any(axis=0) & ~lost.all(axis=0)
-    if partly.any():
-        raise SignalError(
-            f"{partly.sum()} parcels are NaN at some times only (first: column "
-            f"{np.flatnonzero(partly)[0]}): drop these times, or set the whole parcel to NaN."
+            f"series has shape {series.shape}; expected (n_times, n_parcels) with at least two "
+            "time points."
         )
     centred = series - series.mean(axis=0)
-    size = np.sqrt((centred**2).sum(axis=0))
-    moves = size > 1e-12 * np.abs(series).max(axis=0, initial=0)
-    unit = np.divide(centred, size, out=np.full(series.shape, np.nan), where=moves)
+    norm = np.sqrt((centred**2).sum(axis=0))
+    scale = np.abs(series).max(axis=0) * np.sqrt(len(series))
+    flat = ~(norm > 1e-10 * scale)  # NaN counts as flat
+    unit = centred / np.where(flat, np.nan, norm)
     matrix = np.clip(unit.T @ unit, -1, 1)
-    here = np.flatnonzero(~np.isnan(matrix.diagonal()))
-    matrix[here, here] = 1
+    np.fill_diagonal(matrix, np.where(flat, np.nan, 1.0))
     return matrix
 
 
 def upper_triangle(matrix):
-    """Return the entries above the diagonal, row after row.
+    """Return the entries above the diagonal, row by row.
 
     Parameters
     ----------
-    matrix : ndarray, shape (..., n_parcels, n_parcels)
+    matrix : ndarray, shape (..., n, n)
 
     Returns
     -------
-    entries : ndarray, shape (..., n_parcels * (n_parcels - 1) / 2)
-
-    Raises
-    ------
-    SignalError
-        If the last two axes differ in length.
+    edges : ndarray, shape (..., n * (n - 1) / 2)
     """
     matrix = np.asarray(matrix)
-    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
-        raise SignalError(f"matrix has shape {matrix.shape}; expected square in the last two axes.")
     rows, columns = np.triu_indices(matrix.shape[-1], k=1)
     return matrix[..., rows, columns]
