@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -210,21 +211,28 @@ def _placement(generator):
     }
 
 
+@cache
 def _head():
     """Return the tissues of the template at 2 mm, with a skull and a scalp around them."""
-    t1w = load_mni152_template(resolution=2)
-    brain = t1w.get_fdata() > 0.05
+    t1w, grey, white = (
+        _every_second(load(resolution=1))
+        for load in (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
+    )
+    brain = t1w > 0.05
     skull, head = binary_dilation(brain, iterations=3), binary_dilation(brain, iterations=6)
-    grey = load_mni152_gm_template(resolution=2).get_fdata()
-    white = load_mni152_wm_template(resolution=2).get_fdata()
     fluid = np.clip(brain - grey - white, 0, 1)
     scalp = (head & ~skull).astype(float)
+    atlas = parcellation()[0]
     return {
-        "affine": t1w.affine,
-        "t1w": t1w.get_fdata() + 0.7 * scalp,
+        "affine": atlas.affine,  # the grid of the template at 2 mm
+        "t1w": t1w + 0.7 * scalp,
         "epi": brain * (0.7 * grey + 0.55 * white + 1.0 * fluid) + 0.1 * scalp,
-        "labels": np.asarray(parcellation()[0].dataobj),
+        "labels": np.asarray(atlas.dataobj),
     }
+
+
+def _every_second(image):
+    return np.asarray(image.dataobj, dtype=np.float32)[::2, ::2, ::2]
 
 
 def _grid(voxel_mm):
