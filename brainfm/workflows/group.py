@@ -122,7 +122,7 @@ def _evaluate(group, book, manifest, checkpoint):
     if not (config.target or config.contrast):
         return []
     if group.settings.run.sloppy:
-        config = replace(config, n_permutations=min(config.n_permutations, 10))
+        config = replace(config, n_permutations=min(config.n_permutations, 40))
     facts = {
         "corpus": sha256_of(manifest),
         "checkpoint": load_checkpoint(checkpoint).sha256,

@@ -1,0 +1,173 @@
+"""The group level: steps are done once, refusals come before work, the answer is written."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from skeleton import write
+
+from brainfm.cli.run import main
+from brainfm.storage.steps import StepBook
+
+N_PARCELS, N_TIMES = 8, 90
+
+
+def write_person(root, label, *, coupled, seed):
+    """Write parcel series; in one of two groups neighbouring parcels go together."""
+    rng = np.random.default_rng(seed)
+    series = rng.standard_normal((N_TIMES, N_PARCELS))
+    if coupled:
+        series += 2 * rng.standard_normal((N_TIMES, 1))
+    names = [f"p{number}" for number in range(N_PARCELS)]
+    stem = (
+        root / f"sub-{label}" / "func" / f"sub-{label}_task-rest_atlas-X_desc-denoised_timeseries"
+    )
+    stem.parent.mkdir(parents=True)
+    frame = pd.DataFrame(series, columns=names)
+    frame.to_csv(stem.with_suffix(".tsv"), sep="\t", index=False, float_format="%.5g")
+    places = {name: [8.0 * number - 30, 10, 20] for number, name in enumerate(names)}
+    write(stem.with_suffix(".json"), {"RepetitionTime": 2.0, "Positions": places})
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Raw dataset with its table of participants, and the output of a participant level."""
+    root = tmp_path_factory.mktemp("study")
+    rows = [f"sub-{n:02d}\t{'patient' if n % 2 else 'control'}\t{n}\n" for n in range(12)]
+    write(root / "raw" / "dataset_description.json", {"Name": "raw", "BIDSVersion": "1.9.0"})
+    (root / "raw" / "participants.tsv").write_text("participant_id\tgroup\tage\n" + "".join(rows))
+    for number in range(12):
+        write_person(root / "out", f"{number:02d}", coupled=number % 2, seed=number)
+    return root
+
+
+def group(study, *words, out="out"):
+    return main([str(study / "raw"), str(study / out), "group", "--sloppy", *words])
+
+
+@pytest.fixture(scope="module")
+def finished(study):
+    assert group(study, "--target", "group") == 0
+    return study / "out"
+
+
+def test_all_steps_leave_their_files(finished):
+    assert (finished / "group.html").is_file()
+    assert (finished / "group" / "corpus" / "manifest.tsv").is_file()
+    assert len(list(finished.glob("sub-*/func/*_desc-groupbrainfmnano_embedding.npy"))) == 12
+    assert list(finished.glob("models/*/model.safetensors"))
+    evaluation = json.loads((finished / "group" / "evaluation.json").read_text())
+    assert evaluation["data"]["n_participants"] == 12
+    kinds = {method["kind"] for method in evaluation["methods"]}
+    assert {"pretrained", "classical"} <= kinds
+
+
+def test_a_planted_difference_is_found_by_the_classical_baseline(finished):
+    scores = pd.read_csv(finished / "group" / "scores.tsv", sep="\t")
+    best = scores[scores["kind"] == "classical"]["roc_auc"].max()
+    assert best > 0.9
+
+
+def test_the_same_command_again_does_nothing(study, finished, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.glob("group/**/*.tsv")}
+    assert group(study, "--target", "group") == 0
+    said = capsys.readouterr().err
+    for step in ("corpus", "pretrain", "embed", "evaluate", "publish"):
+        assert f"{step}: nothing to do" in said
+    assert before == {p: p.stat().st_mtime_ns for p in finished.glob("group/**/*.tsv")}
+    assert f"report: {finished}/group.html" in said
+
+
+def test_another_question_only_evaluates_again(study, finished, capsys):
+    assert group(study, "--target", "age") == 0
+    said = capsys.readouterr().err
+    for step in ("corpus", "pretrain", "embed"):
+        assert f"{step}: nothing to do" in said
+    assert "evaluate done in" in said
+    assert "publish done in" in said
+
+
+def test_a_lost_embedding_is_made_again(study, finished, capsys):
+    next(finished.glob("sub-*/func/*_embedding.npy")).unlink()
+    assert group(study, "--target", "age") == 0
+    said = capsys.readouterr().err
+    assert "pretrain: nothing to do" in said
+    assert "embed done in" in said
+
+
+def test_without_a_question_there_is_no_evaluation_but_a_report(study, tmp_path, capsys):
+    (tmp_path / "raw").symlink_to(study / "raw")
+    words = [str(tmp_path / "raw"), str(tmp_path / "new"), "group", "--sloppy"]
+    write(study / "out" / "dataset_description.json", {"Name": "x", "DatasetType": "derivative"})
+    assert main([*words, "-d", f"other={study / 'out'}"]) == 0
+    assert "evaluate" not in capsys.readouterr().err
+    assert (tmp_path / "new" / "group.html").is_file()
+
+
+class TestRefusals:
+    def refused(self, capsys, code, study, *words, out="out"):
+        assert group(study, *words, out=out) == code
+        return capsys.readouterr().err
+
+    def test_an_output_without_participants(self, study, capsys):
+        said = self.refused(capsys, 66, study, out="empty")
+        assert "holds no participants; run the participant level first" in said
+
+    def test_a_column_that_is_not_there(self, study, capsys):
+        said = self.refused(capsys, 64, study, "--target", "diagnosis")
+        assert "no column 'diagnosis'; it has: age, group." in said
+
+    def test_two_questions_at_once(self, study, capsys):
+        said = self.refused(capsys, 64, study, "--target", "age", "--contrast", "a", "b")
+        assert "either --target or --contrast, not both" in said
+
+    def test_a_task_that_is_not_there(self, study, finished, capsys):
+        said = self.refused(capsys, 18, study, "--contrast", "rest", "film")
+        assert "no recording of task film" in said
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(study, tmp_path, capsys):
+    before = sorted((study / "out").rglob("*"))
+    assert group(study, "--dry-run", "--target", "group") == 0
+    said = capsys.readouterr().err
+    assert f"corpus from output: {study / 'out'}" in said
+    assert "evaluate group" in said
+    assert sorted((study / "out").rglob("*")) == before
+
+
+class TestStepBook:
+    def make(self, path, text="x"):
+        def write_it():
+            path.write_text(text)
+            return [path]
+
+        return write_it
+
+    def test_a_step_is_done_once_until_facts_or_files_change(self, tmp_path):
+        path, ran = tmp_path / "a.txt", []
+
+        def make():
+            ran.append(1)
+            return self.make(path)()
+
+        for facts in ({"a": 1}, {"a": 1}, {"a": 2}):
+            assert StepBook(tmp_path).run("step", facts, make) == [path]
+        assert len(ran) == 2
+        path.write_text("changed")
+        StepBook(tmp_path).run("step", {"a": 2}, make)
+        assert len(ran) == 3
+
+    def test_a_failure_is_noted_and_what_was_done_stays(self, tmp_path):
+        book = StepBook(tmp_path)
+        book.run("one", {}, self.make(tmp_path / "a.txt"))
+        book.fail(ValueError("no signal"))
+        written = json.loads(book.path.read_text())
+        assert written["state"] == "failed"
+        assert written["error"] == "no signal"
+        assert "one" in written["steps"]
+
+    def test_a_damaged_book_counts_as_none(self, tmp_path):
+        (tmp_path / "group").mkdir()
+        (tmp_path / "group" / "status.json").write_text("{")
+        assert StepBook(tmp_path).steps == {}
