@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from eeg_dataset import NAMES, eeg_signal, write_run, write_table
+from scipy.io import savemat
 
 from brainfm.config import EegConfig
 from brainfm.errors import DataError, MissingInput
 from brainfm.stages.preprocess_eeg import preprocess_eeg
 from brainfm.storage.checks_eeg import check_eeg
 from brainfm.storage.eeg_bids import files_beside, read_eeg_run
+from brainfm.storage.eeg_positions import place_electrodes, position_files, template
 from brainfm.storage.files import read_json
 from brainfm.storage.recordings import read_eeg
 
@@ -120,6 +122,66 @@ class TestPositionsOfTheDataset:
         _write_electrodes(run, {"EEGCoordinateSystem": "CapTrak", "EEGCoordinateUnits": "n/a"})
         with pytest.raises(DataError, match=r"expected m, cm or mm: say in coordsystem\.json"):
             read_eeg_run(run)
+
+    def test_with_landmarks_are_placed_by_them(self, run):
+        head = mne.channels.montage.transform_to_head(template()).get_positions()
+        marks = {"NAS": head["nasion"], "LPA": head["lpa"], "RPA": head["rpa"]}
+        turn = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]])
+        system = {
+            "EEGCoordinateSystem": "Other",
+            "EEGCoordinateUnits": "mm",
+            "AnatomicalLandmarkCoordinates": {
+                name: (1000 * place @ turn).tolist() for name, place in marks.items()
+            },
+        }
+        places = _write_electrodes(run, system, metres=0.001, turn=turn)
+        np.testing.assert_allclose(_places(read_eeg_run(run).raw), places, atol=1e-5)
+
+    def test_most_specific_table_is_taken(self, run):
+        system = {"EEGCoordinateSystem": "CapTrak", "EEGCoordinateUnits": "m"}
+        _write_electrodes(run, system)
+        own = run.with_name("sub-01_task-rest_space-X_electrodes.tsv")
+        own.write_bytes(run.with_name("sub-01_space-X_electrodes.tsv").read_bytes())
+        run.with_name("sub-01_task-other_electrodes.tsv").write_text("name\tx\ty\tz\n")
+        electrodes, coordsystem = position_files(run)
+        assert electrodes == own
+        assert coordsystem.name == "sub-01_space-X_coordsystem.json"
+
+
+class TestNumberedCaps:
+    @pytest.mark.parametrize(
+        ("cap", "names"),
+        [
+            ("GSN-HydroCel-128", [f"E{k}" for k in range(1, 129)]),
+            ("GSN-HydroCel-129", [*(f"E{k}" for k in range(1, 129)), "Cz"]),
+            ("biosemi128", [f"{row}{k}" for row in "ABCD" for k in range(1, 33)]),
+        ],
+    )
+    def test_are_recognised_by_all_their_names(self, cap, names):
+        placement = place_electrodes(names)
+        assert placement.origin == f"template: {cap}"
+        assert len(placement.names) == len(names)
+
+    def test_bipolar_derivations_are_refused(self):
+        with pytest.raises(DataError, match=r"3 of 3 EEG channels have no position .* Bipolar"):
+            place_electrodes(["Fp1-F3", "F3-C3", "C3-P3"])
+
+
+def test_eeglab_files_are_read(tmp_path):
+    run = write_run(tmp_path, eeg_signal())
+    labels = np.array([(name,) for name in NAMES], dtype=[("labels", object)])
+    content = {
+        "setname": "x", "nbchan": float(len(NAMES)), "trials": 1.0, "pnts": 2560.0, "srate": 128.0,
+        "xmin": 0.0, "xmax": 2559 / 128, "data": 1e6 * eeg_signal().T, "chanlocs": labels,
+        "event": [], "epoch": [], "icawinv": [],
+        "icasphere": [], "icaweights": [], "icachansind": [],
+    }  # fmt: skip
+    savemat(run.with_suffix(".set"), {"EEG": content}, appendmat=False)
+    run.unlink()
+    assert check_eeg(run.with_suffix(".set"), LINE) == []
+    read = read_eeg_run(run.with_suffix(".set"))
+    np.testing.assert_allclose(read.raw.get_data().T, eeg_signal(), atol=1e-9)
+    assert read.raw.ch_names == list(NAMES)
 
 
 class TestChecks:

@@ -12,6 +12,7 @@ from brainfm.config import EegConfig
 from brainfm.errors import DataError
 from brainfm.signal.eeg import line_noise_ratio, relative_alpha
 from brainfm.stages.eeg_components import find_components
+from brainfm.stages.eeg_sidecar import channels_table
 from brainfm.stages.eeg_summary import summarise
 from brainfm.stages.figures_eeg import draw_eeg_figures
 from brainfm.stages.preprocess_eeg import OCCIPITAL, clean_eeg
@@ -71,6 +72,16 @@ class TestBadChannels:
         amplitude = _signal(cleaned)[0].std(axis=0)
         assert 0.2 < amplitude[NAMES.index("P3")] / np.median(amplitude) < 3
         assert 0.2 < amplitude[NAMES.index("C4")] / np.median(amplitude) < 3
+
+    def test_stay_bad_where_too_few_are_left_to_interpolate_from(self, tmp_path):
+        names = ("O1", "O2", "Cz")
+        run = write_run(tmp_path, eeg_signal(names=names), names=names)
+        status = ["bad", "good", "good"]
+        columns = {"name": names, "type": "EEG", "units": "uV", "status": status}
+        write_table(run, "channels", columns)
+        cleaned = _clean(run)
+        assert cleaned.quality["bad_channels_not_interpolated"] == ["O1"]
+        assert channels_table(cleaned)["status"].tolist() == status
 
     def test_too_many_are_refused_with_their_reasons(self, tmp_path):
         signal = eeg_signal()

@@ -58,7 +58,8 @@ def channels_table(cleaned):
     """Compose ``channels.tsv`` of a cleaned EEG.
 
     Interpolated channels are ``good``, since they can be used; ``status_description`` tells
-    that they were interpolated and why.
+    that they were interpolated and why. With too few good channels to interpolate from, bad
+    channels stay ``bad``.
 
     Returns
     -------
@@ -66,7 +67,8 @@ def channels_table(cleaned):
     """
     spelled = {standard: name for name, standard in cleaned.run.names.items()}
     names = cleaned.clean.ch_names
-    told = [f"interpolated: {cleaned.bad[name]}" if name in cleaned.bad else None for name in names]
+    left = set(cleaned.clean.info["bads"])
+    told = [_told(cleaned.bad.get(name), name in left) for name in names]
     return pd.DataFrame(
         {
             "name": names,
@@ -77,11 +79,17 @@ def channels_table(cleaned):
             "low_cutoff": cleaned.filters["high_pass_hz"],
             "high_cutoff": cleaned.filters["low_pass_hz"],
             "notch": ", ".join(f"{hz:g}" for hz in cleaned.filters["notches_hz"]) or None,
-            "status": "good",
+            "status": ["bad" if name in left else "good" for name in names],
             "status_description": told,
             "original_name": [spelled[name] for name in names],
         }
     )
+
+
+def _told(reason, is_left):
+    if reason is None:
+        return None
+    return reason if is_left else f"interpolated: {reason}"
 
 
 def _task_of(run):

@@ -59,7 +59,12 @@ def summarise(cleaned, occipital):
         filters=cleaned.filters,
         spectra={"before": _spectrum(run.raw), "after": _spectrum(clean)},
         occipital=tuple(names.index(name) for name in occipital if name in names),
-        band_share=powers[:, :-1] / powers[:, -1:],
+        band_share=np.divide(
+            powers[:, :-1],
+            powers[:, -1:],
+            out=np.full(powers[:, :-1].shape, np.nan),
+            where=powers[:, -1:] > 0,
+        ),
         excerpt=_excerpt(cleaned),
         components=_components(cleaned),
     )

@@ -12,11 +12,13 @@ from PIL import Image
 from brainfm.signal.eeg import BANDS
 from brainfm.signal.montage import fit_sphere, flatten_head
 from brainfm.storage.bids import entities_of
+from brainfm.storage.eeg_positions import electrode_positions
 from brainfm.storage.files import atomic, write_json
 
 _BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"
 _MOST_COMPONENTS = 8
 _MOST_TRACES = 20
+_FEWEST_MAPPED = 4
 _DPI = 100
 _COLOURS = 160
 #: Outline of the head, in radii of the sphere through the electrodes.
@@ -148,7 +150,7 @@ def _draw_traces(summary):
 def _spread_channels(summary):
     """Channels from front to back, evenly; bad ones always."""
     names = summary.info.ch_names
-    order = np.argsort(-_positions(summary.info)[:, 1], kind="stable")
+    order = np.argsort(-electrode_positions(summary.info)[:, 1], kind="stable")
     bad = [index for index in order if names[index] in summary.bad][: _MOST_TRACES // 2]
     rest = [index for index in order if index not in bad]
     n_rest = min(len(rest), _MOST_TRACES - len(bad))
@@ -208,7 +210,7 @@ def _draw_sensors(summary):
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     axis = figure.subplots()
     names = summary.info.ch_names
-    places = flatten_head(_positions(summary.info))
+    places = flatten_head(electrode_positions(summary.info))
     _draw_head(axis)
     crowded = len(names) > 70
     for name, (x, y) in zip(names, places, strict=True):
@@ -237,25 +239,27 @@ def _draw_head(axis):
         axis.plot(side * (_HEAD + 0.08 * np.sin(half)), 0.16 * np.cos(half), **style)
 
 
-def _positions(info):
-    return np.array([channel["loc"][:3] for channel in info["chs"]])
-
-
 def _sphere(info):
     """What MNE draws the head around: the sphere through the electrodes, when there are enough."""
-    centre, radius = fit_sphere(_positions(info))
+    centre, radius = fit_sphere(electrode_positions(info))
     return None if radius is None else (*centre, _HEAD * radius)
 
 
 def _draw_bands(summary):
+    title = "Band power on the scalp"
+    drawn = np.flatnonzero(np.isfinite(summary.band_share).all(axis=1))
+    if len(drawn) < _FEWEST_MAPPED:
+        text = f"{len(drawn)} channels are too few for a map of the scalp."
+        return _text_figure(text), title, text
+    info = mne.pick_info(summary.info, drawn)
     figure = Figure(figsize=(11, 2.6), layout="constrained")
     axes = figure.subplots(1, len(BANDS))
     for axis, (name, (low, high)), share in zip(
-        axes, BANDS.items(), summary.band_share.T, strict=True
+        axes, BANDS.items(), summary.band_share[drawn].T, strict=True
     ):
         image, _ = mne.viz.plot_topomap(
-            100 * share, summary.info, axes=axis, show=False, cmap="viridis", sensors=True,
-            sphere=_sphere(summary.info),
+            100 * share, info, axes=axis, show=False, cmap="viridis", sensors=True,
+            sphere=_sphere(info),
             vlim=(100 * np.nanmin(share), 100 * np.nanmax(share)), contours=4,
         )  # fmt: skip
         axis.set_title(f"{name}\n{low:g} to {high:g} Hz")
@@ -267,7 +271,7 @@ def _draw_bands(summary):
         "own scale. Alpha is expected to be strongest at the back of the head, most with "
         "eyes closed."
     )
-    return figure, "Band power on the scalp", caption
+    return figure, title, caption
 
 
 def _text_figure(text):

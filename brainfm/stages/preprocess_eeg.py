@@ -10,10 +10,12 @@ import numpy as np
 from brainfm.errors import DataError
 from brainfm.signal.bad_channels import find_bad_channels
 from brainfm.signal.eeg import alpha_peak_hz, line_noise_ratio, relative_alpha
+from brainfm.signal.montage import fit_sphere
 from brainfm.stages.eeg_components import Components, find_components
 from brainfm.stages.eeg_sidecar import channels_table, sidecar_of
 from brainfm.storage.eeg_bids import EegRun, read_eeg_run
 from brainfm.storage.eeg_derivative import write_eeg_derivative
+from brainfm.storage.eeg_positions import electrode_positions
 
 log = logging.getLogger("brainfm")
 
@@ -23,6 +25,9 @@ _QUIETEST_V = 1e-9
 #: The low-pass keeps off the raw half sampling rate, where the anti-alias filter works.
 _NYQUIST_SHARE = 15 / 16
 _NOTCH_HZ = 1.0
+#: With fewer good channels than this, bad ones stay and are marked so.
+_FEWEST_TO_INTERPOLATE = 4
+_AVERAGE_CENTRE_M = (0.0, 0.0, 0.04)
 _HIGHEST_HARMONIC_HZ = 105.0
 
 
@@ -197,10 +202,17 @@ def _finish(filtered, components, config):
     clean = filtered.copy().set_eeg_reference("average", verbose="error")
     if components.removed:
         components.ica.apply(clean, exclude=list(components.removed), verbose="error")
-    if clean.info["bads"]:
-        clean.interpolate_bads(reset_bads=True, verbose="error")
+    n_good = len(clean.ch_names) - len(clean.info["bads"])
+    if clean.info["bads"] and n_good >= _FEWEST_TO_INTERPOLATE:
+        clean.interpolate_bads(reset_bads=True, origin=_head_centre(clean), verbose="error")
         clean.set_eeg_reference("average", verbose="error")
     return clean.resample(config.sampling_hz, verbose="error")
+
+
+def _head_centre(raw):
+    """Centre of the sphere through the electrodes; of an average head when they are few."""
+    centre, radius = fit_sphere(electrode_positions(raw.info))
+    return _AVERAGE_CENTRE_M if radius is None else tuple(centre)
 
 
 def _quality(cleaned):
@@ -216,6 +228,7 @@ def _quality(cleaned):
         "n_bad_channels": len(cleaned.bad),
         "bad_channels": list(cleaned.bad),
         "bad_channel_reasons": list(cleaned.bad.values()),
+        "bad_channels_not_interpolated": clean.info["bads"],
         "channels_without_position": list(cleaned.run.without_position),
         "other_channels": list(cleaned.run.other_channels),
         "positions_from": cleaned.run.origin_of_positions,

@@ -52,6 +52,11 @@ def template():
     )
 
 
+def electrode_positions(info):
+    """Return the electrode positions of an MNE info: (n_channels, 3), head coordinates, metres."""
+    return np.array([channel["loc"][:3] for channel in info["chs"]])
+
+
 def position_files(eeg_file):
     """Find the tables of electrode positions that hold for a recording.
 
