@@ -5,7 +5,7 @@ FROM ${BASE}
 
 USER root
 ARG PYTHON=python3
-COPY constraints.txt setup.cfg pyproject.toml README.md LICENSE /opt/brainfm-src/
+COPY constraints.txt setup.cfg pyproject.toml README.md LICENSE NOTICE /opt/brainfm-src/
 COPY brainfm /opt/brainfm-src/brainfm
 RUN ${PYTHON} -m venv /opt/brainfm \
  && /opt/brainfm/bin/python -m pip install --no-cache-dir --upgrade pip \

@@ -16,12 +16,14 @@ help:
 	@echo "make clean  remove .venv and out"
 
 $(STAMP): setup.cfg constraints.txt
-	@echo "Installing into .venv (some minutes the first time)"
-	$(PYTHON) -c 'import sys; sys.exit("brainfm needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit("brainfm needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@echo "Installing brainfm and what it needs into .venv: 2.5 GB, some minutes, once"
+	@$(PYTHON) -m venv .venv > /dev/null \
+	  || { $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install pip; } \
+	  || { echo "No virtual environment could be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --upgrade --quiet pip
-	$(BIN)/python -m pip install --progress-bar on --quiet -c constraints.txt torch==2.13.0 -e '.[test,docs]'
-	touch $@
+	$(BIN)/python -m pip install -c constraints.txt torch==2.13.0 -e '.[test,docs]'
+	@touch $@
 
 setup: $(STAMP)
 
