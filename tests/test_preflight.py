@@ -181,6 +181,11 @@ class TestProblemsOfTheDataset:
         said = self.refusal(NothingSelected, raw, task_label=("film",))
         assert "there is: task-rest bold (2), task-rest eeg (2)" in said
 
+    def test_an_atlas_that_is_not_there(self, raw):
+        settings = Settings(bold=BoldConfig(fmri_engine="builtin", atlas="Schaeffer9"))
+        with pytest.raises(BrainFMError, match=r"Schaeffer9"):
+            preflight(raw, raw.parent / "out", settings)
+
     def test_several_problems_come_in_one_text(self, raw):
         (raw / "dataset_description.json").unlink()
         said = self.refusal(BrainFMError, raw, raw / "out", derivatives=("x",))

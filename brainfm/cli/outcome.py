@@ -102,6 +102,7 @@ class Outcome:
             "keys": task.keys,
             "seconds": self.seconds.get(task.run.name, {}),
             "peak_memory_gb": self.progress.peak_gb.get(task.run.name),
+            "standardised": self._newest(outputs, _ENDINGS[task.run.modality][0]),
             "outputs": outputs,
         }
         if missing:
@@ -111,6 +112,11 @@ class Outcome:
             )
             self.errors[label].append(f"{task.run.name}: {entry['error']}")
         self._write(label, task.run.name, entry)
+
+    def _newest(self, outputs, ending):
+        """Of several, as after a change of atlas, the last written one is that of this call."""
+        found = [name for name in outputs if name.endswith(ending)]
+        return max(found, key=lambda name: (self.output_dir / name).stat().st_mtime, default=None)
 
     def _note_anatomy(self, label, t1w):
         entry = {

@@ -9,8 +9,6 @@ from brainfm.models.checkpoint import load_checkpoint
 from brainfm.storage.bids import RawRun, t1w_for
 from brainfm.storage.status import is_intact, key_of, key_of_settings, key_of_source, read_status
 
-_STANDARDISED = {"bold": "_desc-denoised_timeseries.tsv", "eeg": "_desc-preproc_eeg.vhdr"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -93,9 +91,9 @@ def _compare(output_dir, run, t1w, *, keys, before):
     outputs, old = before.get("outputs") or {}, before.get("keys") or {}
     embeddings = {name: sha for name, sha in outputs.items() if "_embedding." in name}
     cleaned = {name: sha for name, sha in outputs.items() if name not in embeddings}
-    standardised = [name for name in cleaned if name.endswith(_STANDARDISED[run.modality])]
+    standardised = before.get("standardised")
     was_done = before.get("state") == "done"
-    whole = was_done and bool(standardised) and is_intact(output_dir, cleaned)
+    whole = was_done and standardised in cleaned and is_intact(output_dir, cleaned)
     preprocessed = whole and old.get("preprocessed") == keys["preprocessed"]
     embedded = preprocessed and old.get("embedded") == keys["embedded"]
     return Task(
@@ -105,5 +103,5 @@ def _compare(output_dir, run, t1w, *, keys, before):
         preprocess=not preprocessed,
         embed=not (embedded and is_intact(output_dir, embeddings)),
         stale=(was_done and not whole) or old.get("source", keys["source"]) != keys["source"],
-        standardised=Path(output_dir) / standardised[0] if preprocessed else None,
+        standardised=Path(output_dir) / standardised if preprocessed else None,
     )

@@ -19,6 +19,7 @@ from brainfm.errors import (
     UsageError,
     ValidationFailed,
 )
+from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids import participants_of, raw_runs, read_filters, t1w_for
 from brainfm.storage.checks_bold import check_bold, check_t1w
 from brainfm.storage.checks_eeg import check_eeg
@@ -100,6 +101,8 @@ def preflight(bids_dir, output_dir, settings):
     recordings = [r for r in runs if r.modality != "t1w"]
     if not recordings:
         raise _nothing_selected(bids_dir, run, known)
+    if any(recording.modality == "bold" for recording in recordings):
+        load_atlas(settings.bold.atlas)  # refused now, not after an hour of registration
     return Preflight(
         runs=tuple(runs),
         problems=(*_check_labels(asked, known, recordings), *_check_runs(runs, settings, engine)),

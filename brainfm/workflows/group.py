@@ -51,8 +51,8 @@ def run_group(group):
         checkpoint = _pretrain(group, book, manifest)
         embeddings = _embed(group, book, manifest, checkpoint)
         evaluation = _evaluate(group, book, manifest, checkpoint)
-        made_from = [manifest, *embeddings, *evaluation]
-        facts = {"from": _checksums(made_from), "checkpoint": load_checkpoint(checkpoint).sha256}
+        statuses = sorted(group.output_dir.glob("sub-*/status.json"))
+        facts = {"from": _checksums([manifest, *embeddings, *evaluation, *statuses])}
         (report,) = book.run("publish", facts, lambda: [write_group_report(group.output_dir)])
     except BaseException as error:
         book.fail(error)
