@@ -79,8 +79,8 @@ def _draw_psd(summary):
         mean = _decibel(density[:, shown]).mean(axis=1)
         axes[2].plot(frequencies_hz, mean, color=colour, linewidth=2, label=name)
     axes[2].axvspan(*BANDS["alpha"], color="#f2e6c9", zorder=0, label="alpha")
-    where = "O1, Oz, O2" if len(summary.occipital) == 3 else "occipital"
-    axes[2].set_title(f"mean of {where}" if summary.occipital else "mean of all channels")
+    where = ", ".join(summary.info.ch_names[index] for index in summary.occipital)
+    axes[2].set_title(f"mean of {where or 'all channels'}")
     axes[2].legend(frameon=False, loc="upper right")
     for axis in axes:
         axis.axvline(summary.line_hz, color=_BAD, linestyle=":", linewidth=1)
