@@ -57,7 +57,7 @@ PRESETS = {
     "nano": {
         "dim": 32, "depth": 2, "heads": 2, "n_queries": 2, "n_bold_places": 16, "n_eeg_places": 8,
     },
-    "tiny": {"dim": 128, "depth": 4, "heads": 4, "n_queries": 4},
+    "tiny": {"dim": 64, "depth": 3, "heads": 4, "n_queries": 4},
 }  # fmt: skip
 
 

@@ -1,0 +1,93 @@
+"""Pretrain the checkpoint ``brainfm-tiny`` that ships with brainfm.
+
+    python benchmarks/pretrain_tiny.py DATA_DIR OUT_DIR [--preset tiny] [--max-epochs 30] [--seed 0]
+
+DATA_DIR holds the unpacked datasets ``abide-cc200`` (parcel series) and ``eegmat`` (raw EEG).
+The EEG goes through brainfm's own participant stage first. Left out of pretraining, so that the
+checkpoint can be judged on them: a fifth of all participants (by the hash of dataset and
+participant, :func:`brainfm.storage.corpus.split_of`) and the whole ABIDE sites in HELD_OUT_SITES.
+The same command goes on where it was stopped, and gives the same weights on the same machine.
+"""
+
+import argparse
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+
+from brainfm.config import EegConfig
+from brainfm.models.pretrainer import BrainPretrainer
+from brainfm.recording import RecordingTable
+from brainfm.stages.corpus import build_corpus
+from brainfm.stages.preprocess_eeg import preprocess_eeg
+from brainfm.storage.corpus import read_corpus
+
+LICENCE = "CC BY-NC-SA 4.0"
+log = logging.getLogger("brainfm")
+
+
+def is_held_out_site(site):
+    """Tell whether a whole site is kept apart: about one in six, by the hash of its name."""
+    return site is not None and hashlib.sha256(site.encode()).digest()[0] < 256 / 6
+
+
+def main():
+    """Run the whole thing."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(arguments.threads)
+    roots = prepare_datasets(arguments.data_dir, arguments.out_dir)
+    corpus_dir = build_corpus(roots, arguments.out_dir / "corpus").parent
+    training, held_out = split(corpus_dir)
+    log.info("training on %r, held out %r", training, held_out)
+    pretrainer = BrainPretrainer(
+        arguments.preset,
+        max_epochs=arguments.max_epochs,
+        batch_size=16,
+        learning_rate=2e-3,
+        random_state=arguments.seed,
+        resume_dir=arguments.out_dir / f"resume-{arguments.name}",
+        device="cpu",
+    ).fit(training)
+    pretrainer.validate(held_out)
+    log.info("wrote %s", pretrainer.save(arguments.out_dir / arguments.name, licence=LICENCE))
+
+
+def prepare_datasets(data_dir, out_dir):
+    """Return the roots of the standardised recordings; raw EEG is cleaned once."""
+    eeg = out_dir / "eegmat"
+    for raw in sorted((data_dir / "eegmat").glob("sub-*/eeg/*_eeg.edf")):
+        stem = raw.name.removesuffix("_eeg.edf")
+        if not (eeg / raw.parent.parent.name / "eeg" / f"{stem}_desc-preproc_eeg.vhdr").exists():
+            preprocess_eeg(raw, eeg, EegConfig(), seed=0)
+    for name in ("dataset_description.json", "participants.tsv"):
+        shutil.copy(data_dir / "eegmat" / name, eeg / name)
+    return [data_dir / "abide-cc200", eeg]
+
+
+def split(corpus_dir):
+    """Return the recordings to train on and those held out, as two tables."""
+    training = [
+        one for one in read_corpus(corpus_dir, split="train") if not is_held_out_site(one.site)
+    ]
+    mine = {one.source for one in training}
+    held_out = [one for one in read_corpus(corpus_dir) if one.source not in mine]
+    return RecordingTable.from_recordings(training), RecordingTable.from_recordings(held_out)
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument("out_dir", type=Path)
+    parser.add_argument("--name", default="brainfm-tiny")
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--max-epochs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""The estimators keep scikit-learn's rules."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from brains import bold, eeg
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from brainfm import BrainClassifier, BrainEmbedder, BrainPretrainer, BrainRegressor
+from brainfm.errors import ModelError, SignalError
+from brainfm.models.training import Schedule
+from brainfm.recording import RecordingTable
+
+SMALL = {"preset": "nano", "max_epochs": 2, "batch_size": 8, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Twelve people, two EEG each, with strong and weak alpha."""
+    recordings = [
+        eeg(seed, alpha=alpha, task=task, n_channels=10)
+        for seed in range(12)
+        for task, alpha in (("closed", 1.0), ("open", 0.2))
+    ]
+    return RecordingTable.from_recordings(recordings)
+
+
+@pytest.fixture(scope="module")
+def target(table):
+    return np.array([row[0].task for row in table])
+
+
+@pytest.fixture(scope="module")
+def checkpoint(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "nano"
+    return BrainPretrainer(**SMALL).fit(table).save(folder)
+
+
+class TestBrainPretrainer:
+    def test_needs_no_labels_and_gives_finite_vectors(self, table):
+        pretrainer = BrainPretrainer(**SMALL)
+        vectors = pretrainer.fit_transform(table)
+        assert vectors.shape[0] == len(table)
+        assert vectors.dtype == np.float32
+        assert np.isfinite(vectors).all()
+        assert [epoch["epoch"] for epoch in pretrainer.history_] == [1, 2]
+        assert {"train_loss", "effective_rank", "masked_eeg_explained"} <= set(
+            pretrainer.history_[0]
+        )
+
+    def test_fit_changes_no_parameter_and_clone_keeps_them(self, table):
+        pretrainer = BrainPretrainer(objective={"masked": 1.0}, **SMALL)
+        before = dict(pretrainer.get_params())
+        pretrainer.fit(table[:4])
+        assert pretrainer.get_params() == before
+        assert clone(pretrainer).get_params() == before
+        assert not hasattr(clone(pretrainer), "encoder_")
+
+    def test_the_seed_decides_and_nothing_else(self, table):
+        one, two, other = (
+            BrainPretrainer(random_state=seed, **SMALL).fit_transform(table[:6])
+            for seed in (0, 0, 1)
+        )
+        np.testing.assert_array_equal(one, two)
+        assert not np.allclose(one, other)
+
+    def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(self, table, tmp_path):
+        whole = BrainPretrainer(**SMALL).fit(table[:6])
+
+        pretrainer = BrainPretrainer(resume_dir=tmp_path / "resume", **SMALL)
+        begin = Schedule.on_epoch_begin
+
+        def stop_in_second(self, net, **more):
+            if len(net.history) > 1:
+                raise InterruptedError
+            begin(self, net, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Schedule, "on_epoch_begin", stop_in_second)
+            with pytest.raises(InterruptedError):
+                pretrainer.fit(table[:6])
+        resumed = pretrainer.fit(table[:6])
+        np.testing.assert_array_equal(resumed.transform(table), whole.transform(table))
+        assert len(resumed.history_) == 2
+
+    def test_both_modalities_of_a_session_give_two_blocks_and_a_missing_one_is_nan(self):
+        paired = [one for seed in range(3) for one in (bold(seed), eeg(seed))]
+        table = RecordingTable.from_recordings([*paired, bold(8), eeg(9)])
+        vectors = BrainPretrainer(**SMALL).fit_transform(table)
+        lost = np.isnan(vectors)
+        assert not lost[:3].any()
+        assert lost[3].sum() + lost[4].sum() == vectors.shape[1]
+
+    def test_before_fit_it_says_so(self, table):
+        with pytest.raises(NotFittedError, match="not fitted"):
+            BrainPretrainer().transform(table)
+
+    def test_one_recording_is_not_enough(self, table):
+        with pytest.raises(ModelError, match=r"at least two recordings"):
+            BrainPretrainer(**SMALL).fit(table[:1])
+
+
+class TestBrainEmbedder:
+    def test_a_saved_pretrainer_embeds_as_it_did(self, table, tmp_path):
+        pretrainer = BrainPretrainer(**SMALL).fit(table[:6])
+        embedder = BrainEmbedder.from_pretrained(pretrainer.save(tmp_path / "one"))
+        np.testing.assert_array_equal(embedder.transform(table), pretrainer.transform(table))
+
+    def test_lists_tables_and_arrays_give_the_same(self, checkpoint, table):
+        recordings = [row[0] for row in table[:3]]
+        given = {"positions": recordings[0].positions, "sampling_hz": 200, "modality": "eeg"}
+        arrays = np.stack([one.signal for one in recordings])
+        same_place = [one.with_entities(positions=given["positions"]) for one in recordings]
+        expected = BrainEmbedder.from_pretrained(checkpoint).transform(same_place)
+        found = BrainEmbedder.from_pretrained(checkpoint, **given).transform(arrays)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        as_table = RecordingTable((one,) for one in same_place)
+        np.testing.assert_array_equal(BrainEmbedder(checkpoint).fit_transform(as_table), expected)
+
+    def test_each_row_is_embedded_alone(self, checkpoint, table):
+        embedder = BrainEmbedder.from_pretrained(checkpoint)
+        np.testing.assert_array_equal(
+            embedder.transform(table)[5:7], embedder.transform(table[5:7])
+        )
+
+    def test_a_modality_fit_has_not_seen_is_refused(self, checkpoint, table):
+        embedder = BrainEmbedder(checkpoint).fit(table)
+        with pytest.raises(ModelError, match=r"fitted on eeg: fit it on both"):
+            embedder.transform([bold()])
+
+    def test_before_fit_it_says_so(self, checkpoint, table):
+        with pytest.raises(NotFittedError, match=r"call fit, or make it with .*from_pretrained"):
+            BrainEmbedder(checkpoint).transform(table)
+
+    @pytest.mark.parametrize(
+        ("X", "words"),
+        [
+            ([], r"X is empty"),
+            (np.ones((2, 900, 3)), r"not told positions, sampling_hz, modality"),
+            (["a.nii"], r"X holds str; expected a RecordingTable"),
+        ],
+    )
+    def test_other_input_is_refused(self, checkpoint, X, words):
+        with pytest.raises(ModelError, match=words):
+            BrainEmbedder.from_pretrained(checkpoint).transform(X)
+
+    def test_one_recording_as_a_matrix_is_refused(self, checkpoint):
+        embedder = BrainEmbedder.from_pretrained(
+            checkpoint, positions=np.eye(3) * 0.1, sampling_hz=200, modality="eeg"
+        )
+        with pytest.raises(SignalError, match=r"for one recording, use X\[None\]"):
+            embedder.transform(np.ones((900, 3)))
+
+    def test_a_device_that_is_not_there_is_refused(self, checkpoint, table, monkeypatch):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        with pytest.raises(ModelError, match=r"torch sees no GPU"):
+            BrainEmbedder.from_pretrained(checkpoint, device="cuda").transform(table)
+
+
+class TestHeads:
+    @pytest.mark.parametrize("head", ["logistic", "lda", "prototype"])
+    def test_alpha_is_told_from_no_alpha_in_people_not_seen(self, checkpoint, table, target, head):
+        scores = cross_val_score(
+            BrainClassifier(checkpoint, head=head),
+            table,
+            target,
+            groups=table.groups,
+            cv=GroupKFold(3),
+        )
+        assert scores.mean() > 0.7
+
+    def test_probabilities_decision_and_classes_agree(self, checkpoint, table, target):
+        classifier = BrainClassifier(checkpoint).fit(table, target)
+        assert list(classifier.classes_) == ["closed", "open"]
+        chance = classifier.predict_proba(table)
+        np.testing.assert_allclose(chance.sum(axis=1), 1)
+        guessed = classifier.classes_[chance.argmax(axis=1)]
+        np.testing.assert_array_equal(guessed, classifier.predict(table))
+        np.testing.assert_array_equal(guessed == "open", classifier.decision_function(table) > 0)
+
+    def test_a_regressor_follows_a_number(self, checkpoint):
+        strength = np.linspace(0, 1.5, 16)
+        recordings = [eeg(seed, alpha=one) for seed, one in enumerate(strength)]
+        regressor = BrainRegressor(checkpoint).fit(recordings, strength)
+        assert regressor.score(recordings, strength) > 0.5
+
+    def test_grid_search_and_pipelines_work(self, checkpoint, table, target):
+        search = GridSearchCV(
+            BrainClassifier(checkpoint), {"head": ["lda", "prototype"]}, cv=GroupKFold(2)
+        )
+        search.fit(table, target, groups=table.groups)
+        assert search.best_params_["head"] in ("lda", "prototype")
+        pipeline = make_pipeline(
+            BrainEmbedder(checkpoint), StandardScaler(), LogisticRegression(max_iter=500)
+        )
+        assert clone(pipeline).fit(table, target).score(table, target) > 0.9
+
+    def test_fitted_estimators_survive_pickle_and_joblib(self, checkpoint, table, target, tmp_path):
+        classifier = BrainClassifier(checkpoint).fit(table, target)
+        expected = classifier.predict_proba(table)
+        joblib.dump(classifier, tmp_path / "model")
+        pickled = pickle.loads(pickle.dumps(classifier))  # noqa: S301
+        for copy in (pickled, joblib.load(tmp_path / "model")):
+            np.testing.assert_array_equal(copy.predict_proba(table), expected)
+
+    def test_a_missing_modality_is_bridged(self, tmp_path):
+        paired = [one for seed in range(6) for one in (bold(seed), eeg(seed))]
+        table = RecordingTable.from_recordings([*paired, bold(8), eeg(9)])
+        folder = BrainPretrainer(**SMALL).fit(table).save(tmp_path / "both")
+        y = np.arange(8) % 2
+        assert BrainClassifier(folder, head="lda").fit(table, y).predict(table).shape == (8,)
+
+    @pytest.mark.parametrize(
+        ("make", "y", "words"),
+        [
+            (BrainClassifier, ["a"] * 24, r"y has one class only"),
+            (BrainClassifier, ["a", "b"], r"X has 24 rows but y has 2 values"),
+            (BrainClassifier, [np.nan, *[1.0] * 23], r"y has missing values"),
+            (BrainRegressor, [np.nan] * 24, r"y has missing values"),
+            (BrainRegressor, ["old"] * 24, r"y holds something that is no number"),
+        ],
+    )
+    def test_targets_nothing_can_be_learned_from_are_refused(
+        self, checkpoint, table, make, y, words
+    ):
+        with pytest.raises(ModelError, match=words):
+            make(checkpoint).fit(table, y)
+
+    def test_an_unknown_head_is_refused(self, checkpoint, table, target):
+        with pytest.raises(ModelError, match=r"head is 'tree'; expected one of logistic, lda"):
+            BrainClassifier(checkpoint, head="tree").fit(table, target)
+
+    def test_before_fit_it_says_so(self, checkpoint, table):
+        with pytest.raises(NotFittedError):
+            BrainClassifier(checkpoint).predict(table)
