@@ -307,7 +307,7 @@ class TestStage:
         )
         best = next(m for m in found["methods"] if m["name"] == "log band power")["scores"]
         assert best["roc_auc"]["low"] < 0.5 < best["roc_auc"]["high"] + 0.2
-        assert "could not be told apart" in found["answer"]["headline"]
+        assert "group (control, patient) could not be read from EEG" in found["answer"]["headline"]
 
     def test_a_number_is_predicted_as_a_number(self, tmp_path):
         recordings = [recording(f"{i:02d}", seed=i, alpha=i / 5, seconds=10) for i in range(15)]
@@ -383,10 +383,11 @@ class TestStage:
 
     def test_a_participant_listed_twice_is_refused(self, tmp_path):
         recordings, people = self.people(6)
-        with pytest.raises(DataError, match="lists sub-00 more than once"):
+        turned = people.assign(group=people["group"].to_numpy()[::-1])
+        with pytest.raises(DataError, match="lists sub-00 more than once, with different group"):
             evaluate_outputs(
                 tmp_path, config(target="group"),
-                recordings=recordings, participants=pd.concat([people, people]),
+                recordings=recordings, participants=pd.concat([people, turned]),
             )  # fmt: skip
 
 

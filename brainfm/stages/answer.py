@@ -49,20 +49,29 @@ def _lead(evaluation):
 
 
 def _headline(evaluation, lead):
-    question, primary = evaluation["question"], evaluation["primary"]
-    value = lead["scores"][primary]
-    what = (
-        f"{question['name']} can be told apart from"
-        if question["task"] == "classification"
-        else f"{question['name']} can be predicted from"
-    )
-    verb = what if _is_above_chance(evaluation, lead) else what.replace("can be", "could not be")
-    verb = verb[0].upper() + verb[1:] if question["kind"] == "contrast" else verb
+    primary, value = evaluation["primary"], lead["scores"][evaluation["primary"]]
+    can = "can" if _is_above_chance(evaluation, lead) else "could not"
+    chance = "0.50" if primary == "roc_auc" else "0"
     return (
-        f"{verb} {_MODALITY[question['modality']]} with {lead['name']}: {score_name(primary)} "
+        f"{_claim(evaluation['question'], can)} with {lead['name']}: {score_name(primary)} "
         f"{value['value']:.2f} (95 % interval {value['low']:.2f} to {value['high']:.2f}; "
-        f"{'0.50' if primary == 'roc_auc' else '0'} is chance)."
+        f"{chance} is chance)."
     )
+
+
+def _claim(question, can):
+    signal, classes = _MODALITY[question["modality"]], question["classes"]
+    if question["kind"] == "contrast":
+        names = question["name"].split(" against ")
+        return f"{', '.join(names[:-1])} and {names[-1]} {can} be told apart in {signal}"
+    if classes:
+        return f"{question['name']} ({', '.join(classes)}) {can} be read from {signal}"
+    return f"{question['name']} {can} be predicted from {signal}"
+
+
+def spell_p(p):
+    """Spell a probability: three digits, never 0."""
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1g}"
 
 
 def _is_above_chance(evaluation, lead):
@@ -93,7 +102,9 @@ def _sure(evaluation, lead):
     count = evaluation["n_permutations"]
     if lead["p"] is None or not count:
         return None
-    text = f"With exchanged labels a score as high came up with probability p = {lead['p']:.3g}"
+    text = (
+        f"With exchanged labels a score as high came up with probability p = {spell_p(lead['p'])}"
+    )
     possible = evaluation["n_arrangements"]
     text += f" ({count} permutations"
     if possible < 1000:

@@ -171,6 +171,7 @@ def _folds(table, y, groups, question, config, seed):
     few = len(np.unique(groups)) < config.n_splits
     where = pd.DataFrame({
         "group": groups,
+        "dataset": [row[0].dataset for row in table],
         "participant": [row[0].participant for row in table],
         "task": [row[0].task for row in table],
         "run": [row[0].run for row in table],
@@ -217,6 +218,13 @@ def _compare(methods, table, y, folds, *, question, config, seed):
         primary = np.array([one[PRIMARY[question.task]] for one in drawn])
         results.append(_Result(summary, predicted, observed, null, primary))
     return results
+
+
+def _seen(embedder, named, groups):
+    """People evaluated here whose recordings the embedder was trained on."""
+    checkpoint = getattr(embedder, "checkpoint_", None)
+    told = checkpoint.seen_in_training(groups) if checkpoint else [False] * len(groups)
+    return [group for group, was in zip(groups, told, strict=True) if was or group in named]
 
 
 def _with_intervals(scores, drawn):

@@ -122,11 +122,12 @@ def target_question(recordings, column, participants):
         raise UsageError(
             f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
         )
+    participants = participants[["participant_id", column]].drop_duplicates()
     labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
     if labels.duplicated().any():
         raise DataError(
-            f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once: "
-            "keep one row a participant, and different labels in different datasets."
+            f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once, "
+            f"with different {column}: use different labels in different datasets."
         )
     values = participants[column].replace({"n/a": np.nan, "": np.nan})
     numbers = pd.to_numeric(values, errors="coerce")

@@ -1,0 +1,209 @@
+"""What was done, in sentences with citations, from the settings and sidecars actually used."""
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+
+from brainfm import __version__
+from brainfm.storage.files import read_json
+
+_PACKAGES = {
+    "T1w": ("antspyx", "nibabel", "nilearn"),
+    "bold": ("antspyx", "nibabel", "nilearn", "scipy"),
+    "eeg": ("mne", "mne-bids", "mne-icalabel", "pybv"),
+    "model": ("torch", "scikit-learn", "numpy", "nipype"),
+}
+
+
+def methods_of(facts):
+    """Describe how the files of one participant were made.
+
+    Parameters
+    ----------
+    facts : brainfm.stages.report_facts.ParticipantFacts
+
+    Returns
+    -------
+    paragraphs : list of list of (str, tuple of str)
+        Sentences with the keys of their citations.
+    """
+    paragraphs = [[
+        (f"Results were made by brainfm {__version__} from a dataset in the brain imaging data "
+         "structure,", ("gorgolewski2016",)),
+        ("as workflows of Nipype.", ("gorgolewski2011",)),
+    ]]  # fmt: skip
+    if facts.of("bold"):
+        paragraphs.append(_bold(facts))
+    if facts.of("eeg"):
+        paragraphs += _eeg(facts)
+    if any(recording.embeddings for recording in facts.recordings):
+        paragraphs.append(_embedding(facts))
+    return paragraphs
+
+
+def evaluation_methods(evaluation):
+    """Describe how an evaluation was made; paragraphs as in :func:`methods_of`."""
+    folds, question = evaluation["folds"], evaluation["question"]
+    classical = {
+        "eeg": ("the logarithm of band power and covariances of four bands in the tangent space at "
+                "their log-Euclidean mean", ("sabbagh2020",)),
+        "bold": ("Pearson correlations between parcels and covariances in the tangent space at "
+                 "their log-Euclidean mean", ("dadi2019",)),
+    }[question["modality"]]  # fmt: skip
+    head = (
+        "class-balanced logistic regression (C = 1 on rows of unit mean length)"
+        if question["task"] == "classification"
+        else "ridge regression (penalty by leave-one-out error in training)"
+    )
+    if folds["kind"] == "participant":
+        split = (
+            f"Folds ({folds['n_splits']}, repeated {folds['n_repeats']} times with other splits) "
+            "kept each participant on one side."
+        )
+    else:
+        split = (
+            f"Recordings were cut into windows of {folds['window_s']:g} s; each of "
+            f"{folds['n_splits']} folds tested one contiguous block of every recording, and "
+            f"training windows within {folds['gap_s']:g} s of it were left out."
+        )
+    return [
+        [
+            (split, ()),
+            (f"Baselines were {classical[0]}.", classical[1]),
+            (f"All methods shared one head, {head}, fitted with its scaling on training rows "
+             "only.", ("pedregosa2011",)),
+            ("Intervals are percentiles of 1000 bootstrap draws of "
+             + ("participants" if folds["kind"] == "participant" else "blocks of time")
+             + ", the same for all methods; p values come from "
+             f"{evaluation['n_permutations']} permutations of the labels of whole "
+             + ("participants or recordings." if folds["kind"] == "participant" else "blocks."),
+             ("ojala2010",)),
+        ]
+    ]  # fmt: skip
+
+
+def numbered(paragraphs):
+    """Number citations in order of first use.
+
+    Returns
+    -------
+    paragraphs : list of list of (str, list of int)
+    references : list of (str, str or None)
+        Text and DOI, in order.
+    """
+    known = read_json(files("brainfm.data") / "reports" / "citations.json")
+    order = []
+    for _, keys in (sentence for paragraph in paragraphs for sentence in paragraph):
+        order += [key for key in keys if key not in order]
+    place = {key: index + 1 for index, key in enumerate(order)}
+    marked = [[(text, [place[k] for k in keys]) for text, keys in part] for part in paragraphs]
+    return marked, [tuple(known[key]) for key in order]
+
+
+def software(kinds):
+    """Return {package: version} of what made the results of these kinds."""
+    names = {name for kind in (*kinds, "model") for name in _PACKAGES.get(kind, ())}
+    versions = {"brainfm": __version__}
+    for name in sorted(names):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def engine_of(facts):
+    """Return who preprocessed the fMRI: the sidecar's word, else what the settings asked for."""
+    for recording in facts.of("bold"):
+        engine = recording.sidecar.get("Engine") or recording.quality.get("engine")
+        if engine:
+            return str(engine)
+    return facts.settings.get("bold", {}).get("fmri_engine")
+
+
+def _bold(facts):
+    engine = engine_of(facts)
+    section = facts.settings.get("bold", {})
+    sidecar = next((r.sidecar for r in facts.of("bold") if r.sidecar), {})
+    if engine == "fmriprep":
+        first = [("The fMRI was preprocessed with fMRIPrep.", ("esteban2019",))]
+    elif engine == "derivatives":
+        first = [("The fMRI was taken as preprocessed in the derivatives that were given.", ())]
+    else:
+        first = [
+            ("The fMRI was preprocessed with the built-in engine: rigid realignment of volumes to "
+             "their mean, brain extraction, rigid alignment to the T1w image, and symmetric "
+             "diffeomorphic registration of the T1w image to the MNI152 template with ANTs.",
+             ("avants2008", "tustison2021", "fonov2009")),
+        ]  # fmt: skip
+    high, low = (_setting(sidecar, section, key) for key in ("high_pass_hz", "low_pass_hz"))
+    band = f"band-passed from {high:g} to {low:g} Hz" if high and low else "filtered"
+    n_compcor = section.get("n_acompcor", 5)
+    return [
+        *first,
+        ("Head motion is given as framewise displacement.", ("power2012",)),
+        (f"Parcel series were {band} and, in the same regression, cleared of 24 motion parameters,",
+         ("friston1996",)),
+        ("the mean signals of white matter and CSF,", ()),
+        (f"and {n_compcor} aCompCor components.", ("behzadi2007",)),
+        ("Parcels are those of Schaefer et al. unless another atlas was given;", ("schaefer2018",)),
+        ("images are handled with nilearn.", ("abraham2014",)),
+    ]  # fmt: skip
+
+
+def _setting(sidecar, section, key):
+    spelled = {"high_pass_hz": "HighPassHz", "low_pass_hz": "LowPassHz"}[key]
+    filters = sidecar.get("SoftwareFilters")
+    for step in filters.values() if isinstance(filters, dict) else ():
+        if isinstance(step, dict) and spelled in step:
+            return step[spelled]
+    return section.get(key)
+
+
+def _eeg(facts):
+    sidecars = [recording.sidecar for recording in facts.of("eeg") if recording.sidecar]
+    if not sidecars:
+        return []
+    sidecar = sidecars[0]
+    filters = sidecar.get("SoftwareFilters") or {}
+    band = filters.get("BandPass") or {}
+    notches = (filters.get("Notch") or {}).get("FrequenciesHz") or []
+    sentences = [("The EEG was read with MNE-BIDS", ("pernet2019", "appelhoff2019")),
+                 ("and cleaned with MNE-Python.", ("gramfort2013",))]  # fmt: skip
+    if notches:
+        words = ", ".join(f"{hz:g}" for hz in notches)
+        sentences.append((f"Mains at {words} Hz were taken out by zero-phase notch filters.", ()))
+    if band:
+        sentences.append(
+            (f"The signal was band-passed from {band.get('HighPassHz'):g} to "
+             f"{band.get('LowPassHz'):g} Hz (zero-phase FIR) and bad channels were found by "
+             "their amplitude, noise and correlation with the others and interpolated.", ())
+        )  # fmt: skip
+    sentences += _artefacts(sidecar.get("ArtefactRemoval") or {})
+    rate = sidecar.get("SamplingFrequency")
+    reference = sidecar.get("EEGReference", "average")
+    sentences.append((f"Result: {reference} reference, {rate:g} Hz." if rate else "", ()))
+    return [[sentence for sentence in sentences if sentence[0]]]
+
+
+def _artefacts(removal):
+    if not removal or removal.get("Method") == "none":
+        reason = removal.get("Reason", "")
+        return [(f"No independent components were removed ({reason})." if reason else "", ())]
+    return [
+        ("Independent components were found with Picard", ("ablin2018",)),
+        ("and labelled by ICLabel;", ("pion2019", "li2022")),
+        (f"those called eye, muscle, heart, line or channel noise with a probability above "
+         f"{removal.get('ProbabilityThreshold', 0.8):g} were removed (random seed "
+         f"{removal.get('RandomSeed', 0)}).", ()),
+    ]  # fmt: skip
+
+
+def _embedding(facts):
+    sidecar = next(r.embeddings[0].sidecar for r in facts.recordings if r.embeddings)
+    name = sidecar.get("ModelName", "the model")
+    checksum = str(sidecar.get("ModelSHA256") or "")[:12]
+    with_checksum = f" (SHA-256 {checksum}…)" if checksum else ""
+    return [
+        (f"Each recording was turned into one vector by the pretrained encoder "
+         f"{name}{with_checksum}, run with PyTorch.", ("paszke2019",)),
+    ]  # fmt: skip

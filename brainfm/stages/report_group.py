@@ -1,0 +1,339 @@
+"""Report of the group level: the answer first, then what it rests on."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainfm.stages import group_figures as draw
+from brainfm.stages.answer import score_name, spell_p
+from brainfm.stages.methods_text import evaluation_methods, numbered, software
+from brainfm.stages.render import picture, render
+from brainfm.stages.report_facts import as_text, gather, latest_settings, quiet_json
+from brainfm.stages.report_figures import embedding_figure
+from brainfm.stages.report_participant import quality_value
+from brainfm.storage.bids import participants_of
+from brainfm.storage.files import write_text, write_tsv
+
+#: What a group wants to see of each recording: key, heading, how it is spelled.
+_QUALITY = {
+    "bold": [
+        ("fd_mean_mm", "mean FD (mm)", "3"),
+        ("tsnr_median", "tSNR", "1"),
+        ("dice_template", "Dice with template", "3"),
+        ("n_parcels_covered", "parcels", "0"),
+    ],
+    "eeg": [
+        ("n_bad_channels", "bad channels", "0"),
+        ("n_ica_removed", "ICA removed", "0"),
+        ("alpha_relative_occipital", "occipital alpha", "2"),
+        ("alpha_peak_hz", "alpha peak (Hz)", "1"),
+    ],
+}
+_KINDS = {
+    "pretrained": "pretrained",
+    "combined": "both",
+    "classical": "baseline",
+    "dummy": "chance",
+}
+
+
+def write_group_report(out_dir):
+    """Write ``group.html`` from what the output folder holds, and its figures into ``group/``.
+
+    Parts that were not run are named on the page; nothing that is missing stops it.
+
+    Parameters
+    ----------
+    out_dir : path
+        Output folder of brainfm.
+
+    Returns
+    -------
+    path : Path
+    """
+    out_dir = Path(out_dir)
+    people = [gather(out_dir, label) for label in participants_of(out_dir)]
+    evaluation = quiet_json(out_dir / "group" / "evaluation.json")
+    answer = _evaluation(out_dir / "group", evaluation)
+    paragraphs, references = numbered(evaluation_methods(evaluation) if evaluation else [])
+    context = {
+        "title": "Group report",
+        "n_people": len(people),
+        "n_synthetic": sum(person.is_synthetic for person in people),
+        "answer": answer,
+        "embeddings": _embeddings(out_dir / "group", people),
+        "quality": [table for table in (_quality(people, kind) for kind in _QUALITY) if table],
+        "corpus": _corpus(out_dir / "group" / "corpus"),
+        "models": _models(out_dir),
+        "participants": _participants(out_dir, people),
+        "paragraphs": paragraphs,
+        "references": references,
+        "versions": software(("bold", "eeg")),
+        "settings": _settings(out_dir),
+    }
+    context["contents"] = _contents(context)
+    _drop_old_figures(out_dir / "group" / "figures", context)
+    return write_text(out_dir / "group.html", render("group.html", **context))
+
+
+def _contents(context):
+    sections = [
+        ("answer", "Answer", True),
+        ("embeddings", "Embeddings", context["embeddings"]),
+        ("quality", "Quality", context["quality"]),
+        ("corpus", "Corpus", context["corpus"]),
+        ("model", "Pretraining", context["models"]),
+        ("methods", "Methods", True),
+        ("participants", "Participants", True),
+    ]
+    return [(anchor, title) for anchor, title, there in sections if there]
+
+
+def _evaluation(folder, evaluation):
+    """The answer, the table of methods and the figures; None when nothing was evaluated."""
+    if not evaluation:
+        return None
+    primary = evaluation["primary"]
+    names = list(evaluation["methods"][0]["scores"])
+    best = evaluation["comparison"]["best_baseline"]
+    lead = evaluation["comparison"].get("method", best)
+    methods = [
+        {
+            "name": method["name"],
+            "kind": _KINDS.get(method["kind"], method["kind"])
+            + (", best" if method["name"] == best else ""),
+            "scores": [_spell(method["scores"][name]) for name in names],
+            "p": "" if method["p"] is None else spell_p(method["p"]),
+            "lead": method["name"] == lead,
+        }
+        for method in evaluation["methods"]
+    ]
+    return {
+        "sentences": evaluation["answer"],
+        "score_names": [score_name(name) for name in names],
+        "primary": score_name(primary),
+        "methods": methods,
+        "figures": _evaluation_figures(folder, evaluation, lead),
+        "data": evaluation["data"],
+        "question": evaluation["question"],
+    }
+
+
+def _evaluation_figures(folder, evaluation, lead):
+    rows, null = _table(folder / "folds.tsv"), _table(folder / "null.tsv")
+    made = [
+        _kept(folder, "methods", "Methods on the same folds", draw.methods_figure(evaluation),
+              "Points: score; lines: 95 % bootstrap interval."),
+    ]  # fmt: skip
+    if rows is not None:
+        predictions = draw.predictions_of(rows, evaluation)
+        confusion = draw.confusion_figure(predictions, evaluation, lead)
+        title = "Confusion" if evaluation["question"]["classes"] else "Predicted against true"
+        made += [
+            _kept(folder, "folds", "Fold by fold", draw.fold_figure(rows, evaluation),
+                  "Spread over folds is a part of the uncertainty; folds of one repeat share "
+                  "training data, so they are not independent."),
+            _kept(folder, "roc", "ROC curves", draw.roc_figure(predictions, evaluation),
+                  "Pooled over folds.", wide=False),
+            _kept(folder, "confusion", f"{title}, {lead}", confusion, "", wide=False),
+        ]  # fmt: skip
+    if null is not None and lead in null:
+        made.append(
+            _kept(folder, "permutation", "Could this be chance?",
+                  draw.null_figure(null, evaluation, lead),
+                  "Scores when labels are exchanged between the units that are independent.")
+        )  # fmt: skip
+    return [figure for figure in made if figure]
+
+
+def _kept(folder, name, title, drawn, caption, *, wide=True):
+    """Write a figure and its numbers into ``group/figures``; return what the page shows."""
+    if drawn is None:
+        return None
+    svg, data = drawn
+    stem = folder / "figures" / name
+    write_text(stem.with_suffix(".svg"), svg)
+    write_tsv(stem.with_suffix(".tsv"), data)
+    link = f"group/figures/{name}.tsv"
+    return picture(title, caption, svg=svg, data=link, wide=wide)
+
+
+def _drop_old_figures(folder, context):
+    """Remove figures of an earlier call that this page does not show."""
+    shown = [*(context["answer"] or {"figures": []})["figures"], *context["embeddings"]]
+    shown += [model["figure"] for model in context["models"] if model["figure"]]
+    kept = {Path(figure["data"]).stem for figure in shown}
+    for path in folder.glob("*"):
+        if path.suffix in (".svg", ".tsv") and path.stem not in kept:
+            path.unlink()
+
+
+def _embeddings(folder, people):
+    """A map of the recordings of each modality, by the model that embedded most of them."""
+    found = {}
+    for person in people:
+        for recording in person.recordings:
+            for one in recording.embeddings:
+                if one.vector is not None:
+                    key = (recording.suffix, one.sidecar.get("ModelName"), len(one.vector))
+                    found.setdefault(key, []).append((person, recording, one))
+    figures = []
+    for modality in ("bold", "eeg"):
+        kinds = {key: members for key, members in found.items() if key[0] == modality}
+        if kinds:
+            key = max(kinds, key=lambda k: (len(kinds[k]), str(k)))
+            figures.append(_embedding(folder, key, kinds[key]))
+    return [figure for figure in figures if figure]
+
+
+def _embedding(folder, key, members):
+    modality, model, _ = key
+    vectors = np.array([one.vector for _, _, one in members], dtype=float)
+    names = [f"sub-{person.label} {recording.title}" for person, recording, _ in members]
+    frame = pd.DataFrame(
+        {
+            "dataset": "",
+            "participant": [person.label for person, _, _ in members],
+            "task": [recording.task for _, recording, _ in members],
+        }
+    )
+    spelled = {"bold": "BOLD", "eeg": "EEG"}[modality]
+    title = f"Embeddings of {spelled}, model {model}"
+    if len(members) >= draw.FEWEST_FOR_PCA:
+        drawn = draw.embedding_map(frame, vectors)
+        caption = "First two principal components of the standardised vectors; a point a recording."
+    else:
+        drawn = embedding_figure(names, vectors), frame.assign(recording=names)
+        caption = "Vectors as rows of colour, and how alike they are."
+        caption += " Too few recordings for a map." if len(members) > 1 else ""
+    if any(person.is_synthetic for person, _, _ in members):
+        caption += " Synthetic participants are simulated signals."
+    return _kept(folder, f"embedding_{modality}", title, drawn, caption)
+
+
+def _quality(people, kind):
+    spec, rows = _QUALITY[kind], []
+    for person in people:
+        for recording in person.of(kind):
+            if recording.quality:
+                values = [quality_value(recording.quality, key, form) for key, _, form in spec]
+                note = "synthetic" if person.is_synthetic else ""
+                rows.append((person.label, recording.title, note, values))
+    if not rows:
+        return None
+    title = {"bold": "BOLD", "eeg": "EEG"}[kind]
+    return {"title": title, "columns": [name for _, name, _ in spec], "rows": rows}
+
+
+def _corpus(folder):
+    manifest = _table(folder / "manifest.tsv")
+    if manifest is None or manifest.empty:
+        return None
+    manifest["hours"] = manifest["n_times"] / manifest["sampling_hz"] / 3600
+    rows = []
+    for (dataset, modality), own in manifest.groupby(["dataset", "modality"], sort=True):
+        splits = own.groupby("split")["participant"].nunique()
+        rows.append(
+            (
+                dataset,
+                {"bold": "BOLD", "eeg": "EEG"}.get(modality, modality),
+                own["participant"].nunique(),
+                len(own),
+                f"{own['hours'].sum():.2f}",
+                own["site"].nunique() or "n/a",
+                ", ".join(f"{count} {name}" for name, count in splits.items()),
+            )
+        )
+    return {"rows": rows, "n_recordings": len(manifest), "hours": f"{manifest['hours'].sum():.2f}"}
+
+
+def _models(out_dir):
+    return [
+        _model(out_dir, path.parent)
+        for path in sorted(out_dir.glob("models/*/config.json"))
+        if not path.parent.name.startswith(".")
+    ]
+
+
+def _model(out_dir, folder):
+    config = quiet_json(folder / "config.json")
+    training = config.get("training") if isinstance(config.get("training"), dict) else {}
+    hidden = ("participants",)  # hashes of people: long, and nobody's reading
+    facts = {"preset": config.get("preset"), "objective": config.get("objective")}
+    facts |= {key: value for key, value in training.items() if key not in hidden}
+    facts |= {"licence": config.get("licence")}
+    drawn = _history(folder)
+    caption = (
+        "Loss alone says little about what was learned: what counts is a share explained above 0 "
+        "and an effective rank that stays well above 1."
+    )
+    return {
+        "name": folder.name,
+        "facts": [(key.replace("_", " "), as_text(value)) for key, value in facts.items() if value],
+        "card": _card(folder / "README.md"),
+        "figure": _kept(out_dir / "group", f"pretraining_{folder.name}",
+                        f"Pretraining of {folder.name}", drawn, caption),
+    }  # fmt: skip
+
+
+def _card(path):
+    try:
+        return path.read_text(encoding="utf8")
+    except (OSError, ValueError):
+        return None
+
+
+def _history(folder):
+    try:
+        frame = pd.read_json(folder / "history.json")
+    except (OSError, ValueError):
+        return None
+    if frame.empty:
+        return None
+    frame["epoch"] = np.arange(1, len(frame) + 1)
+    return draw.training_figure(frame)
+
+
+def _participants(out_dir, people):
+    return [
+        {
+            "label": person.label,
+            "link": f"sub-{person.label}.html"
+            if (out_dir / f"sub-{person.label}.html").is_file()
+            else None,
+            "state": person.status.get("state", "unknown"),
+            "synthetic": person.is_synthetic,
+            "recordings": ", ".join(
+                recording.name.removeprefix(f"sub-{person.label}_")
+                for recording in person.recordings
+                if recording.suffix != "T1w"
+            ),
+        }
+        for person in people
+    ]
+
+
+def _settings(out_dir):
+    settings = latest_settings(out_dir)
+    return [
+        (f"{section}.{key}", as_text(value))
+        for section in ("model", "pretrain", "evaluate")
+        for key, value in settings.get(section, {}).items()
+    ]
+
+
+def _spell(score):
+    value, low, high = (score[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "n/a"
+    if low is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _table(path):
+    try:
+        return pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant": str})
+    except (OSError, ValueError):
+        return None

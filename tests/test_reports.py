@@ -1,0 +1,331 @@
+"""Reports: what they say, what they survive, and that nothing from the data becomes markup."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainfm.config import EvaluateConfig
+from brainfm.recording import Recording
+from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.methods_text import numbered
+from brainfm.stages.report_group import write_group_report
+from brainfm.stages.report_participant import quality_value, write_participant_report
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8ff"
+    "ff3f0005fe02fea73581e40000000049454e44ae426082"
+)
+EVIL = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """Tags, ids, links and text of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.ids, self.links, self.sources, self.text = [], [], [], [], ""
+        self.alts = []
+        self.html = path.read_text(encoding="utf8")
+        self.feed(self.html)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [attrs["href"]] if "href" in attrs else []
+        self.sources += [attrs["src"]] if "src" in attrs else []
+        self.alts += [attrs.get("alt", "")] if tag == "img" else []
+
+    def handle_data(self, data):
+        self.text += data
+
+    @property
+    def words(self):
+        return re.sub(r"\s+", " ", self.text)
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def figure(folder, name, title="A title", caption="A caption."):
+    put(folder / f"{name}.png", PNG)
+    put(folder / f"{name}.json", {"title": title, "caption": caption})
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Output of one person with BOLD and two EEG runs, as the stages write it."""
+    person = tmp_path / "sub-01"
+    figures = person / "figures"
+    figure(figures, "sub-01_desc-normalisation_T1w", "T1w on the template")
+    figure(figures, "sub-01_task-rest_desc-carpet_bold", "Motion and carpet")
+    put(
+        person / "func/sub-01_task-rest_desc-bold_qc.json",
+        {"fd_mean_mm": 0.1234, "tsnr_median": 51.26, "dice_template": 0.934,
+         "n_parcels_covered": 97, "n_parcels": 100, "n_volumes": 100, "repetition_time_s": 2.0},
+    )  # fmt: skip
+    for task, alpha in (("eyesopen", 0.13), ("eyesclosed", 0.71)):
+        stem = f"sub-01_task-{task}"
+        figure(figures, f"{stem}_desc-psd_eeg", "Power spectra")
+        put(
+            person / f"eeg/{stem}_desc-eeg_qc.json",
+            {"n_channels": 64, "n_bad_channels": 1, "bad_channels": ["T8"],
+             "bad_channel_reasons": ["flat"], "n_ica_removed": 2, "n_ica_components": 30,
+             "alpha_relative_occipital": alpha, "duration_s": 60.0},
+        )  # fmt: skip
+        put(
+            person / f"eeg/{stem}_desc-tiny_embedding.json",
+            {"ModelName": "tiny", "ModelSHA256": "ab" * 32, "SeenInTraining": True},
+        )
+        np.save(
+            person / f"eeg/{stem}_desc-tiny_embedding.npy",
+            np.random.default_rng(0).normal(size=16).astype(np.float32),
+        )
+        put(
+            person / f"eeg/{stem}_desc-preproc_eeg.json",
+            {"SoftwareFilters": {"Notch": {"FrequenciesHz": [60.0]},
+                                 "BandPass": {"HighPassHz": 0.5, "LowPassHz": 75.0}},
+             "SamplingFrequency": 200.0, "EEGReference": "average",
+             "ArtefactRemoval": {"Method": "ICA", "ProbabilityThreshold": 0.8, "RandomSeed": 0}},
+        )  # fmt: skip
+    put(
+        person / "status.json",
+        {"participant": "01", "state": "failed", "recordings": {
+            "sub-01_task-rest_bold": {"state": "done"},
+            "sub-01_task-music_bold": {"state": "failed", "error": "it broke: mend it.",
+                                       "crash_file": "logs/1/crash/crash-01.txt"}}},
+    )  # fmt: skip
+    put(
+        tmp_path / "dataset_description.json",
+        {"SourceDatasets": [{"Version": "A dataset"}], "DatasetType": "derivative"},
+    )
+    return tmp_path
+
+
+class TestParticipant:
+    def test_everything_a_reader_judges_by_is_there(self, out):
+        page = Page(write_participant_report(out, "sub-01"))
+        for words in (
+            "sub-01", "A dataset", "Motion and carpet", "T1w on the template", "Power spectra",
+            "0.123", "51.3", "0.934", "97 of 100", "1 of 64", "2 of 30", "T8 (flat)",
+            "0.71 of the power with eyes closed", "0.13 with eyes open", "5.5 times as much",
+            "the rise that closing the eyes brings in most people is there",
+            "pretrained on recordings of this participant",
+            "band-passed from 0.5 to 75 Hz", "ICLabel", "mne 1.",
+        ):  # fmt: skip
+            assert words in page.words, words
+
+    def test_failures_are_said_with_their_crash_files(self, out):
+        path = write_participant_report(out, "01", errors=["something else went wrong."])
+        page = Page(path)
+        assert path == out / "sub-01.html"
+        assert "2 steps failed" in page.words
+        assert "sub-01_task-music_bold: it broke: mend it." in page.words
+        assert "logs/1/crash/crash-01.txt" in page.words
+        assert "something else went wrong." in page.words
+
+    def test_what_is_missing_is_named(self, out):
+        page = Page(write_participant_report(out, "01"))
+        assert "sub-01_task-music_bold: no quality numbers, no figures, no embedding." in page.words
+        assert "sub-01_task-rest_bold: no embedding." in page.words
+
+    def test_needs_nothing_from_elsewhere_and_runs_nothing(self, out):
+        page = Page(write_participant_report(out, "01"))
+        assert "script" not in page.tags
+        assert "link" not in page.tags
+        assert all(source.startswith("data:image/") for source in page.sources)
+        outside = [link for link in page.links if not link.startswith("#")]
+        assert all(link.startswith("https://doi.org/") for link in outside)
+        assert "url(" not in page.html
+
+    def test_links_lead_somewhere_and_pictures_have_words(self, out):
+        page = Page(write_participant_report(out, "01"))
+        anchors = {link[1:] for link in page.links if link.startswith("#")}
+        assert anchors <= set(page.ids)
+        assert len(page.ids) == len(set(page.ids))
+        assert page.sources
+        assert all(page.alts)
+
+    def test_is_written_even_when_there_is_nothing(self, tmp_path):
+        page = Page(write_participant_report(tmp_path, "09"))
+        assert "There is nothing in the output folder for this participant yet." in page.words
+        assert "no status.json" in page.words
+
+    @pytest.mark.parametrize(
+        "broken", ["{", "[]", '"text"', b"\xff\xfe\x00", '{"recordings": []}', '{"recordings": 3}']
+    )
+    def test_damaged_files_do_not_stop_it(self, out, broken):
+        for path in [*out.rglob("*.json")]:
+            put(path, broken)
+        for path in out.rglob("*.npy"):
+            put(path, b"no array")
+        page = Page(write_participant_report(out, "01"))
+        assert "sub-01" in page.words
+
+    def test_text_from_the_data_never_becomes_markup(self, out):
+        person = out / "sub-01"
+        put(person / "eeg/sub-01_task-eyesopen_desc-eeg_qc.json",
+            {"bad_channels": [EVIL], "note": EVIL, "n_channels": 3})  # fmt: skip
+        figure(person / "figures", "sub-01_task-rest_desc-carpet_bold", EVIL, f'"onload={EVIL}')
+        put(person / "figures/sub-01_task-rest_desc-x_bold.svg",
+            f"<svg xmlns='http://www.w3.org/2000/svg'>{EVIL}</svg>")  # fmt: skip
+        put(out / "dataset_description.json", {"SourceDatasets": [{"Version": EVIL}]})
+        page = Page(write_participant_report(out, "01", errors=[EVIL]))
+        assert "script" not in page.tags
+        assert EVIL in page.words
+
+    def test_a_synthetic_participant_is_called_so(self, out):
+        page = Page(write_participant_report(out, "01"))
+        assert "synthetic: simulated signals" not in page.words
+        put(out / "participants.tsv", "participant_id\tkind\tname\nsub-01\tsynthetic\tJane Doe\n")
+        page = Page(write_participant_report(out, "01"))
+        assert "synthetic: simulated signals" in page.words
+        assert "Jane Doe" not in page.words
+
+    def test_missing_alpha_rise_is_said(self, out):
+        for task, alpha in (("eyesopen", 0.4), ("eyesclosed", 0.2)):
+            put(out / f"sub-01/eeg/sub-01_task-{task}_desc-eeg_qc.json",
+                {"alpha_relative_occipital": alpha})  # fmt: skip
+        page = Page(write_participant_report(out, "01"))
+        assert "most people is missing. Check the labels of the tasks" in page.words
+
+    def test_twice_the_same_bytes(self, out):
+        first = write_participant_report(out, "01").read_bytes()
+        assert write_participant_report(out, "01").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("quality", "key", "form", "spelled"),
+    [
+        ({"fd_mean_mm": 0.12345}, "fd_mean_mm", "3", "0.123"),
+        ({"share": 0.256}, "share", "%", "26"),
+        ({"n_parcels_covered": 97, "n_parcels": 100}, "n_parcels_covered", "0", "97 of 100"),
+        ({"x": None}, "x", "2", "n/a"),
+        ({"x": "text"}, "x", "2", "n/a"),
+        ({}, "x", "2", "n/a"),
+    ],
+)
+def test_numbers_are_spelled(quality, key, form, spelled):
+    assert quality_value(quality, key, form) == spelled
+
+
+def test_citations_are_numbered_by_first_use_and_all_known():
+    marked, references = numbered([[("a.", ("power2012",)), ("b.", ("friston1996", "power2012"))]])
+    assert [numbers for _, numbers in marked[0]] == [[1], [2, 1]]
+    assert [text[:5] for text, _ in references] == ["Power", "Frist"]
+
+
+def eeg(participant, task, seed, alpha):
+    rng = np.random.default_rng(seed)
+    times = np.arange(6000) / 100
+    signal = rng.normal(size=(6000, 3)) + alpha * np.sin(2 * np.pi * 10 * times)[:, None]
+    return Recording.from_array(
+        1e-5 * signal, sampling_hz=100, modality="eeg", participant=participant, task=task,
+        positions=np.linspace(-0.08, 0.08, 9).reshape(3, 3), dataset=EVIL,
+    )  # fmt: skip
+
+
+class TestGroup:
+    @pytest.fixture
+    def evaluated(self, out):
+        pair = [eeg("01", "eyesopen", 1, 0), eeg("01", "eyesclosed", 2, 1.5)]
+        config = EvaluateConfig(contrast=("eyesopen", "eyesclosed"), n_permutations=20)
+        evaluate_outputs(out, config, recordings=pair)
+        columns = ["dataset", "participant", "site", "modality", "split", "n_times", "sampling_hz"]
+        rows = [[EVIL, "01", None, "eeg", "train", 12000, 200.0]]
+        (out / "group/corpus").mkdir()
+        pd.DataFrame(rows, columns=columns).to_csv(
+            out / "group/corpus/manifest.tsv", sep="\t", index=False, na_rep="n/a"
+        )
+        training = {"n_participants": 1, "participants": ["abc"]}
+        put(out / "models/tiny/config.json", {"preset": "nano", "training": training})
+        put(out / "models/tiny/history.json",
+            [{"train_loss": 1 / n, "masked_eeg_explained": n / 10, "effective_rank": 5}
+             for n in range(1, 4)])  # fmt: skip
+        put(out / "models/tiny/README.md", f"# A card {EVIL}")
+        write_participant_report(out, "01")
+        return out
+
+    def test_answer_comes_first_and_all_parts_are_there(self, evaluated):
+        page = Page(write_group_report(evaluated))
+        answer = page.words.index("eyesopen and eyesclosed can be told apart in EEG with")
+        assert answer < page.words.index("All methods on the same folds")
+        for words in (
+            "ROC AUC", "95 % interval", "this says nothing about new people",
+            "log band power", "Riemannian tangent space", "guess without any signal",
+            "Fold by fold", "Could this be chance?", "Confusion", "Embeddings of EEG, model tiny",
+            "occipital alpha", "0.71", "1 recordings, 0.02 hours", "Pretraining of tiny",
+            "A card", "n participants", "permutations of the labels",
+        ):  # fmt: skip
+            assert words in page.words, words
+        assert "sub-01.html" in page.links
+
+    def test_figures_are_files_too_with_their_numbers(self, evaluated):
+        page = Page(write_group_report(evaluated))
+        folder = evaluated / "group/figures"
+        names = {path.stem for path in folder.glob("*.svg")}
+        assert {"methods", "roc", "confusion", "folds", "permutation", "embedding_eeg"} <= names
+        assert names == {path.stem for path in folder.glob("*.tsv")}
+        linked = [link for link in page.links if link.endswith(".tsv")]
+        assert linked
+        assert all((evaluated / link).is_file() for link in linked)
+        scores = pd.read_csv(folder / "methods.tsv", sep="\t")
+        assert scores["value"].between(0, 1).all()
+
+    def test_nothing_is_markup_or_loaded(self, evaluated):
+        page = Page(write_group_report(evaluated))
+        assert "script" not in page.tags
+        assert EVIL in page.words
+        assert all(source.startswith("data:image/") for source in page.sources)
+        anchors = {link[1:] for link in page.links if link.startswith("#")}
+        assert anchors <= set(page.ids)
+
+    def test_twice_the_same_bytes(self, evaluated):
+        first = write_group_report(evaluated).read_bytes()
+        assert write_group_report(evaluated).read_bytes() == first
+
+    def test_without_a_question_it_says_how_to_ask_one(self, out):
+        page = Page(write_group_report(out))
+        assert "No question was asked of these data" in page.words
+        assert "--contrast TASK TASK" in page.words
+
+    def test_an_empty_output_gives_a_page(self, tmp_path):
+        page = Page(write_group_report(tmp_path))
+        assert "There is no participant in this output." in page.words
+
+    def test_many_recordings_are_mapped_on_two_components(self, out):
+        rng = np.random.default_rng(0)
+        for number in range(10):
+            stem = f"sub-{number:02d}/eeg/sub-{number:02d}_task-rest_desc-tiny_embedding"
+            put(out / f"{stem}.json", {"ModelName": "tiny"})
+            np.save(out / f"{stem}.npy", rng.normal(size=16).astype(np.float32))
+        write_group_report(out)
+        found = pd.read_csv(out / "group/figures/embedding_eeg.tsv", sep="\t")
+        assert {"pc1", "pc2"} <= set(found)
+        assert len(found) == 12
+
+    def test_a_number_and_three_classes_have_their_own_figures(self, tmp_path):
+        recordings = [eeg(f"{i:02d}", "rest", i, i / 10) for i in range(12)]
+        people = pd.DataFrame({
+            "participant_id": [f"sub-{i:02d}" for i in range(12)],
+            "age": np.arange(12) + 20.0,
+            "group": np.repeat(["a", "b", "c"], 4),
+        })  # fmt: skip
+        put(tmp_path / "group/figures/roc.svg", "of an earlier question")
+        for target, title in (("age", "Predicted against true"), ("group", "Confusion")):
+            config = EvaluateConfig(target=target, n_splits=3, n_permutations=5)
+            evaluate_outputs(tmp_path, config, recordings=recordings, participants=people)
+            page = Page(write_group_report(tmp_path))
+            assert title in page.words
+            assert (tmp_path / "group/figures/confusion.svg").is_file()
+            assert not (tmp_path / "group/figures/roc.svg").exists()
+            assert "Estimated for new people" in page.words
