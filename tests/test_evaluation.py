@@ -14,11 +14,12 @@ from brainfm.errors import DataError, NothingSelected, UsageError
 from brainfm.models.baselines import BlockScaler, linear_head
 from brainfm.models.evaluation import (
     Method,
+    bootstrap_counts,
     cross_predict,
     default_methods,
     fold_features,
     judged,
-    mean_score,
+    mean_scores,
     permutation_test,
     permuted,
     score,
@@ -185,20 +186,38 @@ class TestScores:
                 if n_classes == 2
                 else np.mean([roc_auc_score(y == k, p[:, k]) for k in range(3)])
             )
-            if n_classes == 3:
-                assert found["roc_auc"] == pytest.approx(expected)
+            assert found["roc_auc"] == pytest.approx(expected)
             assert found["balanced_accuracy"] == pytest.approx(
                 balanced_accuracy_score(y, p.argmax(axis=1))
             )
 
+    @pytest.mark.parametrize("task", ["classification", "regression"])
+    def test_a_draw_is_scored_like_the_rows_it_holds(self, task):
+        rng = np.random.default_rng(1)
+        y = rng.integers(2, size=40) if task == "classification" else rng.normal(size=40)
+        p = rng.dirichlet([1, 1], size=40).round(1) if task == "classification" else y[:, None] + 1
+        p = p + 0.1 * rng.normal(size=p.shape).round(1)
+        counts = bootstrap_counts(np.repeat(np.arange(20), 2), n_draws=5, seed=3)
+        assert (counts.sum(axis=1) == 40).all()
+        assert (counts[:, ::2] == counts[:, 1::2]).all()  # whole units are drawn
+        drawn = score(y, p, task, counts)
+        for index, count in enumerate(counts):
+            rows = np.repeat(np.arange(40), count)
+            one = score(y[rows], p[rows], task)
+            for name, value in one.items():
+                assert drawn[name][index] == pytest.approx(value[0])
+
     def test_of_a_perfect_regression(self):
         y = np.arange(10.0)
-        assert score(y, y[:, None], "regression") == pytest.approx({"r": 1, "mae": 0, "r2": 1})
+        found = score(y, y[:, None], "regression")
+        assert {name: value.round(9).item() for name, value in found.items()} == {
+            "r": 1, "mae": 0, "r2": 1,
+        }  # fmt: skip
 
     def test_of_a_constant_guess_have_no_correlation(self):
         found = score(np.arange(5.0), np.full((5, 1), 2.0), "regression")
         assert np.isnan(found["r"])
-        assert found["r2"] == pytest.approx(0)
+        assert found["r2"] == pytest.approx([0])
 
     def test_rows_of_a_participant_are_averaged_before_scoring(self):
         groups = np.repeat(["a", "b", "c", "d"], 2)
@@ -208,7 +227,7 @@ class TestScores:
         target, averaged, people = judged(y, predicted, folds, "classification")
         assert averaged.shape == (5, 4, 2)
         assert list(people) == ["a", "b", "c", "d"]
-        assert mean_score(target, averaged, "classification")["roc_auc"] == 1
+        assert mean_scores(target, averaged, "classification")["roc_auc"] == [1]
 
 
 class TestNothingToFind:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
@@ -192,32 +191,30 @@ def cross_predict(head, matrices, y, folds):
     return out
 
 
-def score(y, predicted, task):
-    """Score one set of predictions.
+def score(y, predicted, task, counts=None):
+    """Score one set of predictions, as it is or as drawn by a bootstrap.
 
     Parameters
     ----------
     y : ndarray, shape (n_rows,)
+        Class numbers from 0, or values.
     predicted : ndarray of float, shape (n_rows, n_outputs)
         As :func:`cross_predict` returns, for one repeat.
     task : {"classification", "regression"}
+    counts : ndarray, shape (n_draws, n_rows), optional
+        How often each draw holds each row; default: one draw with every row once.
 
     Returns
     -------
-    scores : dict of float
+    scores : dict of ndarray of float, shape (n_draws,)
         ``roc_auc`` (mean over classes, one against the rest) and ``balanced_accuracy``; or
         ``r`` (Pearson), ``mae`` in the unit of ``y``, and ``r2``. NaN where undefined.
     """
-    if task == "classification":
-        return _class_scores(np.asarray(y, int), predicted)
-    y, guess = np.asarray(y, float), predicted[:, 0]
-    spread = np.sum((y - y.mean()) ** 2)
-    constant = np.ptp(guess) == 0 or spread == 0
-    return {
-        "r": np.nan if constant else float(np.corrcoef(y, guess)[0, 1]),
-        "mae": float(np.abs(y - guess).mean()),
-        "r2": float(1 - np.sum((y - guess) ** 2) / spread) if spread else np.nan,
-    }
+    counts = np.ones((1, len(y))) if counts is None else np.asarray(counts, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if task == "classification":
+            return _class_scores(np.asarray(y, int), predicted, counts)
+        return _value_scores(np.asarray(y, float), predicted[:, 0], counts)
 
 
 def judged(y, predicted, folds, task):
@@ -245,7 +242,7 @@ def judged(y, predicted, folds, task):
     return target, averaged, people[first]
 
 
-def bootstrap_draws(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
+def bootstrap_counts(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
     """Draw units with replacement.
 
     Parameters
@@ -256,22 +253,18 @@ def bootstrap_draws(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
 
     Returns
     -------
-    draws : list of ndarray of int
-        Rows of each draw; the same for every method, so differences are paired.
+    counts : ndarray of int, shape (n_draws, n_judged)
+        How often each draw holds each row; used for every method, so differences are paired.
     """
-    rng = np.random.default_rng(seed)
     units, number = np.unique(resample, return_inverse=True)
-    rows = [np.flatnonzero(number == unit) for unit in range(len(units))]
-    return [
-        np.concatenate([rows[unit] for unit in rng.integers(len(units), size=len(units))])
-        for _ in range(n_draws)
-    ]
+    share = np.full(len(units), 1 / len(units))
+    return np.random.default_rng(seed).multinomial(len(units), share, size=n_draws)[:, number]
 
 
-def mean_score(y, predicted, task, rows=slice(None)):
-    """Score each repeat and average the scores."""
-    each = [score(y[rows], one[rows], task) for one in predicted]
-    return {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
+def mean_scores(y, predicted, task, counts=None):
+    """Score each repeat and average the scores; arrays as :func:`score` returns them."""
+    each = [score(y, one, task, counts) for one in predicted]
+    return {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
 
 
 def interval(values, level=0.95):
@@ -323,7 +316,7 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
     def primary(labels):
         predicted = cross_predict(head, matrices, labels, first)
         target, averaged, _ = judged(labels, predicted, first, task)
-        return mean_score(target, averaged, task)[PRIMARY[task]]
+        return mean_scores(target, averaged, task)[PRIMARY[task]][0]
 
     observed = primary(np.asarray(y))
     null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
@@ -355,21 +348,33 @@ def _rotated(train, test):
     return (train - centre) @ axes, (test - centre) @ axes
 
 
-def _class_scores(y, probabilities):
-    n_classes = probabilities.shape[1]
+def _class_scores(y, probabilities, counts):
+    classes = range(probabilities.shape[1])
     best = probabilities.argmax(axis=1)
-    recall = [
-        np.mean(best[y == label] == label) for label in range(n_classes) if (y == label).any()
-    ]
-    if len(recall) < n_classes:
-        return {"roc_auc": np.nan, "balanced_accuracy": np.nan}
-    areas = [_auc(y == label, probabilities[:, label]) for label in range(n_classes)]
-    return {"roc_auc": float(np.mean(areas)), "balanced_accuracy": float(np.mean(recall))}
+    recall = [counts @ ((y == k) & (best == k)) / (counts @ (y == k)) for k in classes]
+    areas = [_auc(y == k, probabilities[:, k], counts) for k in classes]
+    return {"roc_auc": np.mean(areas, axis=0), "balanced_accuracy": np.mean(recall, axis=0)}
 
 
-def _auc(positive, value):
+def _auc(positive, value, counts):
     """Share of pairs in which the positive row has the larger value; a tie is half."""
-    n_positive = positive.sum()
-    n_negative = len(positive) - n_positive
-    wins = rankdata(value)[positive].sum() - n_positive * (n_positive + 1) / 2
-    return wins / (n_positive * n_negative)
+    order = np.argsort(value, kind="stable")
+    starts = np.flatnonzero(np.diff(value[order], prepend=-np.inf))  # of each run of ties
+    sides = [np.add.reduceat(counts[:, order] * side[order], starts, axis=1)
+             for side in (positive, ~positive)]  # fmt: skip
+    below = np.cumsum(sides[1], axis=1) - sides[1] / 2
+    return (sides[0] * below).sum(axis=1) / (sides[0].sum(axis=1) * sides[1].sum(axis=1))
+
+
+def _value_scores(y, guess, counts):
+    share = counts / counts.sum(axis=1, keepdims=True)
+    y_spread, g_spread = (share @ v**2 - (share @ v) ** 2 for v in (y - y.mean(), guess - y.mean()))
+    together = share @ ((y - y.mean()) * (guess - y.mean()))
+    together -= (share @ (y - y.mean())) * (share @ (guess - y.mean()))
+    tiny = 1e-12 * max(np.ptp(y), np.ptp(guess), 1e-300) ** 2
+    r = together / np.sqrt(y_spread * g_spread)
+    return {
+        "r": np.where((y_spread > tiny) & (g_spread > tiny), r, np.nan),
+        "mae": share @ np.abs(y - guess),
+        "r2": np.where(y_spread > tiny, 1 - share @ (y - guess) ** 2 / y_spread, np.nan),
+    }

@@ -11,13 +11,13 @@ from brainfm import __version__
 from brainfm.errors import UsageError
 from brainfm.models.evaluation import (
     PRIMARY,
-    bootstrap_draws,
+    bootstrap_counts,
     cross_predict,
     default_methods,
     fold_features,
     interval,
     judged,
-    mean_score,
+    mean_scores,
     permutation_test,
 )
 from brainfm.models.folds import (
@@ -195,14 +195,14 @@ def _folds(table, y, groups, question, config, seed):
 
 
 def _compare(methods, table, y, folds, *, question, config, seed):
-    results, measured, draws = [], {}, None
+    results, measured, counts = [], {}, None
     for method in methods:
         _log.info("evaluate: %s", method.name)
         matrices = fold_features(method, table, folds, measured=measured)
         predicted = cross_predict(method.head, matrices, y, folds)
         target, averaged, resample = judged(y, predicted, folds, question.task)
-        draws = draws or bootstrap_draws(resample, seed=seed)
-        drawn = [mean_score(target, averaged, question.task, rows) for rows in draws]
+        counts = bootstrap_counts(resample, seed=seed) if counts is None else counts
+        drawn = mean_scores(target, averaged, question.task, counts)
         observed, null, p = np.nan, np.array([]), None
         if method.kind != "dummy" and config.n_permutations:
             observed, null, p = permutation_test(
@@ -212,10 +212,10 @@ def _compare(methods, table, y, folds, *, question, config, seed):
         summary = {
             "name": method.name,
             "kind": method.kind,
-            "scores": _with_intervals(mean_score(target, averaged, question.task), drawn),
+            "scores": _with_intervals(mean_scores(target, averaged, question.task), drawn),
             "p": p,
         }
-        primary = np.array([one[PRIMARY[question.task]] for one in drawn])
+        primary = drawn[PRIMARY[question.task]]
         results.append(_Result(summary, predicted, observed, null, primary))
     return results
 
@@ -228,9 +228,9 @@ def _seen(embedder, named, groups):
 
 
 def _with_intervals(scores, drawn):
-    ends = {name: interval([one[name] for one in drawn]) for name in scores}
+    ends = {name: interval(drawn[name]) for name in scores}
     return {
-        name: {"value": value, "low": ends[name][0], "high": ends[name][1]}
+        name: {"value": float(value[0]), "low": ends[name][0], "high": ends[name][1]}
         for name, value in scores.items()
     }
 
