@@ -7,20 +7,17 @@ import matplotlib as mpl
 import mne
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from brainfm.signal.eeg import BANDS
 from brainfm.signal.montage import fit_sphere, flatten_head
 from brainfm.storage.bids import entities_of
 from brainfm.storage.eeg_positions import electrode_positions
-from brainfm.storage.files import atomic, write_json
+from brainfm.storage.figures import write_figure
 
 _BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"
 _MOST_COMPONENTS = 8
 _MOST_TRACES = 20
 _FEWEST_MAPPED = 4
-_DPI = 100
-_COLOURS = 160
 #: Outline of the head, in radii of the sphere through the electrodes.
 _HEAD = 1.15
 
@@ -52,19 +49,8 @@ def draw_eeg_figures(summary, out_dir):
         for name, draw in drawn.items():
             figure, title, caption = draw(summary)
             path = folder / f"{summary.stem}_desc-{name}_eeg.png"
-            _save(figure, path)
-            write_json(path.with_suffix(".json"), {"title": title, "caption": caption})
-            files.append(path)
+            files.append(write_figure(figure, path, title=title, caption=caption))
     return files
-
-
-def _save(figure, path):
-    """Write a PNG of few colours, a third of the size; the report holds many of them."""
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=_DPI, metadata={"Software": None})
-        with Image.open(partial) as image:
-            small = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-        small.save(partial, optimize=True)
 
 
 def _draw_psd(summary):
