@@ -1,0 +1,158 @@
+"""Which voxels of a head are brain, and which tissue they are."""
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from brainfm.errors import SignalError
+
+#: Labels of tissues, as in the segmentations of fMRIPrep.
+GREY, WHITE, FLUID = 1, 2, 3
+
+
+def dice(first, second):
+    """Return twice the overlap of two masks over the sum of their sizes; NaN for two empty ones.
+
+    References
+    ----------
+    .. [1] Dice, 1945, Ecology 26(3). https://doi.org/10.2307/1932409
+    """
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    total = first.sum() + second.sum()
+    return float(2 * (first & second).sum() / total) if total else float("nan")
+
+
+def extract_brain(head, prior, voxel_mm):
+    """Separate the brain from skull and scalp by its own intensities.
+
+    Bright tissue near where the brain is expected is eroded until bridges to the scalp break;
+    the largest piece is grown back and its sulci are closed. ``prior`` only says where to look:
+    the edge comes from the image.
+
+    Parameters
+    ----------
+    head : ndarray of float, shape (nx, ny, nz)
+        T1-weighted, without bias field.
+    prior : ndarray of bool, shape (nx, ny, nz)
+        Brain mask of a template, placed on the head by an affine transform.
+    voxel_mm : float
+        Edge of the voxels, which are cubes.
+
+    Returns
+    -------
+    mask : ndarray of bool, shape (nx, ny, nz)
+
+    Raises
+    ------
+    SignalError
+        If no brain is found where it is expected.
+    """
+    dark, _ = tissue_thresholds(head[prior])
+    bright = np.percentile(head[prior], 99.8) * 1.15
+    near = _distance(prior, voxel_mm) <= 6
+    deep = _depth(prior, voxel_mm) >= 10
+    tissue = near & (head > 0.85 * dark) & (head < bright)
+    core = _largest((_depth(tissue, voxel_mm) >= min(3, 1.5 * voxel_mm)) | (deep & tissue))
+    grown = (_distance(core, voxel_mm) <= 3) & tissue
+    closed = _depth(_distance(grown, voxel_mm) <= 12, voxel_mm) > 12
+    filled = ndi.binary_fill_holes(closed | grown) & near
+    mask = _largest(ndi.gaussian_filter(filled.astype(np.float32), 2 / voxel_mm) > 0.5)
+    if dice(mask, prior) < 0.5:
+        raise SignalError(
+            f"the brain found in the T1w image overlaps only {dice(mask, prior):.2f} (Dice) with "
+            "where a brain is expected: is it a T1-weighted image of a whole head, and is its "
+            "orientation right?"
+        )
+    return mask
+
+
+def tissue_thresholds(values):
+    """Split intensities of a brain into fluid, grey and white matter by Otsu's method.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n_voxels,)
+
+    Returns
+    -------
+    (float, float)
+        The highest intensity of fluid and of grey matter.
+
+    References
+    ----------
+    .. [1] Liao et al., 2001, J Inf Sci Eng 17(5). Otsu's method for several classes.
+    """
+    top = np.percentile(values, 99.5)
+    counts, edges = np.histogram(values[values < top], bins=128)
+    weight = np.concatenate([[0], np.cumsum(counts)])
+    moment = np.concatenate([[0], np.cumsum(counts * (edges[:-1] + edges[1:]) / 2)])
+
+    def between(low, high):
+        size = weight[high] - weight[low]
+        return np.divide((moment[high] - moment[low]) ** 2, size,
+                         out=np.zeros(np.shape(size)), where=size > 0)  # fmt: skip
+
+    first, second = np.triu_indices(127, k=1)
+    first, second = first + 1, second + 1
+    n_bins = np.full_like(first, 128)
+    score = between(np.zeros_like(first), first) + between(first, second) + between(second, n_bins)
+    best = score.argmax()
+    return float(edges[first[best]]), float(edges[second[best]])
+
+
+def segment_tissues(t1w, priors, mask, *, n_iterations=15):
+    """Label grey matter, white matter and fluid by intensity and by where each is expected.
+
+    A mixture of three normal distributions whose weights vary in space, as in SPM's unified
+    segmentation without its bias field and deformation [1]_.
+
+    Parameters
+    ----------
+    t1w : ndarray of float, shape (nx, ny, nz)
+    priors : ndarray of float, shape (3, nx, ny, nz)
+        Expected shares of grey matter, white matter and fluid, 0 to 1.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        The brain.
+    n_iterations : int
+
+    Returns
+    -------
+    labels : ndarray of uint8, shape (nx, ny, nz)
+        :data:`GREY`, :data:`WHITE`, :data:`FLUID`; 0 outside the mask.
+
+    References
+    ----------
+    .. [1] Ashburner & Friston, 2005, NeuroImage 26(3).
+       https://doi.org/10.1016/j.neuroimage.2005.02.018
+    """
+    values = t1w[mask].astype(float)
+    expected = np.clip(priors[:, mask], 0.02, None)
+    expected = expected / expected.sum(axis=0)
+    dark, bright = tissue_thresholds(values)
+    groups = [(values > dark) & (values <= bright), values > bright, values <= dark]
+    posterior = np.stack(groups).astype(float)
+    for _ in range(n_iterations):
+        size = posterior.sum(axis=1) + 1e-9
+        mean = posterior @ values / size
+        variance = (posterior * (values - mean[:, None]) ** 2).sum(axis=1) / size
+        variance = np.maximum(variance, 1e-4 * values.var())
+        density = np.exp(-0.5 * (values - mean[:, None]) ** 2 / variance[:, None])
+        posterior = expected * density / np.sqrt(variance)[:, None] + 1e-12
+        posterior /= posterior.sum(axis=0)
+    labels = np.zeros(mask.shape, np.uint8)
+    labels[mask] = posterior.argmax(axis=0) + 1
+    return labels
+
+
+def _largest(mask):
+    pieces, n_pieces = ndi.label(mask)
+    if not n_pieces:
+        return np.zeros_like(mask)
+    return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+
+
+def _distance(mask, voxel_mm):
+    return ndi.distance_transform_edt(~mask) * voxel_mm
+
+
+def _depth(mask, voxel_mm):
+    return ndi.distance_transform_edt(mask) * voxel_mm

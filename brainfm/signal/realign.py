@@ -1,0 +1,171 @@
+"""Find where the head went in each volume, by least squares.
+
+Parameters are ordered trans_x, trans_y, trans_z (mm), rot_x, rot_y, rot_z (radians), in the
+right-anterior-superior axes of the scanner. They say where the head is: a point of the reference
+at ``x`` is found in the moved volume at ``R (x - centre) + centre + t``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
+
+from brainfm.errors import SignalError
+
+_FWHM_PER_SIGMA = 2.3548
+_FEWEST_VOXELS = 200
+_DONE_MM = 0.002
+
+
+def rigid_matrices(parameters, centre):
+    """Turn motion parameters into matrices that take reference points to moved points.
+
+    Parameters
+    ----------
+    parameters : ndarray of float, shape (n_times, 6), in mm and radians
+    centre : ndarray of float, shape (3,), in mm
+        The point rotations turn about; x is turned first, z last.
+
+    Returns
+    -------
+    matrices : ndarray of float, shape (n_times, 4, 4)
+    """
+    parameters = np.atleast_2d(np.asarray(parameters, float))
+    cos, sin = np.cos(parameters[:, 3:]).T, np.sin(parameters[:, 3:]).T
+    about = np.tile(np.eye(3), (3, len(parameters), 1, 1))
+    for axis, (i, j) in enumerate([(1, 2), (2, 0), (0, 1)]):
+        about[axis, :, i, i] = about[axis, :, j, j] = cos[axis]
+        about[axis, :, j, i], about[axis, :, i, j] = sin[axis], -sin[axis]
+    matrices = np.tile(np.eye(4), (len(parameters), 1, 1))
+    matrices[:, :3, :3] = about[2] @ about[1] @ about[0]
+    matrices[:, :3, 3] = parameters[:, :3] + centre - matrices[:, :3, :3] @ centre
+    return matrices
+
+
+def estimate_motion(volumes, affine, reference, mask, *, fwhm_mm=5.0, max_iterations=12):
+    """Find where the head went in each volume.
+
+    Gauss-Newton on the squared intensity difference to the reference, as in the realignment of
+    SPM [1]_, in the inverse compositional form [2]_: the derivatives are those of the reference
+    and are computed once.
+
+    Parameters
+    ----------
+    volumes : iterable of ndarray of float, shape (nx, ny, nz)
+    affine : ndarray of float, shape (4, 4)
+        Voxel indices to millimetres, the same for all volumes.
+    reference : ndarray of float, shape (nx, ny, nz)
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Where intensities are compared: the brain.
+    fwhm_mm : float
+        Both images are smoothed by this much first.
+    max_iterations : int
+        Most updates of a volume; it ends earlier when the head moves less than 0.002 mm.
+
+    Returns
+    -------
+    parameters : ndarray of float, shape (n_times, 6), in mm and radians
+    centre : ndarray of float, shape (3,), in mm
+        The point rotations turn about: the centre of the mask.
+
+    Raises
+    ------
+    SignalError
+        If the mask is too small to tell motion from.
+
+    References
+    ----------
+    .. [1] Friston et al., 1995, Hum Brain Mapp 3(3). https://doi.org/10.1002/hbm.460030303
+    .. [2] Baker & Matthews, 2004, Int J Comput Vis 56(3).
+       https://doi.org/10.1023/B:VISI.0000011205.11775.fd
+    """
+    target = _target_of(reference, mask, affine, fwhm_mm)
+    found, start = [], np.zeros(6)
+    for volume in volumes:
+        smooth = _smooth(volume, affine, fwhm_mm)
+        coefficients = spline_filter(smooth, order=3, output=np.float32)
+        start = target.locate(coefficients, start, max_iterations)
+        found.append(start)
+    return np.array(found), target.centre
+
+
+def sample_volume(coefficients, affine, points):
+    """Read a volume at points in millimetres, by cubic splines.
+
+    Parameters
+    ----------
+    coefficients : ndarray of float, shape (nx, ny, nz)
+        Of ``scipy.ndimage.spline_filter``.
+    affine : ndarray of float, shape (4, 4)
+    points : ndarray of float, shape (n_points, 3), in mm
+
+    Returns
+    -------
+    values : ndarray of float32, shape (n_points,); 0 outside the volume
+    """
+    to_voxels = np.linalg.inv(affine)
+    voxels = points @ to_voxels[:3, :3].T + to_voxels[:3, 3]
+    return map_coordinates(
+        coefficients, voxels.T, output=np.float32, order=3, prefilter=False, mode="constant"
+    )
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What volumes are compared with: points, intensities and how these change with motion."""
+
+    points: np.ndarray  # (n_points, 3), mm from the centre
+    intensities: np.ndarray  # (n_points,)
+    solve: np.ndarray  # (7, n_points): residual to update of 6 parameters and of the scale
+    affine: np.ndarray  # (4, 4)
+    centre: np.ndarray  # (3,)
+
+    def locate(self, coefficients, start, max_iterations):
+        """Return the six parameters of one volume, given as cubic spline coefficients."""
+        motion = rigid_matrices(start, np.zeros(3))[0]
+        scale = 1.0
+        for _ in range(max_iterations):
+            points = self.points @ motion[:3, :3].T + motion[:3, 3] + self.centre
+            seen = sample_volume(coefficients, self.affine, points)
+            residual = np.where(seen > 0, seen * scale - self.intensities, 0.0)
+            update = self.solve @ residual
+            scale *= 1 - np.clip(update[6], -0.5, 0.5)
+            motion = motion @ np.linalg.inv(rigid_matrices(update[:6], np.zeros(3))[0])
+            if np.abs(update[:6] * ([1.0] * 3 + [50.0] * 3)).max() < _DONE_MM:
+                break
+        return _parameters_of(motion)
+
+
+def _target_of(reference, mask, affine, fwhm_mm):
+    if mask.sum() < _FEWEST_VOXELS:
+        raise SignalError(
+            f"the brain mask of the BOLD reference holds {int(mask.sum())} voxels; expected "
+            f"{_FEWEST_VOXELS} or more to tell motion from: look at the run, or leave it out."
+        )
+    smooth = _smooth(reference, affine, fwhm_mm)
+    gradient = np.stack(np.gradient(smooth), axis=-1)[mask] @ np.linalg.inv(affine[:3, :3])
+    points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    centre = points.mean(axis=0)
+    points = points - centre
+    # A turn by r moves x by r cross x, so that the intensity changes by r . (x cross gradient).
+    slopes = np.hstack([gradient, np.cross(points, gradient), smooth[mask][:, None]])
+    return _Target(
+        points=points,
+        intensities=smooth[mask],
+        solve=np.linalg.pinv(slopes),
+        affine=affine,
+        centre=centre,
+    )
+
+
+def _smooth(volume, affine, fwhm_mm):
+    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    sigma = fwhm_mm / _FWHM_PER_SIGMA / spacing_mm
+    return gaussian_filter(np.asarray(volume, np.float32), sigma, truncate=2.5)
+
+
+def _parameters_of(matrix):
+    rot_y = np.arcsin(np.clip(-matrix[2, 0], -1, 1))
+    rot_x = np.arctan2(matrix[2, 1], matrix[2, 2])
+    rot_z = np.arctan2(matrix[1, 0], matrix[0, 0])
+    return np.array([*matrix[:3, 3], rot_x, rot_y, rot_z])

@@ -1,0 +1,206 @@
+"""Bring two images together: rigidly, by an affine map, or by a diffeomorphism.
+
+Transforms are those of ITK: they take points of the fixed image to points of the moving one.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import ants
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from scipy import ndimage as ndi
+
+from brainfm.errors import DataError
+from brainfm.storage.images import to_ants, to_sitk
+
+_STARTS_DEGREES = (0, -20, 20)
+
+
+def place_template(head, brain, brain_mask):
+    """Find a head's brain by an affine registration of the template.
+
+    Several tilts of the head are tried, and the best is refined: first with one scale for all
+    axes, then with all twelve parameters.
+
+    Parameters
+    ----------
+    head : nibabel image
+        T1-weighted, in coarse cubes (4 mm).
+    brain, brain_mask : nibabel image
+        Template without skull, and where its brain is.
+
+    Returns
+    -------
+    SimpleITK.AffineTransform
+        Template points to head points.
+    """
+    fixed, moving = to_sitk(brain), to_sitk(head)
+    inside = np.asarray(brain_mask.dataobj) > 0.5
+    # The margin, where the template is 0 and the skull is dark, is what fixes the size.
+    mask = _mask_like(fixed, ndi.binary_dilation(inside, iterations=3))
+    centre = _to_world(brain_mask, np.argwhere(inside).mean(axis=0))
+    target = _to_world(head, _head_centre(np.asarray(head.dataobj), head.affine))
+    tried = []
+    for degrees in _STARTS_DEGREES:
+        start = sitk.Similarity3DTransform()
+        start.SetCenter(centre)
+        start.SetTranslation(target - centre)
+        start.SetRotation([1, 0, 0], np.deg2rad(degrees))
+        tried.append((_optimise(fixed, moving, start, mask=mask, step=2.0), start))
+    best = min(tried, key=lambda pair: pair[0])[1]
+    affine = sitk.AffineTransform(3)
+    affine.SetCenter(centre)
+    affine.SetMatrix(best.GetMatrix())
+    affine.SetTranslation(best.GetTranslation())
+    _optimise(fixed, moving, affine, mask=mask, step=1.0)
+    return affine
+
+
+def align_rigidly(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy=False):
+    """Align two images of one head, of any contrast, by mutual information.
+
+    The centres of the two brains are put onto each other first, since scanner coordinates of
+    two images need not agree; several tilts are tried, and the best is refined.
+
+    Parameters
+    ----------
+    fixed_image, moving_image : nibabel image
+    fixed_mask, moving_mask : ndarray of bool
+        Their brains.
+    sloppy : bool
+        One tilt only.
+
+    Returns
+    -------
+    transform : SimpleITK.Euler3DTransform
+        Points of the fixed image to points of the moving one.
+    information : float
+        Mutual information reached, in nats; higher is better.
+    """
+    fixed, moving = to_sitk(fixed_image), to_sitk(moving_image)
+    mask = _mask_like(fixed, ndi.binary_dilation(fixed_mask, iterations=3))
+    centre = _to_world(fixed_image, np.argwhere(fixed_mask).mean(axis=0))
+    target = _to_world(moving_image, np.argwhere(moving_mask).mean(axis=0))
+    tried = []
+    for degrees in _STARTS_DEGREES[:1] if sloppy else _STARTS_DEGREES:
+        start = sitk.Euler3DTransform(centre, np.deg2rad(degrees), 0, 0, target - centre)
+        tried.append((_optimise(fixed, moving, start, mask=mask, step=2.0, shrink=2), start))
+    best = min(tried, key=lambda pair: pair[0])[1]
+    value = _optimise(fixed, moving, best, mask=mask, step=0.5, least=0.001)
+    return best, -value
+
+
+def warp_to_template(brain_image, template_image, affine, out_dir, *, seed, threads, sloppy=False):
+    """Register a brain to the template by SyN, beginning at an affine transform.
+
+    Parameters
+    ----------
+    brain_image, template_image : nibabel image
+        Without skull.
+    affine : path
+        Template points to points of the image.
+    out_dir : path
+    seed : int
+    threads : int
+    sloppy : bool
+        A few steps on coarse images only.
+
+    Returns
+    -------
+    to_template, to_image : list of Path
+        Transform files, in the order of ANTs, that warp the image to the template and back.
+
+    References
+    ----------
+    .. [1] Avants et al., 2008, Med Image Anal 12(1). https://doi.org/10.1016/j.media.2007.06.004
+    """
+    out_dir = Path(out_dir)
+    with tempfile.TemporaryDirectory() as scratch, _itk_settings(seed, threads):
+        found = ants.registration(
+            to_ants(template_image),
+            to_ants(brain_image),
+            type_of_transform="SyNOnly",
+            initial_transform=str(affine),
+            outprefix=f"{scratch}/",
+            reg_iterations=(10, 0) if sloppy else (40, 20, 0),
+            syn_metric="CC",
+            syn_sampling=2,
+            random_seed=seed + 1,  # 0 would mean: from the clock
+        )
+        paths = {}
+        for file in {*found["fwdtransforms"], *found["invtransforms"]}:
+            paths[file] = out_dir / Path(file).name
+            shutil.move(file, paths[file])
+    return [paths[f] for f in found["fwdtransforms"]], [paths[f] for f in found["invtransforms"]]
+
+
+class _itk_settings:  # noqa: N801
+    """Set what ITK reads from the environment, and put it back."""
+
+    def __init__(self, seed, threads):
+        self._values = {
+            "ANTS_RANDOM_SEED": str(seed + 1),
+            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
+        }
+
+    def __enter__(self):
+        self._before = {name: os.environ.get(name) for name in self._values}
+        os.environ.update(self._values)
+
+    def __exit__(self, *_):
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+def _optimise(fixed, moving, transform, *, mask, step, shrink=1, least=0.01):
+    method = sitk.ImageRegistrationMethod()
+    # One thread: sums in another order would change the last digits from run to run.
+    method.SetNumberOfWorkUnits(1)
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricFixedMask(mask)
+    method.SetMetricSamplingStrategy(method.NONE)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetShrinkFactorsPerLevel([shrink])
+    method.SetSmoothingSigmasPerLevel([float(shrink if shrink > 1 else 0)])
+    method.SetOptimizerAsRegularStepGradientDescent(step, least, 150)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(transform, inPlace=True)
+    try:
+        method.Execute(fixed, moving)
+    except RuntimeError as error:
+        raise DataError(
+            "two images of one head could not be aligned, since their fields of view do not "
+            f"overlap after centring ({str(error).strip().splitlines()[-1]}): look at both images."
+        ) from error
+    return method.GetMetricValue()
+
+
+def _mask_like(image, inside):
+    mask = sitk.GetImageFromArray(np.ascontiguousarray(inside.T.astype(np.uint8)))
+    mask.CopyInformation(image)
+    return mask
+
+
+def _to_world(image, voxel):
+    """Return the place of a voxel in ITK's coordinates."""
+    return (image.affine[:3, :3] @ voxel + image.affine[:3, 3]) * [-1, -1, 1]
+
+
+def _head_centre(data, affine, *, head_mm=160):
+    """Return the centre, in voxels, of the upper 160 mm of a head: necks differ in length."""
+    low, high = np.percentile(data, [2, 98])
+    head = ndi.binary_opening(data > low + 0.15 * (high - low))
+    pieces, n_pieces = ndi.label(head)
+    if not n_pieces:
+        raise DataError("the T1w image shows no head: look at it.")
+    head = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    top = np.flatnonzero(head.sum(axis=(0, 1)) > 20).max(initial=0)
+    bottom = max(0, int(top - head_mm / np.linalg.norm(affine[:3, 2])))
+    head[:, :, :bottom] = False
+    return np.argwhere(head).mean(axis=0)
