@@ -232,7 +232,7 @@ class TestScores:
 
 class TestNothingToFind:
     def test_permutation_p_is_spread_evenly(self):
-        """30 data sets without effect: p below 0.25 about a quarter of the time."""
+        """30 data sets without effect: p of at most 0.2 about a fifth of the time."""
         values = []
         for seed in range(30):
             rng = np.random.default_rng(seed)
@@ -242,12 +242,11 @@ class TestNothingToFind:
             values.append(
                 permutation_test(
                     linear_head(), matrices, y, folds,
-                    task="classification", n_permutations=19, seed=seed,
+                    task="classification", n_permutations=9, seed=seed,
                 )[2]
             )  # fmt: skip
-        assert 1 <= np.sum(np.array(values) <= 0.25) <= 15  # 99.9 % of binomial(30, 0.25)
-        assert np.sum(np.array(values) <= 0.05) <= 6
-        assert 0.35 < np.mean(values) < 0.7
+        assert 0 < np.sum(np.array(values) <= 0.2) <= 14  # 99.9 % of binomial(30, 0.2)
+        assert 0.35 < np.mean(values) < 0.75
 
     def test_rotation_changes_no_prediction(self):
         rng = np.random.default_rng(0)

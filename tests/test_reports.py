@@ -73,6 +73,18 @@ def out(tmp_path):
         {"fd_mean_mm": 0.1234, "tsnr_median": 51.26, "dice_template": 0.934,
          "n_parcels_covered": 97, "n_parcels": 100, "n_volumes": 100, "repetition_time_s": 2.0},
     )  # fmt: skip
+    put(
+        person / "anat/sub-01_space-MNI152NLin2009aSym_desc-brain_mask.json",
+        {"Type": "Brain", "DiceTemplate": 0.9512},
+    )
+    put(
+        person / "func/sub-01_task-rest_space-MNI_atlas-A_desc-denoised_timeseries.json",
+        {"Coverage": {"LH_Vis_1": 1.0, "LH_Limbic_2": 0.31},
+         "Confounds": ["trans_x", "a_comp_cor_00", "a_comp_cor_01"],
+         "n_confounds": 29, "n_confound_components": 8,
+         "SoftwareFilters": {"HighPass": {"CutOff (Hz)": 0.01},
+                             "LowPass": {"CutOff (Hz)": 0.12}}},
+    )  # fmt: skip
     for task, alpha in (("eyesopen", 0.13), ("eyesclosed", 0.71)):
         stem = f"sub-01_task-{task}"
         figure(figures, f"{stem}_desc-psd_eeg", "Power spectra")
@@ -120,6 +132,9 @@ class TestParticipant:
             "0.71 of the power with eyes closed", "0.13 with eyes open", "5.5 times as much",
             "the rise that closing the eyes brings in most people is there",
             "pretrained on recordings of this participant",
+            "0.951", "Parcels less than half inside the scan: LH_Limbic_2 (31%)",
+            "band-passed from 0.01 to 0.12 Hz", "and 2 aCompCor components",
+            "the 29 confounds entered as their 8 largest principal components",
             "band-passed from 0.5 to 75 Hz", "ICLabel", "mne 1.",
         ):  # fmt: skip
             assert words in page.words, words

@@ -92,10 +92,17 @@ def _against(evaluation):
         verdict = "worse than"
     else:
         verdict = "not distinguishable from"
+    best = next(m for m in evaluation["methods"] if m["name"] == comparison["best_baseline"])
+    score = best["scores"][evaluation["primary"]]
     return (
-        f"That is {verdict} the best baseline, {comparison['best_baseline']}, on the same folds: "
-        f"difference {comparison['difference']:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."
+        f"That is {verdict} the best baseline on the same folds, {best['name']}, with "
+        f"{score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f}): difference "
+        f"{_signed(comparison['difference'])} (95 % interval {_signed(low)} to {_signed(high)})."
     )
+
+
+def _signed(value):
+    return f"{value:+.2f}".replace("-", "−").replace("+0.00", "0.00")
 
 
 def _sure(evaluation, lead):
@@ -121,7 +128,7 @@ def _scope(evaluation):
     if folds["kind"] == "participant":
         return (
             f"Estimated for new people: {people} participants, nobody in training and test of "
-            f"one fold ({folds['n_splits']} folds, repeated {folds['n_repeats']} times)."
+            f"one fold ({folds['n_splits']} folds{_repeated(folds['n_repeats'])})."
         )
     who = "one participant" if people == 1 else f"{people} participants"
     return (
@@ -129,6 +136,10 @@ def _scope(evaluation):
         f"were cut into {data['n_rows']} windows of {folds['window_s']:g} s; training windows "
         f"closer than {folds['gap_s']:g} s to a test block were left out."
     )
+
+
+def _repeated(count):
+    return f", repeated with {count} different splits" if count > 1 else ""
 
 
 def _caution(evaluation):

@@ -125,7 +125,7 @@ def evaluate(
     """
     y, groups = np.asarray(y), np.asarray(groups)
     check_target(y, question.task)
-    table, y, where, folds = _folds(table, y, groups, question, config, seed)
+    table, y, where, folds = _folds(table, y, groups, question=question, config=config, seed=seed)
     methods = default_methods(question.modality, question.task, embedder=embedder)
     results = _compare(methods, table, y, folds, question=question, config=config, seed=seed)
     evaluation = {
@@ -149,7 +149,8 @@ def evaluate(
     }
     evaluation["comparison"] = _comparison(results)
     evaluation["answer"] = answer_to(evaluation)
-    _write(Path(out_dir) / "group", evaluation, results, y, where, folds)
+    predictions = _prediction_rows(results, y, where, folds, evaluation)
+    _write(Path(out_dir) / "group", evaluation, results, predictions)
     for sentence in evaluation["answer"].values():
         _log.info("%s", sentence)
     return evaluation
@@ -166,7 +167,7 @@ class _Result:
     draws: np.ndarray
 
 
-def _folds(table, y, groups, question, config, seed):
+def _folds(table, y, groups, *, question, config, seed):
     """Return rows, labels and folds: whole recordings of many people, or windows of few."""
     few = len(np.unique(groups)) < config.n_splits
     where = pd.DataFrame({
@@ -281,9 +282,9 @@ def _data(y, where, question, excluded):
     }  # fmt: skip
 
 
-def _write(folder, evaluation, results, y, where, folds):
+def _write(folder, evaluation, results, predictions):
     write_tsv(folder / "scores.tsv", _score_rows(evaluation))
-    write_tsv(folder / "folds.tsv", _prediction_rows(results, y, where, folds, evaluation))
+    write_tsv(folder / "folds.tsv", predictions)
     null = {result.summary["name"]: result.null for result in results if len(result.null)}
     write_tsv(folder / "null.tsv", pd.DataFrame(null))
     write_json(folder / "evaluation.json", evaluation)  # last: it says that the others are there

@@ -55,9 +55,8 @@ def evaluation_methods(evaluation):
         else "ridge regression (penalty by leave-one-out error in training)"
     )
     if folds["kind"] == "participant":
-        split = (
-            f"Folds ({folds['n_splits']}, repeated {folds['n_repeats']} times with other splits) "
-            "kept each participant on one side."
+        split = f"Each of {folds['n_splits']} folds kept every participant on one side" + (
+            f"; {folds['n_repeats']} different splits were used." if folds["n_repeats"] > 1 else "."
         )
     else:
         split = (
@@ -130,33 +129,49 @@ def _bold(facts):
         first = [("The fMRI was taken as preprocessed in the derivatives that were given.", ())]
     else:
         first = [
-            ("The fMRI was preprocessed with the built-in engine: rigid realignment of volumes to "
-             "their mean, brain extraction, rigid alignment to the T1w image, and symmetric "
-             "diffeomorphic registration of the T1w image to the MNI152 template with ANTs.",
-             ("avants2008", "tustison2021", "fonov2009")),
+            ("The built-in engine took the bias field out of the T1w image with N4,",
+             ("tustison2010",)),
+            ("found the brain, and registered it to the MNI152 template by an affine map and a "
+             "diffeomorphism with ANTs;", ("avants2008", "tustison2021", "fonov2009")),
+            ("volumes were realigned by rigid motion and aligned to the T1w image, and all maps "
+             "were applied in one interpolation.", ()),
         ]  # fmt: skip
     high, low = (_setting(sidecar, section, key) for key in ("high_pass_hz", "low_pass_hz"))
     band = f"band-passed from {high:g} to {low:g} Hz" if high and low else "filtered"
-    n_compcor = section.get("n_acompcor", 5)
     return [
         *first,
         ("Head motion is given as framewise displacement.", ("power2012",)),
-        (f"Parcel series were {band} and, in the same regression, cleared of 24 motion parameters,",
-         ("friston1996",)),
-        ("the mean signals of white matter and CSF,", ()),
-        (f"and {n_compcor} aCompCor components.", ("behzadi2007",)),
+        (f"Parcel series were detrended, {band}", ()),
+        ("and, in the same regression,", ("lindquist2019",)),
+        ("cleared of 24 motion parameters", ("friston1996",)),
+        (f"and {_n_compcor(sidecar, section)} aCompCor components.", ("behzadi2007",)),
+        *_reduced(sidecar),
         ("Parcels are those of Schaefer et al. unless another atlas was given;", ("schaefer2018",)),
         ("images are handled with nilearn.", ("abraham2014",)),
     ]  # fmt: skip
 
 
+def _n_compcor(sidecar, section):
+    names = sidecar.get("Confounds")
+    if isinstance(names, list):
+        return sum(str(name).startswith("a_comp_cor") for name in names)
+    return section.get("n_acompcor", "some")
+
+
+def _reduced(sidecar):
+    before, after = sidecar.get("n_confounds"), sidecar.get("n_confound_components")
+    if before and after and after < before:
+        return [(f"Since the run is short, the {before} confounds entered as their {after} largest "
+                 "principal components.", ())]  # fmt: skip
+    return []
+
+
 def _setting(sidecar, section, key):
-    spelled = {"high_pass_hz": "HighPassHz", "low_pass_hz": "LowPassHz"}[key]
+    """Edge of the band-pass: of the sidecar, else of the settings."""
+    step = {"high_pass_hz": "HighPass", "low_pass_hz": "LowPass"}[key]
     filters = sidecar.get("SoftwareFilters")
-    for step in filters.values() if isinstance(filters, dict) else ():
-        if isinstance(step, dict) and spelled in step:
-            return step[spelled]
-    return section.get(key)
+    told = filters.get(step) if isinstance(filters, dict) else None
+    return told.get("CutOff (Hz)") if isinstance(told, dict) else section.get(key)
 
 
 def _eeg(facts):

@@ -121,6 +121,10 @@ def gather(out_dir, participant):
     for path in _under(folder, "*_qc.json"):
         if path.parent.name in ("func", "eeg"):
             at(_raw_stem(path), _suffix_of(path)).quality = quiet_json(path)
+    for path in _under(folder, "*_desc-brain_mask.json"):
+        overlap = quiet_json(path).get("DiceTemplate")
+        if path.parent.name == "anat" and overlap is not None:
+            at(_raw_stem(path), "T1w").quality = {"dice_template": overlap}
     for path in _under(folder, "*_embedding.json"):
         array = path.with_suffix(".npy")
         made = EmbeddingFile(name=array.name, sidecar=quiet_json(path), vector=_vector(array))

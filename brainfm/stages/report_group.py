@@ -17,10 +17,10 @@ from brainfm.storage.files import write_text, write_tsv
 
 #: What a group wants to see of each recording: key, heading, how it is spelled.
 _QUALITY = {
+    "T1w": [("dice_template", "Dice with template", "3")],
     "bold": [
         ("fd_mean_mm", "mean FD (mm)", "3"),
         ("tsnr_median", "tSNR", "1"),
-        ("dice_template", "Dice with template", "3"),
         ("n_parcels_covered", "parcels", "0"),
     ],
     "eeg": [
@@ -222,7 +222,7 @@ def _quality(people, kind):
                 rows.append((person.label, recording.title, note, values))
     if not rows:
         return None
-    title = {"bold": "BOLD", "eeg": "EEG"}[kind]
+    title = {"T1w": "Anatomy", "bold": "BOLD", "eeg": "EEG"}[kind]
     return {"title": title, "columns": [name for _, name, _ in spec], "rows": rows}
 
 

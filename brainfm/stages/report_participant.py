@@ -70,7 +70,7 @@ def write_participant_report(out_dir, participant, *, errors=()):
         problems=[str(sentence) for sentence in facts.status.get("problems") or []],
         missing=_missing(facts),
         recordings=[_row(recording) for recording in facts.recordings],
-        quality=[t for t in (quality_table(k, facts.of(k)) for k in ("bold", "eeg")) if t],
+        quality=[t for t in (quality_table(k, facts.of(k)) for k in _KINDS) if t],
         sections=sections,
         embedding=embedding,
         paragraphs=paragraphs,
@@ -221,10 +221,14 @@ def _sentences(recording):
         said.append(f"Left out, since no position is known: {lost}.")
     if str(quality.get("positions_from", "")).startswith("template"):
         said.append(f"Electrode positions are not measured ({quality['positions_from']}).")
-    uncovered = quality.get("parcels_uncovered") or quality.get("uncovered_parcels")
-    if uncovered:
-        names = ", ".join(map(str, uncovered)) if isinstance(uncovered, list) else uncovered
-        said.append(f"Parcels outside the scan, n/a in all tables: {names}.")
+    coverage = recording.sidecar.get("Coverage")
+    if isinstance(coverage, dict):
+        lost = [f"{name} ({share:.0%})" for name, share in coverage.items() if share < 0.5]
+        said.append(
+            f"Parcels less than half inside the scan: {', '.join(lost)}."
+            if lost
+            else "Every parcel is at least half inside the scan."
+        )
     return said
 
 
