@@ -5,13 +5,14 @@ FROM ${BASE}
 
 USER root
 ARG PYTHON=python3
+# For instance https://download.pytorch.org/whl/cpu, for an image without GPU libraries.
+ARG PIP_EXTRA_INDEX_URL
 COPY constraints.txt setup.cfg pyproject.toml README.md LICENSE NOTICE /opt/brainfm-src/
 COPY brainfm /opt/brainfm-src/brainfm
 RUN ${PYTHON} -m venv /opt/brainfm \
  && /opt/brainfm/bin/python -m pip install --no-cache-dir --upgrade pip \
  && /opt/brainfm/bin/python -m pip install --no-cache-dir -c /opt/brainfm-src/constraints.txt \
       torch==2.13.0 /opt/brainfm-src \
- && /opt/brainfm/bin/python -m compileall -q /opt/brainfm/lib \
  && /opt/brainfm/bin/brainfm --version > /version \
  && rm -rf /opt/brainfm-src \
  && chmod -R a+rX /opt/brainfm
