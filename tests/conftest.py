@@ -1,12 +1,15 @@
 """Fixtures every test may use."""
 
 import os
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Tools of this environment (ruff, lint-imports, bids-validator-deno) are run by their names.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="session")
