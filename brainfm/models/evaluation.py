@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
@@ -313,13 +314,20 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
     matrices = [matrices[index] for index in keep]
     rng = np.random.default_rng(seed)
 
-    def primary(labels):
-        predicted = cross_predict(head, matrices, labels, first)
-        target, averaged, _ = judged(labels, predicted, first, task)
-        return mean_scores(target, averaged, task)[PRIMARY[task]][0]
+    known = {}  # few units can be arranged in few ways, which come up again
 
-    observed = primary(np.asarray(y))
-    null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
+    def primary(labels):
+        key = labels.tobytes()
+        if key not in known:
+            predicted = cross_predict(head, matrices, labels, first)
+            target, averaged, _ = judged(labels, predicted, first, task)
+            known[key] = mean_scores(target, averaged, task)[PRIMARY[task]][0]
+        return known[key]
+
+    # The arrays are ours and were checked; checking them again takes longer than fitting.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        observed = primary(np.asarray(y))
+        null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
     at_least = np.sum(np.nan_to_num(null, nan=-np.inf) >= observed - 1e-12)
     return observed, null, float((1 + at_least) / (1 + n_permutations))
 

@@ -127,6 +127,8 @@ def _bold(facts):
         first = [("The fMRI was preprocessed with fMRIPrep.", ("esteban2019",))]
     elif engine == "derivatives":
         first = [("The fMRI was taken as preprocessed in the derivatives that were given.", ())]
+    elif engine != "builtin":
+        first = [("The files do not tell which engine preprocessed the fMRI.", ())]
     else:
         first = [
             ("The built-in engine took the bias field out of the T1w image with N4,",

@@ -116,7 +116,7 @@ def quality_value(quality, key, form):
 def _badges(facts):
     badges = [_KINDS[kind] for kind in _KINDS if facts.of(kind)]
     engine = engine_of(facts)
-    if facts.of("bold") and engine:
+    if facts.of("bold") and engine and engine != "auto":
         badges.append(_ENGINES.get(engine, f"fMRI engine: {engine}"))
     if facts.settings.get("run", {}).get("sloppy"):
         badges.append("sloppy: fast and rough, never for results")
@@ -128,7 +128,7 @@ def _lede(facts):
     sources = [str(s.get("Version") or s.get("URL")) for s in dataset.get("SourceDatasets") or []]
     parts = [f"Dataset: {', '.join(sources)}." if sources else ""]
     updated = facts.status.get("updated")
-    parts.append(f"State of {str(updated).replace('T', ' ')}." if updated else "")
+    parts.append(f"State of {str(updated)[:16].replace('T', ' ')} UTC." if updated else "")
     return " ".join(part for part in parts if part)
 
 
