@@ -64,6 +64,11 @@ def figure(folder, name, title="A title", caption="A caption."):
 @pytest.fixture
 def out(tmp_path):
     """Output of one person with BOLD and two EEG runs, as the stages write it."""
+    return make_out(tmp_path)
+
+
+def make_out(tmp_path):
+    """Fill a folder as the stages do."""
     person = tmp_path / "sub-01"
     figures = person / "figures"
     figure(figures, "sub-01_desc-normalisation_T1w", "T1w on the template")
@@ -250,8 +255,9 @@ def eeg(participant, task, seed, alpha):
 
 
 class TestGroup:
-    @pytest.fixture
-    def evaluated(self, out):
+    @pytest.fixture(scope="class")
+    def evaluated(self, tmp_path_factory):
+        out = make_out(tmp_path_factory.mktemp("evaluated"))
         pair = [eeg("01", "eyesopen", 1, 0), eeg("01", "eyesclosed", 2, 1.5)]
         config = EvaluateConfig(contrast=("eyesopen", "eyesclosed"), n_permutations=20)
         evaluate_outputs(out, config, recordings=pair)
