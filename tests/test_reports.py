@@ -254,28 +254,30 @@ def eeg(participant, task, seed, alpha):
     )  # fmt: skip
 
 
-class TestGroup:
-    @pytest.fixture(scope="class")
-    def evaluated(self, tmp_path_factory):
-        out = make_out(tmp_path_factory.mktemp("evaluated"))
-        pair = [eeg("01", "eyesopen", 1, 0), eeg("01", "eyesclosed", 2, 1.5)]
-        config = EvaluateConfig(contrast=("eyesopen", "eyesclosed"), n_permutations=20)
-        evaluate_outputs(out, config, recordings=pair)
-        columns = ["dataset", "participant", "site", "modality", "split", "n_times", "sampling_hz"]
-        rows = [[EVIL, "01", None, "eeg", "train", 12000, 200.0]]
-        (out / "group/corpus").mkdir()
-        pd.DataFrame(rows, columns=columns).to_csv(
-            out / "group/corpus/manifest.tsv", sep="\t", index=False, na_rep="n/a"
-        )
-        training = {"n_participants": 1, "participants": ["abc"]}
-        put(out / "models/tiny/config.json", {"preset": "nano", "training": training})
-        put(out / "models/tiny/history.json",
-            [{"train_loss": 1 / n, "masked_eeg_explained": n / 10, "effective_rank": 5}
-             for n in range(1, 4)])  # fmt: skip
-        put(out / "models/tiny/README.md", f"# A card {EVIL}")
-        write_participant_report(out, "01")
-        return out
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """Output with an evaluation, a corpus and a pretrained model."""
+    out = make_out(tmp_path_factory.mktemp("evaluated"))
+    pair = [eeg("01", "eyesopen", 1, 0), eeg("01", "eyesclosed", 2, 1.5)]
+    config = EvaluateConfig(contrast=("eyesopen", "eyesclosed"), n_permutations=20)
+    evaluate_outputs(out, config, recordings=pair)
+    columns = ["dataset", "participant", "site", "modality", "split", "n_times", "sampling_hz"]
+    rows = [[EVIL, "01", None, "eeg", "train", 12000, 200.0]]
+    (out / "group/corpus").mkdir()
+    pd.DataFrame(rows, columns=columns).to_csv(
+        out / "group/corpus/manifest.tsv", sep="\t", index=False, na_rep="n/a"
+    )
+    training = {"n_participants": 1, "participants": ["abc"]}
+    put(out / "models/tiny/config.json", {"preset": "nano", "training": training})
+    put(out / "models/tiny/history.json",
+        [{"train_loss": 1 / n, "masked_eeg_explained": n / 10, "effective_rank": 5}
+         for n in range(1, 4)])  # fmt: skip
+    put(out / "models/tiny/README.md", f"# A card {EVIL}")
+    write_participant_report(out, "01")
+    return out
 
+
+class TestGroup:
     def test_answer_comes_first_and_all_parts_are_there(self, evaluated):
         page = Page(write_group_report(evaluated))
         answer = page.words.index("eyesopen and eyesclosed can be told apart in EEG with")
