@@ -16,7 +16,8 @@ help:
 	@echo "make clean  remove .venv and out"
 
 $(STAMP): setup.cfg constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("brainfm needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "brainfm needs Python 3.11, 3.12 or 3.13 (antspyx has no wheels for newer ones); try make PYTHON=python3.12"; exit 1; }
 	@echo "Installing brainfm and what it needs into .venv: 2.5 GB, some minutes, once"
 	@$(PYTHON) -m venv .venv > /dev/null \
 	  || { $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install pip; } \
