@@ -162,6 +162,7 @@ def _confine(work_dir, omp_nthreads):
     for name in _THREADS:
         os.environ.setdefault(name, str(omp_nthreads))
     os.environ.setdefault("MPLBACKEND", "Agg")
+    os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")  # in a container nobody has a name
     for name in ("MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "NUMBA_CACHE_DIR", "TEMPLATEFLOW_HOME"):
         os.environ.setdefault(name, str(cache / name.lower()))
     if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
