@@ -2,10 +2,11 @@
 
     python benchmarks/representation.py CHECKPOINT CORPUS_DIR [--eeg-root NAME=FOLDER ...]
 
-Prints one table a task: area under the ROC curve, mean over repeated participant-grouped 5-fold
-cross-validation of people, and the interval over a bootstrap of people. All rows of a table use
-the same folds and the same linear head. Parts of the embedding are scored alone too: ``context``
-is what the transformer says, ``connectivity`` the covariance of the learned places.
+Prints a table for each task and way to split people: area under the ROC curve (mean over repeated
+participant-grouped 5-fold cross-validation), and its interval over a bootstrap of people. All rows
+of a table use the same folds and the same linear head. Parts of the embedding are scored alone
+too: ``context`` is what the transformer says, ``connectivity`` the covariance of the learned
+places.
 """
 
 import argparse
@@ -47,51 +48,77 @@ def main():
     checkpoint = load_checkpoint(arguments.checkpoint)
     for item in arguments.data:
         name, _, folder = item.partition("=")
-        for title, table, y in TASKS[name](Path(folder), checkpoint):
-            print_table(title, table, y, checkpoint)
+        table = RecordingTable.from_recordings(find_recordings(folder))
+        new = ~np.array(checkpoint.seen_in_training(table.groups))
+        found = methods(table, checkpoint)
+        for title, y in targets(name, table, Path(folder)).items():
+            for setting, folds in settings(table, y, new).items():
+                print_table(f"{title}: {setting}", found, folds, y, table.groups)
 
 
-def abide(root, checkpoint):
-    """Yield diagnosis, sex and age of the people who were held out."""
-    table = RecordingTable.from_recordings(find_recordings(root))
-    table = table[~np.array(checkpoint.seen_in_training(table.groups))]
-    people = _people(root).loc[[row[0].participant for row in table]]
-    yield "ABIDE diagnosis", table, (people["diagnosis"] == "ASD").to_numpy().astype(int)
-    yield "ABIDE sex", table, (people["sex"] == "F").to_numpy().astype(int)
-    yield "ABIDE age above median", table, (people["age"] > people["age"].median()).to_numpy() * 1
+def targets(name, table, root):
+    """Return what is read from a dataset, as 0 and 1."""
+    if name == "eegmat":
+        return {
+            "EEGMAT rest / arithmetic": np.array([int(r[0].task == "arithmetic") for r in table])
+        }
+    frame = pd.read_csv(root / "participants.tsv", sep="\t")
+    frame = frame.set_index(frame["participant_id"].str.removeprefix("sub-"))
+    people = frame.loc[[row[0].participant for row in table]]
+    if name == "adhd":
+        return {"ADHD diagnosis": (people["group"] == "adhd").to_numpy().astype(int)}
+    return {
+        "ABIDE diagnosis": (people["diagnosis"] == "ASD").to_numpy().astype(int),
+        "ABIDE sex": (people["sex"] == "F").to_numpy().astype(int),
+        "ABIDE age above median": (people["age"] > people["age"].median()).to_numpy().astype(int),
+    }
 
 
-def eegmat(root, checkpoint):
-    """Yield rest against arithmetic: everyone (most of them trained on), and those held out."""
-    table = RecordingTable.from_recordings(find_recordings(root))
-    y = np.array([int(row[0].task == "arithmetic") for row in table])
-    yield "EEGMAT rest / arithmetic, all 24 people", table, y
-    new = ~np.array(checkpoint.seen_in_training(table.groups))
-    yield "EEGMAT rest / arithmetic, held-out people only", table[new], y[new]
+def settings(table, y, new):
+    """Return the ways to split people, each a list of repeats of (train, test) rows."""
+    everyone = np.arange(len(y))
+    found = {}
+    if new.all():
+        return {"cross-validation, nobody trained on": repeated_folds(everyone, y, table.groups)}
+    if (~new).any() and len(set(y[new])) == 2:
+        title = f"head from the labels of the others, {new.sum()} held-out recordings"
+        found[title] = [[(everyone[~new], everyone[new])]]
+    if new.sum() >= 50:
+        title = f"cross-validation of the {new.sum()} held-out recordings"
+        found[title] = repeated_folds(everyone[new], y, table.groups)
+    else:
+        title = "cross-validation of all people (most trained on, without labels)"
+        found[title] = repeated_folds(everyone, y, table.groups)
+    return found
 
 
-def adhd(root, checkpoint):
-    """Yield the diagnosis of children, none of whom was trained on."""
-    table = RecordingTable.from_recordings(find_recordings(root))
-    people = _people(root).loc[[row[0].participant for row in table]]
-    yield "ADHD diagnosis", table, (people["group"] == "adhd").to_numpy().astype(int)
+def repeated_folds(rows, y, groups):
+    """Return N_REPEATS lists of (train, test) rows that keep people together."""
+    return [
+        [
+            (rows[train], rows[test])
+            for train, test in StratifiedGroupKFold(
+                N_FOLDS, shuffle=True, random_state=repeat
+            ).split(rows, y[rows], groups[rows])
+        ]
+        for repeat in range(N_REPEATS)
+    ]
 
 
-TASKS = {"abide": abide, "eegmat": eegmat, "adhd": adhd}
-
-
-def print_table(title, table, y, checkpoint):
+def print_table(title, found, repeats, y, groups):
     """Score all methods on one task and print them as Markdown."""
-    modality = table.recordings[0].modality
-    print(f"\n### {title}: {len(table)} recordings of {len(set(table.groups))} people")
+    tested = np.unique(np.concatenate([test for _, test in repeats[0]]))
+    print(f"\n### {title}\n{len(tested)} recordings of {len(set(groups[tested]))} people\n")
     print("| method | features | AUC | 95 % interval |\n|---|---|---|---|")
-    for name, features in methods(modality, table, checkpoint).items():
-        mean, low, high = score(features, table, y)
-        print(f"| {name} | {_width(features)} | {mean:.3f} | {low:.3f} to {high:.3f} |", flush=True)
+    for name, features in found.items():
+        mean, low, high = score(features, repeats, y, groups, tested)
+        width = features.shape[1] if isinstance(features, np.ndarray) else "in folds"
+        print(f"| {name} | {width} | {mean:.3f} | {low:.3f} to {high:.3f} |", flush=True)
 
 
-def methods(modality, table, checkpoint):
-    """Return what each method makes of the table: a matrix, or a transformer fitted in folds."""
+def methods(table, checkpoint):
+    """Return what each method makes of the table: a matrix, or what must be fitted in folds."""
+    modality = table.recordings[0].modality
     encoder, config = checkpoint.encoder, checkpoint.encoder.config
     torch.manual_seed(1)
     random = BrainEncoder(config).eval()
@@ -108,6 +135,7 @@ def methods(modality, table, checkpoint):
             "Riemannian tangent space": RiemannFeatures(),
         },
     }[modality]
+    baselines = {name: (one, one.measure(table)) for name, one in baselines.items()}
     found = {
         **baselines,
         "random encoder": other,
@@ -117,27 +145,34 @@ def methods(modality, table, checkpoint):
         f"{checkpoint.name}, connectivity": mine[:, parts["connectivity"]],
     }
     if modality == "eeg":
-        bands = np.r_[parts["spectrum_mean"], parts["spectrum_log_sd"]]
+        bands = np.r_[parts["spectrum_mean"], parts["spectrum_log_spread"]]
         found[f"{checkpoint.name}, spectrum"] = mine[:, bands]
     return found
 
 
-def score(features, table, y):
+def score(features, repeats, y, groups, tested):
     """Return the mean AUC over repeats, and a bootstrap interval over people."""
-    scores = np.zeros((N_REPEATS, len(y)))
-    for repeat in range(N_REPEATS if isinstance(features, np.ndarray) else 1):
-        folds = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=repeat)
-        for train, test in folds.split(y, y, table.groups):
-            if isinstance(features, np.ndarray):
-                seen, new = features[train], features[test]
-            else:
-                fitted = clone(features).fit(table[train])
-                seen, new = fitted.transform(table[train]), fitted.transform(table[test])
-            scores[repeat, test] = head().fit(seen, y[train]).decision_function(new)
     if not isinstance(features, np.ndarray):
-        scores = scores[:1]
-    mean = np.mean([roc_auc_score(y, one) for one in scores])
-    return mean, *_interval(scores, y, table.groups)
+        repeats = repeats[:2]  # fitted anew in each fold, which takes its time
+    scores = np.full((len(repeats), len(y)), np.nan)
+    for one, folds in zip(scores, repeats, strict=True):
+        for train, test in folds:
+            seen, new = in_fold(features, train, test)
+            one[test] = head().fit(seen, y[train]).decision_function(new)
+    mean = np.mean([roc_auc_score(y[tested], one[tested]) for one in scores])
+    return mean, *_interval(scores[:, tested], y[tested], groups[tested])
+
+
+def in_fold(features, train, test):
+    """Return the features of training and test rows; what is learned is from training rows."""
+    if isinstance(features, np.ndarray):
+        return features[train], features[test]
+    transformer, measured = features
+    fitted = clone(transformer).fit_measured([measured[row] for row in train])
+    return (
+        fitted.transform_measured([measured[row] for row in train]),
+        fitted.transform_measured([measured[row] for row in test]),
+    )
 
 
 def head():
@@ -156,15 +191,6 @@ def _interval(scores, y, groups):
             repeat = rng.integers(len(scores))
             drawn.append(roc_auc_score(y[rows], scores[repeat, rows]))
     return np.percentile(drawn, [2.5, 97.5])
-
-
-def _width(features):
-    return features.shape[1] if isinstance(features, np.ndarray) else "in folds"
-
-
-def _people(root):
-    frame = pd.read_csv(root / "participants.tsv", sep="\t")
-    return frame.set_index(frame["participant_id"].str.removeprefix("sub-"))
 
 
 if __name__ == "__main__":

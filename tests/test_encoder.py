@@ -151,6 +151,24 @@ def test_resampling_keeps_what_is_slow_and_removes_what_is_fast():
     assert np.abs(found[200:-200, 1]).max() < 0.05
 
 
+def test_silence_at_the_ends_of_eeg_is_cut_off(encoder):
+    recording = eeg(duration_s=30)
+    signal = recording.signal.copy()
+    signal[:400] = signal[-600:] = 1e-9 * recording.signal[:1]
+    silent = Recording.from_array(
+        signal, sampling_hz=200, modality="eeg", positions=recording.positions
+    )
+    assert prepare(silent).signal.shape[1] == 2500
+    _close(
+        prepare(silent).signal,
+        prepare(
+            Recording.from_array(
+                signal[400:-600], sampling_hz=200, modality="eeg", positions=recording.positions
+            )
+        ).signal,
+    )
+
+
 def test_the_tangent_at_itself_is_zero():
     rng = np.random.default_rng(0)
     covariance = np.cov(rng.standard_normal((5, 50)))

@@ -48,6 +48,10 @@ class EncoderConfig:
         """Return how many places look at a modality."""
         return {"bold": self.n_bold_places, "eeg": self.n_eeg_places}[modality]
 
+    def n_covariances_of(self, modality):
+        """Return how many covariances between places are kept: EEG has one in each of 4 bands."""
+        return {"bold": 1, "eeg": 4}[modality]
+
     def as_dict(self):
         """Return plain numbers, as they stand in ``config.json``."""
         return asdict(self)
@@ -93,8 +97,10 @@ class BrainEncoder(nn.Module):
         self.summary = nn.Parameter(torch.randn(config.dim) * 0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.dim)
-        for name in SPECS:  # mean covariance of the places over the training recordings
-            self.register_buffer(f"reference_{name}", torch.eye(config.n_places_of(name)))
+        for name in SPECS:  # mean covariances of the places over the training recordings
+            identity = torch.eye(config.n_places_of(name))
+            each = identity.repeat(config.n_covariances_of(name), 1, 1)
+            self.register_buffer(f"reference_{name}", each)
 
     def forward(self, batch, visible=None):
         """Encode a batch.

@@ -216,9 +216,9 @@ def place(encoder, rows, *, seed):
 
 @torch.no_grad()
 def set_references(encoder, rows):
-    """Keep the mean covariance of the places over the training recordings in the encoder."""
+    """Keep the mean covariances of the places over the training recordings in the encoder."""
     for name in SPECS:
-        covariances = [readout.place_covariance(encoder, row[name]) for row in rows if name in row]
+        covariances = [readout.place_covariances(encoder, row[name]) for row in rows if name in row]
         if covariances:
             mean = torch.as_tensor(np.mean(covariances, axis=0), dtype=torch.float32)
             getattr(encoder, f"reference_{name}").copy_(mean)

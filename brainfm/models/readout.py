@@ -7,9 +7,10 @@ part                      what it holds
 ``tokens_mean``           each query's token, mean over time (n_queries * dim)
 ``tokens_log_sd``         log deviation of the tokens over time, mean over queries (dim)
 ``connectivity``          covariance of the learned places over the recording, in the tangent
-                          space of its mean over the training recordings (upper triangle)
-``spectrum_mean``         EEG only: log power in 6 bands at each place, mean over time
-``spectrum_log_sd``       EEG only: log of its deviation over time
+                          space of its mean over the training recordings (upper triangle); for
+                          EEG in each of 4 bands
+``spectrum_mean``         EEG only: log power in 6 bands at each place, median over time
+``spectrum_log_spread``   EEG only: log of its interquartile range over time
 ``log_scale``             EEG only: log10 of the amplitude of the recording in microvolts
 ========================  ==================================================================
 
@@ -21,13 +22,15 @@ import numpy as np
 import torch
 
 from brainfm.models.tokens import SHRINKAGE, log_spectrum
-from brainfm.models.windows import Windows, all_windows
+from brainfm.models.windows import SPECS, Windows, all_windows
 
 #: Hz, both ends included; bins are 1 Hz wide.
 BANDS_HZ = {
     "delta": (1, 3), "theta": (4, 7), "alpha": (8, 12),
     "beta1": (13, 20), "beta2": (21, 30), "gamma": (31, 40),
 }  # fmt: skip
+#: Hz, of the covariances between places of EEG.
+COVARIANCE_BANDS_HZ = {"slow": (1, 7), "alpha": (8, 12), "beta": (13, 30), "gamma": (31, 40)}
 _LEAST_SD = 1e-3
 
 
@@ -48,11 +51,11 @@ def layout(config, modality):
         "summary": config.dim,
         "tokens_mean": config.n_queries * config.dim,
         "tokens_log_sd": config.dim,
-        "connectivity": n_places * (n_places + 1) // 2,
+        "connectivity": config.n_covariances_of(modality) * n_places * (n_places + 1) // 2,
     }
     if modality == "eeg":
         n_bands = len(BANDS_HZ) * n_places
-        sizes |= {"spectrum_mean": n_bands, "spectrum_log_sd": n_bands, "log_scale": 1}
+        sizes |= {"spectrum_mean": n_bands, "spectrum_log_spread": n_bands, "log_scale": 1}
     ends = np.cumsum(list(sizes.values()))
     return {
         name: slice(int(end) - size, int(end))
@@ -77,12 +80,13 @@ def embed(encoder, prepared, *, batch_size=32):
     """
     windows = all_windows(prepared)
     parts = [*_context(encoder, prepared.modality, windows, batch_size)]
-    covariance = place_covariance(encoder, prepared)
-    reference = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
-    parts.append(tangent(covariance, reference))
+    references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
+    covariances = place_covariances(encoder, prepared)
+    parts += [tangent(*pair) for pair in zip(covariances, references, strict=True)]
     if prepared.modality == "eeg":
         bands = _place_bands(encoder, windows)
-        parts += [bands.mean(axis=-1).ravel(), _log_sd(bands).ravel(), [prepared.log_scale]]
+        parts += [np.median(bands, axis=-1).ravel(), _log_spread(bands).ravel()]
+        parts.append([prepared.log_scale])
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -92,32 +96,61 @@ def statistics(encoder, prepared):
 
     This is what :class:`ConnectivityRegression` predicts, before the principal components.
     """
-    covariance = place_covariance(encoder, prepared)
-    rows, columns = np.triu_indices(len(covariance), k=1)
-    connectivity = np.arctanh(np.clip(covariance[rows, columns], -0.99, 0.99))
+    series = _place_series(encoder, prepared)
+    rows, columns = np.triu_indices(len(series), k=1)
+    correlation = _correlation(series)[rows, columns]
+    connectivity = np.arctanh(np.clip(correlation, -0.99, 0.99))
     if prepared.modality == "bold":
         return connectivity
-    bands = _place_bands(encoder, all_windows(prepared)).mean(axis=-1).ravel()
+    bands = np.median(_place_bands(encoder, all_windows(prepared)), axis=-1).ravel()
     return np.concatenate([connectivity, bands])
 
 
 @torch.inference_mode()
-def place_covariance(encoder, prepared):
-    """Correlation of the places over a recording, shrunk by 0.2 towards the identity.
+def place_covariances(encoder, prepared):
+    """Covariances of the places over a recording, shrunk by 0.2 towards the identity.
+
+    BOLD: of standardised series, once. EEG: of what each band of ``COVARIANCE_BANDS_HZ`` holds,
+    scaled to a mean power of 1, so that differences in power between places stay.
 
     Returns
     -------
-    covariance : ndarray of float, shape (n_places, n_places), positive definite
+    covariances : ndarray of float, shape (n_covariances, n_places, n_places), positive definite
     """
+    series = _place_series(encoder, prepared)
+    find = {"bold": _correlation, "eeg": _band_covariances}[prepared.modality]
+    found = find(series).reshape(-1, len(series), len(series))
+    return (1 - SHRINKAGE) * found + SHRINKAGE * np.eye(len(series))
+
+
+def _place_series(encoder, prepared):
+    """(n_places, n_times) as float64."""
     places = encoder.tokens[prepared.modality].places
     device = places.centres.device
     positions = torch.from_numpy(prepared.positions)[None].to(device)
     everywhere = torch.ones(positions.shape[:2], dtype=torch.bool, device=device)
     weights = places.weights(positions, everywhere)[0].cpu().numpy().astype(float)
-    series = (weights / weights.sum(axis=1, keepdims=True)) @ prepared.signal
-    series -= series.mean(axis=1, keepdims=True)
+    return (weights / weights.sum(axis=1, keepdims=True)) @ prepared.signal
+
+
+def _correlation(series):
+    series = series - series.mean(axis=1, keepdims=True)
     series /= np.maximum(np.linalg.norm(series, axis=1, keepdims=True), 1e-12)
-    return (1 - SHRINKAGE) * series @ series.T + SHRINKAGE * np.eye(len(series))
+    return series @ series.T
+
+
+def _band_covariances(series):
+    """Cross spectra of the patches, summed over each band."""
+    patch = SPECS["eeg"].patch
+    n_patches = series.shape[1] // patch
+    patches = series[:, : n_patches * patch].reshape(len(series), n_patches, patch)
+    spectrum = np.fft.rfft(patches * np.hanning(patch), axis=-1)
+    found = []
+    for low, high in COVARIANCE_BANDS_HZ.values():
+        band = spectrum[..., low : high + 1].reshape(len(series), -1)
+        covariance = (band @ band.conj().T).real
+        found.append(covariance / max(np.trace(covariance) / len(series), 1e-20))
+    return np.stack(found)
 
 
 def tangent(covariance, reference):
@@ -177,5 +210,6 @@ def _place_bands(encoder, windows):
     return at_places.cpu().numpy()[:, :, windows.patches.numpy()]
 
 
-def _log_sd(values):
-    return np.log(np.maximum(values.std(axis=-1), _LEAST_SD))
+def _log_spread(values):
+    low, high = np.percentile(values, [25, 75], axis=-1)
+    return np.log(np.maximum(high - low, _LEAST_SD))

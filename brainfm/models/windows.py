@@ -11,6 +11,8 @@ from brainfm.errors import ModelError
 
 #: EEG whose scale lies outside these volts is in another unit.
 _EEG_SCALE_V = (1e-8, 5e-3)
+#: Seconds at the ends of EEG whose spread is a smaller part of the median are cut off.
+_SILENT = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +107,8 @@ def prepare(recording):
     """Resample and scale one recording.
 
     BOLD: linear trend removed, 0.5 Hz, each channel z-scored over the run, clipped at 5.
-    EEG: channel medians removed, low-passed at 40 Hz, 100 Hz, divided by one robust scale of the
-    whole recording (so that differences between channels stay), clipped at 15.
+    EEG: silent ends cut off, channel medians removed, low-passed at 40 Hz, 100 Hz, divided by one
+    robust scale of the whole recording (so that differences between channels stay), clipped at 15.
 
     Parameters
     ----------
@@ -264,6 +266,7 @@ def _scale_bold(signal, recording, spec):
 
 
 def _scale_eeg(signal, recording, spec):
+    signal = _without_silent_ends(signal, recording, spec)
     signal = signal - np.median(signal, axis=0)
     signal = resample(signal, recording.sampling_hz, spec.sampling_hz, spec.low_pass_hz)
     low, high = np.percentile(signal, [25, 75], axis=0)
@@ -274,6 +277,23 @@ def _scale_eeg(signal, recording, spec):
             "microvolts? brainfm takes EEG in volts: multiply by 1e-6."
         )
     return signal / scale_v, float(np.log10(scale_v * 1e6))
+
+
+def _without_silent_ends(signal, recording, spec):
+    """Cut off seconds at both ends in which most channels hardly move.
+
+    Files are often filled up with zeros to a whole record, which a filter then blurs; how much of
+    a recording is silent would tell how long it is.
+    """
+    second = max(round(recording.sampling_hz * spec.patch_s), 1)
+    n_seconds = len(signal) // second
+    pieces = signal[: n_seconds * second].reshape(n_seconds, second, -1)
+    spread = np.median(pieces.std(axis=1), axis=1)
+    loud = np.flatnonzero(spread > _SILENT * np.median(spread))
+    if not len(loud):
+        return signal
+    end = len(signal) if loud[-1] == n_seconds - 1 else (loud[-1] + 1) * second
+    return signal[loud[0] * second : end]
 
 
 _SCALERS = {"bold": _scale_bold, "eeg": _scale_eeg}
