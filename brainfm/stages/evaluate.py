@@ -215,6 +215,7 @@ def _compare(methods, table, y, folds, *, question, config, seed):
             "kind": method.kind,
             "scores": _with_intervals(mean_scores(target, averaged, question.task), drawn),
             "p": p,
+            "permutation_score": None if p is None else float(observed),
         }
         primary = drawn[PRIMARY[question.task]]
         results.append(_Result(summary, predicted, observed, null, primary))

@@ -167,8 +167,8 @@ def fold_figure(rows, evaluation):
 
 def null_figure(null, evaluation, method):
     """Draw scores with exchanged labels and the score with the real ones."""
-    value = next(m for m in evaluation["methods"] if m["name"] == method)
-    observed = value["scores"][evaluation["primary"]]["value"]
+    of_method = next(m for m in evaluation["methods"] if m["name"] == method)
+    observed = of_method["permutation_score"]
 
     def draw(figure):
         axis = figure.subplots()
@@ -219,6 +219,34 @@ def embedding_map(frame, vectors):
         axis.set_ylabel(f"component 2 ({shares[1]:.0f} % of variance)")
 
     return figure_svg(draw, size=(8, 4.6)), data
+
+
+def quality_figure(data, names):
+    """Draw one strip of dots a measure, a dot a recording.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Columns ``participant``, ``recording`` and the measures.
+    names : dict of str to str
+        What each measure is called.
+    """
+    shown = [key for key in names if data[key].notna().any()]
+
+    def draw(figure):
+        axes = np.atleast_1d(figure.subplots(1, len(shown)))
+        for axis, key in zip(axes, shown, strict=True):
+            values = data[key].dropna().sort_values().to_numpy(float)
+            # Neighbours in rank go to different sides, so that equal values do not hide each other.
+            aside = 0.28 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
+            axis.plot(aside, values, "o", color=BLUE, alpha=0.55, markersize=5, markeredgewidth=0)
+            axis.plot([-0.22, 0.22], [np.median(values)] * 2, color="black", linewidth=1.5)
+            axis.set_xlim(-0.5, 0.5)
+            axis.set_xticks([])
+            axis.spines["bottom"].set_visible(False)
+            axis.set_title(names[key], fontsize=9.5)
+
+    return figure_svg(draw, size=(2.3 * len(shown), 2.8)), data
 
 
 def training_figure(history):

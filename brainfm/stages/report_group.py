@@ -30,6 +30,7 @@ _QUALITY = {
         ("alpha_peak_hz", "alpha peak (Hz)", "1"),
     ],
 }
+_FEWEST_FOR_STRIPS = 5
 _KINDS = {
     "pretrained": "pretrained",
     "combined": "both",
@@ -63,7 +64,7 @@ def write_group_report(out_dir):
         "n_synthetic": sum(person.is_synthetic for person in people),
         "answer": answer,
         "embeddings": _embeddings(out_dir / "group", people),
-        "quality": [table for table in (_quality(people, kind) for kind in _QUALITY) if table],
+        "quality": [t for t in (_quality(out_dir / "group", people, k) for k in _QUALITY) if t],
         "corpus": _corpus(out_dir / "group" / "corpus"),
         "models": _models(out_dir),
         "participants": _participants(out_dir, people),
@@ -162,6 +163,7 @@ def _kept(folder, name, title, drawn, caption, *, wide=True):
 def _drop_old_figures(folder, context):
     """Remove figures of an earlier call that this page does not show."""
     shown = [*(context["answer"] or {"figures": []})["figures"], *context["embeddings"]]
+    shown += [table["figure"] for table in context["quality"] if table["figure"]]
     shown += [model["figure"] for model in context["models"] if model["figure"]]
     kept = {Path(figure["data"]).stem for figure in shown}
     for path in folder.glob("*"):
@@ -212,18 +214,46 @@ def _embedding(folder, key, members):
     return _kept(folder, f"embedding_{modality}", title, drawn, caption)
 
 
-def _quality(people, kind):
-    spec, rows = _QUALITY[kind], []
-    for person in people:
-        for recording in person.of(kind):
-            if recording.quality:
-                values = [quality_value(recording.quality, key, form) for key, _, form in spec]
-                note = "synthetic" if person.is_synthetic else ""
-                rows.append((person.label, recording.title, note, values))
-    if not rows:
+def _quality(folder, people, kind):
+    spec = _QUALITY[kind]
+    found = [
+        (person, recording)
+        for person in people
+        for recording in person.of(kind)
+        if recording.quality
+    ]
+    if not found:
         return None
+    rows = [
+        (
+            person.label,
+            recording.title,
+            "synthetic" if person.is_synthetic else "",
+            [quality_value(recording.quality, key, form) for key, _, form in spec],
+        )
+        for person, recording in found
+    ]
     title = {"T1w": "Anatomy", "bold": "BOLD", "eeg": "EEG"}[kind]
-    return {"title": title, "columns": [name for _, name, _ in spec], "rows": rows}
+    return {
+        "title": title,
+        "columns": [name for _, name, _ in spec],
+        "rows": rows,
+        "figure": _quality_figure(folder, found, kind, title),
+    }
+
+
+def _quality_figure(folder, found, kind, title):
+    if len(found) < _FEWEST_FOR_STRIPS:
+        return None
+    names = {key: name for key, name, _ in _QUALITY[kind]}
+    data = pd.DataFrame(
+        {"participant": person.label, "recording": recording.name}
+        | {key: pd.to_numeric(recording.quality.get(key), errors="coerce") for key in names}
+        for person, recording in found
+    )
+    drawn = draw.quality_figure(data, names)
+    caption = "A dot a recording; line: median."
+    return _kept(folder, f"quality_{kind}", f"{title} over recordings", drawn, caption)
 
 
 def _corpus(folder):
