@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
@@ -31,6 +30,7 @@ class PreparedT1w:
 
     t1w: Path
     head: Path
+    brain: Path
     mask: Path
     affine: Path
 
@@ -73,6 +73,7 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
     return PreparedT1w(
         t1w=write_image(out_dir / "t1w.nii.gz", _divided(t1w, field), t1w.affine),
         head=write_image(out_dir / "head.nii.gz", head_data, head.affine),
+        brain=write_image(out_dir / "brain.nii.gz", head_data * mask, head.affine),
         mask=write_image(out_dir / "mask.nii.gz", mask, head.affine, dtype=np.uint8),
         affine=out_dir / "template_to_t1w.tfm",
     )
@@ -85,11 +86,9 @@ def normalise_t1w(prepared, out_dir, *, seed, threads=1, sloppy=False):
     -------
     t1w_to_template, template_to_t1w : list of Path
     """
-    head, mask = read_image(prepared.head), read_image(prepared.mask)
-    brain = nib.Nifti1Image(np.asarray(head.dataobj) * np.asarray(mask.dataobj), head.affine)
     voxel_mm = work_voxel_mm(sloppy)
     return warp_to_template(
-        brain,
+        read_image(prepared.brain),
         template("t1w", voxel_mm),
         prepared.affine,
         out_dir,

@@ -11,13 +11,13 @@ from brainfm.signal.bold import acompcor, dvars
 from brainfm.signal.brain import FLUID, WHITE
 from brainfm.signal.motion import FRISTON24, framewise_displacement, friston24
 from brainfm.storage.files import write_json, write_tsv
-from brainfm.storage.images import map_image, read_image, read_transform
+from brainfm.storage.images import map_image, read_image, read_transform, write_image
 
 _N_COMPONENTS = 10
 _FEWEST_VOXELS = 20
 
 
-def write_confounds(normalised, tissues_file, t1w_to_template, motion_file, **settings):
+def write_confounds(normalised, tissues_file, motion_file, **settings):
     """Write the confounds of one run, with the column names of fMRIPrep.
 
     Tissue signals are taken in template space, inside the participant's own segmentation,
@@ -27,8 +27,7 @@ def write_confounds(normalised, tissues_file, t1w_to_template, motion_file, **se
     ----------
     normalised : brainfm.stages.preprocess_bold.NormalisedBold
     tissues_file : path
-        Labels of the T1w image.
-    t1w_to_template : list of path
+        Labels in the grid of the run; see :func:`tissues_in_template`.
     motion_file : path
         Six parameters of each volume, ``.npy``.
     **settings
@@ -42,10 +41,7 @@ def write_confounds(normalised, tissues_file, t1w_to_template, motion_file, **se
     data, n_dummy = np.asarray(image.dataobj, dtype=np.float32), settings["n_dummy"]
     brain = np.asarray(nib.load(normalised.mask).dataobj) > 0
     brain &= data.min(axis=3) > 0
-    grid = nib.Nifti1Image(brain.astype(np.uint8), image.affine)
-    way = read_transform(t1w_to_template)
-    tissues = map_image(read_image(tissues_file), grid, way, nearest=True)
-    labels = np.asarray(tissues.dataobj).astype(int)
+    labels = np.asarray(nib.load(tissues_file).dataobj)
     white, fluid = (_core((labels == value) & brain) for value in (WHITE, FLUID))
     motion = np.load(motion_file)
     change, standardised = dvars(data[brain].T)
@@ -70,6 +66,15 @@ def write_confounds(normalised, tissues_file, t1w_to_template, motion_file, **se
     path = Path(settings["out_dir"]) / f"{settings['stem']}_desc-confounds_timeseries.tsv"
     write_json(path.with_suffix(".json"), _sidecar(settings, white.sum(), fluid.sum()))
     return write_tsv(path, pd.DataFrame(columns))
+
+
+def tissues_in_template(tissues_file, bold_file, t1w_to_template, out_dir):
+    """Warp the labels of the T1w image onto the grid of a normalised run; return their path."""
+    grid = nib.load(bold_file).slicer[..., 0]
+    way = read_transform(t1w_to_template)
+    labels = map_image(read_image(tissues_file), grid, way, nearest=True)
+    path = Path(out_dir) / "tissues_in_template.nii.gz"
+    return write_image(path, labels.dataobj, grid.affine, dtype=np.uint8)
 
 
 def _core(mask):

@@ -96,14 +96,14 @@ def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
     )
 
 
-def align_bold(realigned, head_file, brain_mask_file, out_dir, *, sloppy=False):
+def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False):
     """Align the BOLD reference to the T1w image.
 
     Parameters
     ----------
     realigned : RealignedBold
-    head_file, brain_mask_file : path
-        T1w without bias field, and its brain.
+    brain_file, brain_mask_file : path
+        T1w without bias field and skull, and where its brain is.
     out_dir : path
 
     Returns
@@ -111,8 +111,7 @@ def align_bold(realigned, head_file, brain_mask_file, out_dir, *, sloppy=False):
     Path
         Transform of T1w points to BOLD points.
     """
-    head, mask = read_image(head_file), np.asarray(read_image(brain_mask_file).dataobj) > 0.5
-    brain = nib.Nifti1Image(np.asarray(head.dataobj) * mask, head.affine)
+    brain, mask = read_image(brain_file), np.asarray(read_image(brain_mask_file).dataobj) > 0.5
     reference = read_image(realigned.reference)
     inside = np.asarray(read_image(realigned.mask).dataobj) > 0.5
     transform, _ = align_rigidly(

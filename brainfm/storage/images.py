@@ -47,10 +47,10 @@ def read_image(path):
 def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None):
     """Write an array as NIfTI, whole or not at all, and return its path.
 
-    Integers hold a real-valued ``data`` by a scale in the header.
+    ``uint8`` is for labels and masks; ``int16`` holds real values by a scale in the header.
     """
     data = np.asarray(data)
-    image = nib.Nifti1Image(data.astype(np.uint8) if data.dtype == bool else data, affine)
+    image = nib.Nifti1Image(data.astype(np.uint8) if dtype == np.uint8 else data, affine)
     image.set_data_dtype(dtype)
     image.set_qform(affine, code=4 if TEMPLATE_SPACE in str(path) else 1)
     image.set_sform(affine, code=4 if TEMPLATE_SPACE in str(path) else 1)

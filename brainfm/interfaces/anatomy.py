@@ -1,0 +1,140 @@
+"""Nipype nodes of the anatomy: each two specs and one call."""
+
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    InputMultiObject,
+    OutputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from brainfm.stages.anatomy import (
+    PreparedT1w,
+    normalise_t1w,
+    prepare_t1w,
+    segment_t1w,
+    write_anatomy,
+)
+from brainfm.stages.judge_bold import draw_anatomy
+
+
+class _PreparedSpec(BaseInterfaceInputSpec):
+    t1w = File(exists=True, mandatory=True)
+    head = File(exists=True, mandatory=True)
+    brain = File(exists=True, mandatory=True)
+    mask = File(exists=True, mandatory=True)
+    affine = File(exists=True, mandatory=True)
+
+
+class _PrepareT1wInputSpec(BaseInterfaceInputSpec):
+    t1w_file = File(exists=True, mandatory=True, desc="raw image")
+    sloppy = traits.Bool(False, usedefault=True)
+
+
+class _PrepareT1wOutputSpec(TraitedSpec):
+    t1w = File(exists=True, desc="without bias field")
+    head = File(exists=True, desc="the same in 2 mm cubes")
+    brain = File(exists=True, desc="without skull")
+    mask = File(exists=True)
+    affine = File(exists=True)
+
+
+class PrepareT1w(SimpleInterface):
+    """See :func:`brainfm.stages.anatomy.prepare_t1w`."""
+
+    input_spec, output_spec = _PrepareT1wInputSpec, _PrepareT1wOutputSpec
+
+    def _run_interface(self, runtime):
+        done = prepare_t1w(self.inputs.t1w_file, runtime.cwd, sloppy=self.inputs.sloppy)
+        self._results.update({name: str(path) for name, path in vars(done).items()})
+        return runtime
+
+
+class _NormaliseT1wInputSpec(_PreparedSpec):
+    seed = traits.Int(0, usedefault=True)
+    threads = traits.Int(1, usedefault=True)
+    sloppy = traits.Bool(False, usedefault=True)
+
+
+class _NormaliseT1wOutputSpec(TraitedSpec):
+    t1w_to_template = OutputMultiObject(File(exists=True))
+    template_to_t1w = OutputMultiObject(File(exists=True))
+
+
+class NormaliseT1w(SimpleInterface):
+    """See :func:`brainfm.stages.anatomy.normalise_t1w`."""
+
+    input_spec, output_spec = _NormaliseT1wInputSpec, _NormaliseT1wOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        there, back = normalise_t1w(
+            _prepared(i), runtime.cwd, seed=i.seed, threads=i.threads, sloppy=i.sloppy
+        )
+        self._results.update(
+            t1w_to_template=[str(path) for path in there],
+            template_to_t1w=[str(path) for path in back],
+        )
+        return runtime
+
+
+class _SegmentT1wInputSpec(_PreparedSpec):
+    template_to_t1w = InputMultiObject(File(exists=True), mandatory=True)
+    sloppy = traits.Bool(False, usedefault=True)
+
+
+class _SegmentT1wOutputSpec(TraitedSpec):
+    segmentation = File(exists=True)
+
+
+class SegmentT1w(SimpleInterface):
+    """See :func:`brainfm.stages.anatomy.segment_t1w`."""
+
+    input_spec, output_spec = _SegmentT1wInputSpec, _SegmentT1wOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        done = segment_t1w(_prepared(i), i.template_to_t1w, runtime.cwd, sloppy=i.sloppy)
+        self._results["segmentation"] = str(done)
+        return runtime
+
+
+class _WriteAnatomyInputSpec(_PreparedSpec):
+    t1w_file = File(exists=True, mandatory=True, desc="raw image")
+    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
+    anat_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/anat)")
+    figures_dir = traits.Str(mandatory=True)
+    stem = traits.Str(mandatory=True)
+
+
+class _WriteAnatomyOutputSpec(TraitedSpec):
+    t1w_in_template = File(exists=True)
+    mask_in_template = File(exists=True)
+    figures = OutputMultiObject(File(exists=True))
+
+
+class WriteAnatomy(SimpleInterface):
+    """See :func:`brainfm.stages.anatomy.write_anatomy`, then ``draw_anatomy``."""
+
+    input_spec, output_spec = _WriteAnatomyInputSpec, _WriteAnatomyOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        prepared = _prepared(i)
+        t1w, mask = write_anatomy(i.t1w_file, prepared, i.t1w_to_template, i.anat_dir, stem=i.stem)
+        figures = draw_anatomy(i.t1w_file, prepared, t1w, i.figures_dir, stem=i.stem)
+        self._results.update(
+            t1w_in_template=str(t1w),
+            mask_in_template=str(mask),
+            figures=[str(path) for path in figures],
+        )
+        return runtime
+
+
+def _prepared(i):
+    names = ("t1w", "head", "brain", "mask", "affine")
+    return PreparedT1w(**{name: Path(getattr(i, name)) for name in names})

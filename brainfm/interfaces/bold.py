@@ -1,0 +1,249 @@
+"""Nipype nodes of the BOLD path: each two specs and one call."""
+
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from brainfm.config import BoldConfig
+from brainfm.stages.confounds import tissues_in_template, write_confounds
+from brainfm.stages.judge_bold import judge_alignment, judge_bold
+from brainfm.stages.preprocess_bold import (
+    NormalisedBold,
+    RealignedBold,
+    align_bold,
+    realign_bold,
+    resample_bold,
+)
+from brainfm.stages.standardise import PreprocessedBold, standardise_bold
+from brainfm.storage.fmriprep import find_fmriprep_run
+
+
+class _RealignedSpec(BaseInterfaceInputSpec):
+    bold = File(exists=True, mandatory=True, desc="run before motion is undone")
+    reference = File(exists=True, mandatory=True)
+    mask = File(exists=True, mandatory=True)
+    motion = File(exists=True, mandatory=True)
+    matrices = File(exists=True, mandatory=True)
+
+
+class _NormalisedSpec(BaseInterfaceInputSpec):
+    bold = File(exists=True, mandatory=True, desc="run in template space")
+    mask = File(exists=True, mandatory=True)
+
+
+class _RealignBoldInputSpec(BaseInterfaceInputSpec):
+    bold_file = File(exists=True, mandatory=True, desc="raw run")
+    metadata = traits.Dict(mandatory=True, desc="its sidecars")
+    n_dummy = traits.Int(0, usedefault=True)
+
+
+class _RealignBoldOutputSpec(TraitedSpec):
+    bold = File(exists=True)
+    reference = File(exists=True)
+    mask = File(exists=True)
+    motion = File(exists=True)
+    matrices = File(exists=True)
+
+
+class RealignBold(SimpleInterface):
+    """See :func:`brainfm.stages.preprocess_bold.realign_bold`."""
+
+    input_spec, output_spec = _RealignBoldInputSpec, _RealignBoldOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        done = realign_bold(i.bold_file, runtime.cwd, metadata=i.metadata, n_dummy=i.n_dummy)
+        self._results.update({name: str(path) for name, path in vars(done).items()})
+        return runtime
+
+
+class _AlignBoldInputSpec(_RealignedSpec):
+    t1w_brain = File(exists=True, mandatory=True)
+    t1w_mask = File(exists=True, mandatory=True)
+    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
+    segmentation = File(exists=True, mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    stem = traits.Str(mandatory=True)
+    sloppy = traits.Bool(False, usedefault=True)
+
+
+class _AlignBoldOutputSpec(TraitedSpec):
+    t1w_to_bold = File(exists=True)
+    facts = traits.Dict()
+
+
+class AlignBold(SimpleInterface):
+    """See :func:`brainfm.stages.preprocess_bold.align_bold`."""
+
+    input_spec, output_spec = _AlignBoldInputSpec, _AlignBoldOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        way = align_bold(_realigned(i), i.t1w_brain, i.t1w_mask, runtime.cwd, sloppy=i.sloppy)
+        anatomy = {
+            "head": i.t1w_brain,
+            "mask": i.t1w_mask,
+            "tissues": i.segmentation,
+            "t1w_to_template": i.t1w_to_template,
+        }
+        figures = Path(i.out_dir) / i.stem.split("_")[0] / "figures"
+        facts = judge_alignment(i.reference, i.mask, way, anatomy, figures, stem=i.stem)
+        self._results.update(t1w_to_bold=str(way), facts=facts)
+        return runtime
+
+
+class _ResampleBoldInputSpec(_RealignedSpec):
+    t1w_to_bold = File(exists=True, mandatory=True)
+    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/func)")
+    stem = traits.Str(mandatory=True)
+    metadata = traits.Dict(mandatory=True)
+
+
+class _ResampleBoldOutputSpec(TraitedSpec):
+    bold = File(exists=True)
+    mask = File(exists=True)
+
+
+class ResampleBold(SimpleInterface):
+    """See :func:`brainfm.stages.preprocess_bold.resample_bold`."""
+
+    input_spec, output_spec = _ResampleBoldInputSpec, _ResampleBoldOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        done = resample_bold(
+            _realigned(i),
+            i.t1w_to_bold,
+            i.t1w_to_template,
+            out_dir=i.out_dir,
+            stem=i.stem,
+            metadata=i.metadata,
+        )
+        self._results.update(bold=str(done.bold), mask=str(done.mask))
+        return runtime
+
+
+class _WriteConfoundsInputSpec(_NormalisedSpec):
+    motion = File(exists=True, mandatory=True)
+    segmentation = File(exists=True, mandatory=True)
+    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/func)")
+    stem = traits.Str(mandatory=True)
+    repetition_time_s = traits.Float(mandatory=True)
+    n_dummy = traits.Int(0, usedefault=True)
+    high_pass_hz = traits.Float(0.008, usedefault=True)
+
+
+class _WriteConfoundsOutputSpec(TraitedSpec):
+    confounds = File(exists=True)
+    tissues = File(exists=True, desc="labels in the grid of the run")
+
+
+class WriteConfounds(SimpleInterface):
+    """See :func:`brainfm.stages.confounds.write_confounds`."""
+
+    input_spec, output_spec = _WriteConfoundsInputSpec, _WriteConfoundsOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        tissues = tissues_in_template(i.segmentation, i.bold, i.t1w_to_template, runtime.cwd)
+        settings = ("out_dir", "stem", "repetition_time_s", "n_dummy", "high_pass_hz")
+        confounds = write_confounds(
+            NormalisedBold(bold=i.bold, reference=i.bold, mask=i.mask),
+            tissues,
+            i.motion,
+            **{name: getattr(i, name) for name in settings},
+        )
+        self._results.update(confounds=str(confounds), tissues=str(tissues))
+        return runtime
+
+
+class _FindFmriprepInputSpec(BaseInterfaceInputSpec):
+    derivatives_dir = traits.Str(mandatory=True, desc="folder of fMRIPrep's sub-* folders")
+    bold_file = File(mandatory=True, desc="raw run")
+
+
+class _FindFmriprepOutputSpec(TraitedSpec):
+    bold = File(exists=True)
+    mask = File(exists=True)
+    confounds = File(exists=True)
+
+
+class FindFmriprep(SimpleInterface):
+    """See :func:`brainfm.storage.fmriprep.find_fmriprep_run`."""
+
+    input_spec, output_spec = _FindFmriprepInputSpec, _FindFmriprepOutputSpec
+    _always_run = True  # what is in the folder may have changed
+
+    def _run_interface(self, runtime):
+        found = find_fmriprep_run(self.inputs.derivatives_dir, self.inputs.bold_file)
+        self._results.update({name: str(path) for name, path in vars(found).items()})
+        return runtime
+
+
+class _StandardiseBoldInputSpec(_NormalisedSpec):
+    confounds = File(exists=True, mandatory=True)
+    tissues = File(exists=True, desc="labels in the grid of the run, if known")
+    facts = traits.Dict(desc="measured before")
+    config = traits.Instance(BoldConfig, mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    func_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/func)")
+    stem = traits.Str(mandatory=True)
+    repetition_time_s = traits.Float(mandatory=True)
+    engine = traits.Str("builtin", usedefault=True)
+
+
+class _StandardiseBoldOutputSpec(TraitedSpec):
+    timeseries_file = File(exists=True)
+    quality_file = File(exists=True)
+
+
+class StandardiseBold(SimpleInterface):
+    """See :func:`brainfm.stages.standardise.standardise_bold`, then ``judge_bold``."""
+
+    input_spec, output_spec = _StandardiseBoldInputSpec, _StandardiseBoldOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        run = _preprocessed(i)
+        timeseries, facts = standardise_bold(run, i.func_dir, i.config)
+        files = {"bold": i.bold, "mask": i.mask, "confounds": i.confounds}
+        files |= {"timeseries": timeseries, "tissues_in_template": i.tissues or None}
+        quality = judge_bold(
+            files,
+            {**(i.facts or {}), **facts},
+            i.config,
+            out_dir=i.out_dir,
+            stem=i.stem,
+            repetition_time_s=i.repetition_time_s,
+            engine=i.engine,
+        )
+        self._results.update(timeseries_file=str(timeseries), quality_file=str(quality))
+        return runtime
+
+
+def _realigned(i):
+    names = ("bold", "reference", "mask", "motion", "matrices")
+    return RealignedBold(**{name: Path(getattr(i, name)) for name in names})
+
+
+def _preprocessed(i):
+    space = Path(i.bold).name.partition("_space-")[2].partition("_desc-preproc")[0]
+    origin = "" if i.engine == "builtin" else "fmriprep"
+    below = "/".join(Path(i.bold).parts[-3:])
+    return PreprocessedBold(
+        bold_file=Path(i.bold),
+        mask_file=Path(i.mask),
+        confounds_file=Path(i.confounds),
+        repetition_time_s=i.repetition_time_s,
+        stem=f"{i.stem}_space-{space}",
+        sources=(f"bids:{origin}:{below}",),
+    )

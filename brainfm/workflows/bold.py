@@ -1,0 +1,279 @@
+"""Workflows of fMRI: one T1w image, one BOLD run, one run that fMRIPrep preprocessed."""
+
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline.engine import Node, Workflow
+
+from brainfm.interfaces.anatomy import NormaliseT1w, PrepareT1w, SegmentT1w, WriteAnatomy
+from brainfm.interfaces.bold import (
+    AlignBold,
+    FindFmriprep,
+    RealignBold,
+    ResampleBold,
+    StandardiseBold,
+    WriteConfounds,
+)
+from brainfm.interfaces.fmriprep import FMRIPrep
+from brainfm.storage.bids import entities_of, stem_of
+
+ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
+_PREPARED = [(name, name) for name in ("t1w", "head", "brain", "mask", "affine")]
+_REALIGNED = [(name, name) for name in ("bold", "reference", "mask", "motion", "matrices")]
+_USED = ("SliceTiming", "SliceEncodingDirection", "TaskName")
+
+
+def init_anat_wf(
+    *, t1w_file, participant, out_dir, config, sloppy, seed, omp_nthreads, name="anat_wf"
+):
+    """Wire one T1w image: bias field, brain, normalisation, tissues, files and figures.
+
+    Parameters
+    ----------
+    t1w_file : path
+    participant : str
+        Label without ``sub-``.
+    out_dir : path
+        Root of the derivative dataset.
+    config : brainfm.config.BoldConfig
+        Unused: anatomy has no settings yet.
+    sloppy : bool
+    seed, omp_nthreads : int
+    name : str
+
+    Returns
+    -------
+    Workflow
+        ``outputnode`` has ``t1w_brain``, ``t1w_mask``, ``t1w_to_template``,
+        ``template_to_t1w`` (transform files) and ``segmentation``.
+    """
+    t1w_file, stem = str(t1w_file), stem_of(t1w_file)
+    prepare = Node(PrepareT1w(t1w_file=t1w_file, sloppy=sloppy), name="prepare", mem_gb=2)
+    normalise = Node(
+        NormaliseT1w(seed=seed, threads=omp_nthreads, sloppy=sloppy),
+        name="normalise",
+        mem_gb=1.5,
+        n_procs=omp_nthreads,
+    )
+    segment = Node(SegmentT1w(sloppy=sloppy), name="segment", mem_gb=1)
+    write = Node(WriteAnatomy(t1w_file=t1w_file, stem=stem), name="write", mem_gb=1.5)
+    write.inputs.anat_dir = str(_folder(out_dir, t1w_file, "anat"))
+    write.inputs.figures_dir = str(Path(out_dir) / f"sub-{participant}" / "figures")
+    outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
+
+    workflow = Workflow(name=name)
+    workflow.connect([
+        (prepare, normalise, _PREPARED),
+        (prepare, segment, _PREPARED),
+        (prepare, write, _PREPARED),
+        (normalise, segment, [("template_to_t1w", "template_to_t1w")]),
+        (normalise, write, [("t1w_to_template", "t1w_to_template")]),
+        (prepare, outputnode, [("brain", "t1w_brain"), ("mask", "t1w_mask")]),
+        (normalise, outputnode, [("t1w_to_template", "t1w_to_template"),
+                                 ("template_to_t1w", "template_to_t1w")]),
+        (segment, outputnode, [("segmentation", "segmentation")]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_bold_wf(
+    *,
+    bold_file,
+    out_dir,
+    config,
+    repetition_time_s,
+    sloppy,
+    seed,
+    omp_nthreads,
+    metadata=None,
+    name="bold_wf",
+):
+    """Wire one BOLD run from raw to parcel series, with the built-in engine.
+
+    Parameters
+    ----------
+    bold_file : path
+    out_dir : path
+        Root of the derivative dataset.
+    config : brainfm.config.BoldConfig
+    repetition_time_s : float
+    sloppy : bool
+    seed, omp_nthreads : int
+        Unused: nothing here is random, and each step is quick on one thread.
+    metadata : dict, optional
+        Sidecars of the run; slice timing is corrected when they hold ``SliceTiming``.
+    name : str
+
+    Returns
+    -------
+    Workflow
+        ``inputnode`` takes what :func:`init_anat_wf` gives; ``outputnode`` has
+        ``timeseries_file`` and ``quality_file``.
+    """
+    bold_file, stem, where = str(bold_file), stem_of(bold_file), {"out_dir": str(out_dir)}
+    func = {"out_dir": str(_folder(out_dir, bold_file, "func")), "stem": stem}
+    known = {key: metadata[key] for key in _USED if key in (metadata or {})}
+    known["RepetitionTime"] = float(repetition_time_s)
+    size_gb = _size_gb(bold_file)
+    inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
+    realign = Node(
+        RealignBold(bold_file=bold_file, metadata=known, n_dummy=config.n_dummy),
+        name="realign",
+        mem_gb=0.5 + 3 * size_gb,
+    )
+    align = Node(AlignBold(stem=stem, sloppy=sloppy, **where), name="align", mem_gb=1)
+    resample = Node(ResampleBold(metadata=known, **func), name="resample", mem_gb=0.7 + 4 * size_gb)
+    confounds = Node(
+        WriteConfounds(
+            repetition_time_s=float(repetition_time_s),
+            n_dummy=config.n_dummy,
+            high_pass_hz=config.high_pass_hz,
+            **func,
+        ),
+        name="confounds",
+        mem_gb=0.7 + 3 * size_gb,
+    )
+    standardise = _standardise_node(bold_file, out_dir, config, repetition_time_s, "builtin")
+    outputnode = _outputnode()
+
+    workflow = Workflow(name=name)
+    workflow.connect([
+        (inputnode, align, [(field, field) for field in ANATOMY if field != "template_to_t1w"]),
+        (inputnode, resample, [("t1w_to_template", "t1w_to_template")]),
+        (inputnode, confounds, [("t1w_to_template", "t1w_to_template"),
+                                ("segmentation", "segmentation")]),
+        (realign, align, _REALIGNED),
+        (realign, resample, _REALIGNED),
+        (align, resample, [("t1w_to_bold", "t1w_to_bold")]),
+        (realign, confounds, [("motion", "motion")]),
+        (resample, confounds, [("bold", "bold"), ("mask", "mask")]),
+        (resample, standardise, [("bold", "bold"), ("mask", "mask")]),
+        (align, standardise, [("facts", "facts")]),
+        (confounds, standardise, [("confounds", "confounds"), ("tissues", "tissues")]),
+        (standardise, outputnode, _RESULTS),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_bold_derivatives_wf(
+    *, bold_file, out_dir, config, repetition_time_s, engine, derivatives_dir="", name="bold_wf"
+):
+    """Wire one run that fMRIPrep preprocessed: find its files, standardise them.
+
+    Parameters
+    ----------
+    bold_file : path
+        The raw run.
+    out_dir : path
+        Root of the derivative dataset.
+    config : brainfm.config.BoldConfig
+    repetition_time_s : float
+    engine : {"derivatives", "fmriprep"}
+    derivatives_dir : path
+        Folder of fMRIPrep's ``sub-*`` folders; or connect it to ``inputnode``.
+    name : str
+
+    Returns
+    -------
+    Workflow
+        ``inputnode`` takes ``derivatives_dir``; ``outputnode`` has ``timeseries_file`` and
+        ``quality_file``.
+    """
+    inputnode = Node(IdentityInterface(["derivatives_dir"]), name="inputnode")
+    if derivatives_dir:
+        inputnode.inputs.derivatives_dir = str(derivatives_dir)
+    find = Node(FindFmriprep(bold_file=str(bold_file)), name="find", mem_gb=0.1)
+    standardise = _standardise_node(bold_file, out_dir, config, repetition_time_s, engine)
+    outputnode = _outputnode()
+
+    workflow = Workflow(name=name)
+    workflow.connect([
+        (inputnode, find, [("derivatives_dir", "derivatives_dir")]),
+        (find, standardise, [(name, name) for name in ("bold", "mask", "confounds")]),
+        (standardise, outputnode, _RESULTS),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_fmriprep_wf(
+    *, bids_dir, participant, out_dir, work_dir, config, run, omp_nthreads, name="fmriprep_wf"
+):
+    """Wire fMRIPrep for one participant, as a program on PATH or from a container.
+
+    Parameters
+    ----------
+    bids_dir : path
+        The raw dataset.
+    participant : str
+    out_dir : path
+        Root of the derivative dataset; fMRIPrep writes to ``sourcedata/fmriprep`` in it.
+    work_dir : path
+    config : brainfm.config.BoldConfig
+    run : brainfm.config.RunConfig
+    omp_nthreads : int
+    name : str
+
+    Returns
+    -------
+    Workflow
+        ``outputnode`` has ``derivatives_dir``.
+    """
+    output_dir, work_dir = Path(out_dir) / "sourcedata" / "fmriprep", Path(work_dir) / "fmriprep"
+    for folder in (output_dir, work_dir):  # bound into the container, so they must be there
+        folder.mkdir(parents=True, exist_ok=True)
+    licence = config.fs_license_file or os.environ.get("FS_LICENSE")
+    fmriprep = Node(
+        FMRIPrep(
+            bids_dir=str(bids_dir),
+            output_dir=str(output_dir),
+            work_dir=str(work_dir),
+            participant_label=[participant],
+            nprocs=omp_nthreads,
+            omp_nthreads=omp_nthreads,
+            random_seed=run.random_seed,
+            sloppy=run.sloppy,
+            container=config.fmriprep_container or "",
+        ),
+        name="fmriprep",
+        n_procs=omp_nthreads,
+        mem_gb=8,
+    )
+    if licence:
+        fmriprep.inputs.fs_license_file = str(licence)
+    outputnode = Node(IdentityInterface(["derivatives_dir"]), name="outputnode")
+    workflow = Workflow(name=name)
+    workflow.connect([(fmriprep, outputnode, [("out_dir", "derivatives_dir")])])
+    return workflow
+
+
+_RESULTS = [(name, name) for name in ("timeseries_file", "quality_file")]
+
+
+def _outputnode():
+    return Node(IdentityInterface(["timeseries_file", "quality_file"]), name="outputnode")
+
+
+def _standardise_node(bold_file, out_dir, config, repetition_time_s, engine):
+    interface = StandardiseBold(
+        config=config,
+        out_dir=str(out_dir),
+        func_dir=str(_folder(out_dir, bold_file, "func")),
+        stem=stem_of(bold_file),
+        repetition_time_s=float(repetition_time_s),
+        engine=engine,
+    )
+    return Node(interface, name="standardise", mem_gb=1 + 4 * _size_gb(bold_file))
+
+
+def _folder(out_dir, raw_file, kind):
+    entities = entities_of(raw_file)
+    participant = Path(out_dir) / f"sub-{entities['sub']}"
+    return (participant / f"ses-{entities['ses']}" if "ses" in entities else participant) / kind
+
+
+def _size_gb(bold_file):
+    """Return how large a run is in memory in float32."""
+    return float(np.prod(nib.load(bold_file).shape, dtype=float)) * 4 / 1e9
