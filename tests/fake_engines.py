@@ -84,7 +84,7 @@ class FakeEmbed(SimpleInterface):
         return runtime
 
 
-def fake_eeg_wf(*, eeg_file, out_dir, config, seed, sloppy, name="eeg_wf"):
+def fake_eeg_wf(*, eeg_file, out_dir, name="eeg_wf", **settings):
     """Stand in for ``init_eeg_wf``."""
     clean = Node(Make(in_file=eeg_file, out_dir=str(out_dir)), name="clean")
     clean.inputs.ending = "_desc-preproc_eeg.vhdr"
@@ -94,7 +94,7 @@ def fake_eeg_wf(*, eeg_file, out_dir, config, seed, sloppy, name="eeg_wf"):
     return workflow
 
 
-def fake_anat_wf(*, t1w_file, participant, out_dir, config, sloppy, seed, omp_nthreads, name):
+def fake_anat_wf(*, t1w_file, out_dir, name, **settings):
     """Stand in for ``init_anat_wf``."""
     brain = Node(Make(in_file=t1w_file, out_dir=str(out_dir)), name="brain")
     brain.inputs.ending = "_desc-preproc_T1w.txt"
@@ -104,9 +104,7 @@ def fake_anat_wf(*, t1w_file, participant, out_dir, config, sloppy, seed, omp_nt
     return workflow
 
 
-def fake_bold_wf(
-    *, bold_file, out_dir, config, repetition_time_s, sloppy, seed, omp_nthreads, name="bold_wf"
-):
+def fake_bold_wf(*, bold_file, out_dir, name="bold_wf", **settings):
     """Stand in for ``init_bold_wf``."""
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
     parcels = Node(Make(in_file=bold_file, out_dir=str(out_dir)), name="parcels")

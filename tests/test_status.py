@@ -64,9 +64,9 @@ class TestKeys:
     def key(self, raw, name="sub-01_task-rest_eeg", **sections):
         runs = raw_runs(raw, participants=["01"])
         run = next(run for run in runs if run.name == name)
-        t1w = runs[0] if run.modality == "bold" else None
+        others = [runs[0].path] if run.modality == "bold" else []
         settings = key_of_settings(run.modality, Settings(**sections), "builtin")
-        return key_of_source(run, t1w), settings
+        return key_of_source(run, others), settings
 
     @pytest.fixture
     def raw(self, tmp_path):

@@ -68,7 +68,7 @@ class Outcome:
             for task in tasks:
                 if task.run.name == key:
                     self._note(label, task)
-                elif task.t1w and task.t1w.name == key:
+                elif task.upstream == key and task.engine == "builtin":
                     self._note_anatomy(label, task.t1w)
                     return
 
@@ -132,7 +132,7 @@ class Outcome:
             write_status(self.output_dir, self._status[label], state="running")
 
     def _fail(self, label, task, by_recording):
-        names = [task.run.name, *([task.t1w.name] if task.t1w else [])]
+        names = [task.run.name, *([task.upstream] if task.upstream else [])]
         text, crash_file = "not run, since the workflow was stopped before.", None
         for name in [name for name in reversed(names) if name in by_recording]:
             text, path = by_recording[name]

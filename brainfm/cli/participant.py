@@ -71,6 +71,7 @@ def _plan(job, checks):
             settings=job.settings,
             engine=checks.engine,
             model=model,
+            derivatives=checks.derivatives,
         )
         for label in checks.participants
     }
@@ -129,14 +130,15 @@ def _execute(job, checks, outcome, model):
     engine_messages_to(job.log_dir)
     _forget_stale(job, outcome.plans)
     context = Context(
+        bids_dir=job.bids_dir,
         out_dir=job.output_dir,
+        work_dir=job.work_dir,
         settings=job.settings,
-        engine=checks.engine,
         model_key=model,
         omp_nthreads=job.omp_nthreads,
         derivatives=checks.derivatives,
     )
-    workflow, steps = init_brainfm_wf(outcome.plans, context, work_dir=job.work_dir)
+    workflow, steps = init_brainfm_wf(outcome.plans, context)
     if run.write_graph:
         _draw(job, workflow)
     outcome.progress = Progress(
@@ -182,5 +184,5 @@ def _forget_stale(job, plans):
             forget(job.work_dir, *place, wf_name(task.run.name), "embed")
             if task.stale:
                 forget(job.work_dir, *place, wf_name(task.run.name))
-                if task.t1w:
-                    forget(job.work_dir, *place, wf_name(task.t1w.name))
+                if task.upstream:
+                    forget(job.work_dir, *place, wf_name(task.upstream))

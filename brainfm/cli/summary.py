@@ -56,13 +56,9 @@ def say_summary(job, outcome, *, plans, stages, reports):
 
 def _rows(label, tasks, outcome):
     worked_on = outcome.plans.get(label)
-    anatomies = {}
-    for task in tasks:
-        if task.t1w and task.t1w.name in outcome.seconds:
-            anatomies[task.t1w.name] = outcome.recording(label, task.t1w.name).get(
-                "state", "failed"
-            )
-    yield from anatomies.items()
+    shared = {task.upstream for task in tasks} & set(outcome.seconds)
+    for name in sorted(shared):
+        yield name, outcome.recording(label, name).get("state", "done")
     for task in tasks:
         entry = outcome.recording(label, task.run.name) if worked_on else {}
         yield task.run.name, entry.get("state") or ("done" if task.is_done else "waiting")

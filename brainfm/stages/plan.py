@@ -7,6 +7,7 @@ import torch
 
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.storage.bids import RawRun, t1w_for
+from brainfm.storage.fmriprep import find_fmriprep_run
 from brainfm.storage.status import is_intact, key_of, key_of_settings, key_of_source, read_status
 
 
@@ -22,11 +23,21 @@ class Task:
 
     run: RawRun
     t1w: RawRun | None
+    engine: str
     keys: dict[str, str]
     preprocess: bool
     embed: bool
     stale: bool = False
     standardised: Path | None = None
+
+    @property
+    def upstream(self):
+        """Name of the part of the workflow that several recordings of a participant share."""
+        if self.run.modality != "bold" or self.engine == "derivatives":
+            return None
+        if self.engine == "fmriprep":
+            return f"sub-{self.run.participant}_fmriprep"
+        return self.t1w.name
 
     @property
     def is_done(self):
@@ -53,7 +64,7 @@ def model_key(name_or_path):
         torch.set_num_threads(n_threads)
 
 
-def plan_participant(output_dir, recordings, runs, *, settings, engine, model):
+def plan_participant(output_dir, recordings, runs, *, settings, engine, model, derivatives):
     """Compare each recording with the status of earlier calls.
 
     Parameters
@@ -68,6 +79,7 @@ def plan_participant(output_dir, recordings, runs, *, settings, engine, model):
         Who preprocesses raw fMRI.
     model : str
         Checksum of the checkpoint that embeds; see :func:`model_key`.
+    derivatives : dict of str to Path
 
     Returns
     -------
@@ -76,18 +88,27 @@ def plan_participant(output_dir, recordings, runs, *, settings, engine, model):
     status = read_status(output_dir, recordings[0].participant)
     tasks = []
     for run in recordings:
-        t1w = t1w_for(run, runs) if run.modality == "bold" and engine == "builtin" else None
-        source = key_of_source(run, t1w)
+        t1w = t1w_for(run, runs) if run.modality == "bold" else None
+        source = key_of_source(run, _files_besides(run, t1w, engine, derivatives))
         chosen = key_of_settings(run.modality, settings, engine)
         preprocessed = key_of({"source": source, "settings": chosen})
         embedded = key_of({"preprocessed": preprocessed, "model": model})
         keys = {"source": source, "preprocessed": preprocessed, "embedded": embedded}
         before = status["recordings"].get(run.name, {})
-        tasks.append(_compare(output_dir, run, t1w, keys=keys, before=before))
+        parts = {"run": run, "t1w": t1w, "engine": engine, "keys": keys}
+        tasks.append(_compare(output_dir, parts, before))
     return tasks
 
 
-def _compare(output_dir, run, t1w, *, keys, before):
+def _files_besides(run, t1w, engine, derivatives):
+    """Return what a recording is made from besides its raw files."""
+    if run.modality == "bold" and engine == "derivatives":
+        return list(vars(find_fmriprep_run(derivatives["fmriprep"], run.path)).values())
+    return [t1w.path] if t1w else []
+
+
+def _compare(output_dir, parts, before):
+    keys = parts["keys"]
     outputs, old = before.get("outputs") or {}, before.get("keys") or {}
     embeddings = {name: sha for name, sha in outputs.items() if "_embedding." in name}
     cleaned = {name: sha for name, sha in outputs.items() if name not in embeddings}
@@ -97,9 +118,7 @@ def _compare(output_dir, run, t1w, *, keys, before):
     preprocessed = whole and old.get("preprocessed") == keys["preprocessed"]
     embedded = preprocessed and old.get("embedded") == keys["embedded"]
     return Task(
-        run=run,
-        t1w=t1w,
-        keys=keys,
+        **parts,
         preprocess=not preprocessed,
         embed=not (embedded and is_intact(output_dir, embeddings)),
         stale=(was_done and not whole) or old.get("source", keys["source"]) != keys["source"],

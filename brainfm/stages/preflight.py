@@ -24,6 +24,7 @@ from brainfm.storage.bids import participants_of, raw_runs, read_filters, t1w_fo
 from brainfm.storage.checks_bold import check_bold, check_t1w
 from brainfm.storage.checks_eeg import check_eeg
 from brainfm.storage.files import read_json
+from brainfm.storage.fmriprep import find_fmriprep_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,10 @@ def preflight(bids_dir, output_dir, settings):
         load_atlas(settings.bold.atlas)  # refused now, not after an hour of registration
     return Preflight(
         runs=tuple(runs),
-        problems=(*_check_labels(asked, known, recordings), *_check_runs(runs, settings, engine)),
+        problems=(
+            *_check_labels(asked, known, recordings),
+            *_check_runs(runs, settings, engine, derivatives),
+        ),
         engine=engine,
         derivatives=derivatives,
     )
@@ -293,7 +297,7 @@ def _check_labels(asked, known, recordings):
         yield Problem(participant=label, text=text, exit_code=MissingInput.exit_code)
 
 
-def _check_runs(runs, settings, engine):
+def _check_runs(runs, settings, engine, derivatives):
     for run in runs:
         texts = [(text, DataError.exit_code) for text in run.problems]
         if not run.path.exists():
@@ -305,6 +309,7 @@ def _check_runs(runs, settings, engine):
             texts += [(text, DataError.exit_code) for text in check_eeg(run.path, metadata)]
         elif run.modality == "bold":
             texts += _check_bold_run(run, runs, engine)
+            texts += _check_derivatives(run, engine, derivatives)
         elif engine == "builtin" and _is_used(run, runs):
             texts += [(text, DataError.exit_code) for text in check_t1w(run.path)]
         for text, code in texts:
@@ -313,20 +318,29 @@ def _check_runs(runs, settings, engine):
 
 def _check_bold_run(run, runs, engine):
     texts = [(text, DataError.exit_code) for text in check_bold(run.path, run.metadata)]
-    if engine == "builtin":
-        if not t1w_for(run, runs):
-            text = (
-                f"sub-{run.participant} has no T1w image, which this BOLD run is normalised "
-                "with: add anat/*_T1w.nii.gz, or give --derivatives fmriprep=PATH."
-            )
-            texts.append((text, MissingInput.exit_code))
-        if len(_echoes_of(run, runs)) > 1:
-            text = (
-                "is one of several echoes or parts of one run, which the built-in engine does not "
-                'combine; choose one with --bids-filter-file, such as {"bold": {"echo": 1}}.'
-            )
-            texts.append((text, DataError.exit_code))
+    if engine != "derivatives" and not t1w_for(run, runs):
+        text = (
+            f"sub-{run.participant} has no T1w image, which this BOLD run is normalised with: "
+            "add anat/*_T1w.nii.gz, or give --derivatives fmriprep=PATH."
+        )
+        texts.append((text, MissingInput.exit_code))
+    if engine == "builtin" and len(_echoes_of(run, runs)) > 1:
+        text = (
+            "is one of several echoes or parts of one run, which the built-in engine does not "
+            'combine; choose one with --bids-filter-file, such as {"bold": {"echo": 1}}.'
+        )
+        texts.append((text, DataError.exit_code))
     return texts
+
+
+def _check_derivatives(run, engine, derivatives):
+    if engine != "derivatives":
+        return []
+    try:
+        find_fmriprep_run(derivatives["fmriprep"], run.path)
+    except MissingInput as error:
+        return [(str(error), MissingInput.exit_code)]
+    return []
 
 
 def _echoes_of(run, runs):

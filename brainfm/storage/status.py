@@ -55,16 +55,17 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def key_of_source(run, t1w):
+def key_of_source(run, others=()):
     """Hash what a recording is made from.
 
-    The content of the run and of the files beside it that share its entities, the merged
-    sidecars, the T1w image and the version of brainfm; no path, so that datasets may move.
+    The content of the run, of the files beside it that share its entities and of ``others``,
+    the merged sidecars and the version of brainfm; no path, so that datasets may move.
 
     Parameters
     ----------
     run : brainfm.storage.bids.RawRun
-    t1w : RawRun or None
+    others : iterable of Path
+        The T1w image, or the files of a derivative dataset.
 
     Returns
     -------
@@ -77,7 +78,7 @@ def key_of_source(run, t1w):
             "name": run.name,
             "files": {path.name: sha256_of(path) for path in _files_beside(run)},
             "metadata": run.metadata,
-            "t1w": sha256_of(t1w.path) if t1w else None,
+            "others": [sha256_of(path) for path in others],
         }
     )
 

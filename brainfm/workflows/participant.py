@@ -7,7 +7,13 @@ from nipype import Node, Workflow
 
 from brainfm.config import Settings
 from brainfm.interfaces.learn import EmbedRecording
-from brainfm.workflows.bold import init_anat_wf, init_bold_wf
+from brainfm.workflows.bold import (
+    ANATOMY,
+    init_anat_wf,
+    init_bold_derivatives_wf,
+    init_bold_wf,
+    init_fmriprep_wf,
+)
 from brainfm.workflows.eeg import init_eeg_wf
 from brainfm.workflows.execute import steps_of
 
@@ -16,15 +22,16 @@ from brainfm.workflows.execute import steps_of
 class Context:
     """What every part of the workflow is told."""
 
+    bids_dir: Path
     out_dir: Path
+    work_dir: Path
     settings: Settings
-    engine: str
     model_key: str
     omp_nthreads: int
     derivatives: dict
 
 
-def init_brainfm_wf(plans, context, *, work_dir, name="brainfm_wf"):
+def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
     """Wire all selected participants, who do not wait for each other.
 
     Parameters
@@ -32,7 +39,6 @@ def init_brainfm_wf(plans, context, *, work_dir, name="brainfm_wf"):
     plans : dict of str to list of Task
         What is left to do for each participant; see :func:`brainfm.stages.plan.plan_participant`.
     context : Context
-    work_dir : Path
 
     Returns
     -------
@@ -40,7 +46,7 @@ def init_brainfm_wf(plans, context, *, work_dir, name="brainfm_wf"):
     steps : dict of str to set of str
         The full names of the steps of each recording, by the recording's name.
     """
-    workflow = Workflow(name=name, base_dir=str(work_dir))
+    workflow = Workflow(name=name, base_dir=str(context.work_dir))
     steps = {}
     for participant, tasks in plans.items():
         todo = [task for task in tasks if not task.is_done]
@@ -53,7 +59,7 @@ def init_brainfm_wf(plans, context, *, work_dir, name="brainfm_wf"):
 
 
 def init_participant_wf(participant, tasks, context):
-    """Wire one participant: the anatomy of each T1w image that is used, then each recording.
+    """Wire one participant: what its recordings share (the anatomy, or fMRIPrep), then each.
 
     Returns
     -------
@@ -61,19 +67,15 @@ def init_participant_wf(participant, tasks, context):
     steps : dict of str to set of str
     """
     workflow = Workflow(name=wf_name(f"sub-{participant}"))
-    steps, anatomies = {}, {}
+    parts = {}
     for task in tasks:
-        part = init_recording_wf(task, context)
-        workflow.add_nodes([part])
-        steps[task.run.name] = steps_of(part, workflow.name)
-        if not (task.preprocess and task.t1w):
-            continue
-        if task.t1w.name not in anatomies:
-            anatomies[task.t1w.name] = _init_anat(task.t1w, context)
-            workflow.add_nodes([anatomies[task.t1w.name]])
-            steps[task.t1w.name] = steps_of(anatomies[task.t1w.name], workflow.name)
-        _connect_anatomy(workflow, anatomies[task.t1w.name], part)
-    return workflow, steps
+        parts[task.run.name] = init_recording_wf(task, context)
+        workflow.add_nodes([parts[task.run.name]])
+        if task.preprocess and task.upstream:
+            if task.upstream not in parts:
+                parts[task.upstream] = _init_upstream(task, context)
+            _connect_upstream(workflow, parts[task.upstream], parts[task.run.name], task.engine)
+    return workflow, {name: steps_of(part, workflow.name) for name, part in parts.items()}
 
 
 def init_recording_wf(task, context):
@@ -99,7 +101,7 @@ def init_recording_wf(task, context):
     if task.run.modality == "eeg":
         clean, field = _init_eeg(task.run, context), "outputnode.eeg_file"
     else:
-        clean, field = _init_bold(task.run, context), "outputnode.timeseries_file"
+        clean, field = _init_bold(task, context), "outputnode.timeseries_file"
     workflow.connect([(clean, embed, [(field, "in_file")])])
     return workflow
 
@@ -109,29 +111,48 @@ def wf_name(name):
     return name.replace("-", "").replace("+", "plus") + "_wf"
 
 
-def _init_anat(t1w, context):
+def _init_upstream(task, context):
+    settings = context.settings
+    if task.engine == "fmriprep":
+        return init_fmriprep_wf(
+            bids_dir=context.bids_dir,
+            participant=task.run.participant,
+            out_dir=context.out_dir,
+            work_dir=context.work_dir,
+            config=settings.bold,
+            run=settings.run,
+            omp_nthreads=context.omp_nthreads,
+            name=wf_name(task.upstream),
+        )
     return init_anat_wf(
-        t1w_file=str(t1w.path),
-        participant=t1w.participant,
+        t1w_file=str(task.t1w.path),
+        participant=task.t1w.participant,
         out_dir=context.out_dir,
-        config=context.settings.bold,
-        sloppy=context.settings.run.sloppy,
-        seed=context.settings.run.random_seed,
+        config=settings.bold,
+        sloppy=settings.run.sloppy,
+        seed=settings.run.random_seed,
         omp_nthreads=context.omp_nthreads,
-        name=wf_name(t1w.name),
+        name=wf_name(task.upstream),
     )
 
 
-def _init_bold(run, context):
+def _init_bold(task, context):
+    common = {
+        "bold_file": str(task.run.path),
+        "out_dir": context.out_dir,
+        "config": context.settings.bold,
+        "repetition_time_s": float(task.run.metadata["RepetitionTime"]),
+        "name": "bold_wf",
+    }
+    if task.engine != "builtin":
+        folder = context.derivatives["fmriprep"] if task.engine == "derivatives" else ""
+        return init_bold_derivatives_wf(**common, engine=task.engine, derivatives_dir=folder)
     return init_bold_wf(
-        bold_file=str(run.path),
-        out_dir=context.out_dir,
-        config=context.settings.bold,
-        repetition_time_s=float(run.metadata["RepetitionTime"]),
+        **common,
         sloppy=context.settings.run.sloppy,
         seed=context.settings.run.random_seed,
         omp_nthreads=context.omp_nthreads,
-        name="bold_wf",
+        metadata=task.run.metadata,
     )
 
 
@@ -146,7 +167,7 @@ def _init_eeg(run, context):
     )
 
 
-def _connect_anatomy(workflow, anat, recording):
-    fields = ("t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation")
+def _connect_upstream(workflow, upstream, recording, engine):
+    fields = ["derivatives_dir"] if engine == "fmriprep" else ANATOMY
     wires = [(f"outputnode.{field}", f"bold_wf.inputnode.{field}") for field in fields]
-    workflow.connect([(anat, recording, wires)])
+    workflow.connect([(upstream, recording, wires)])

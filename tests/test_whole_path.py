@@ -1,0 +1,117 @@
+"""The whole path with the real engines, on a synthetic participant: raw BIDS to reports."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainfm.cli.run import main
+from brainfm.models.checkpoint import save_checkpoint
+from brainfm.models.encoder import BrainEncoder, EncoderConfig
+from brainfm.stages.demo import write_synthetic_dataset
+
+pytestmark = pytest.mark.slow
+SECRETS = {"PatientName": "Doe^Jane", "PatientBirthDate": "19700230"}
+
+
+def brainfm(raw, out, level, *words):
+    """Run in a process of its own: what it needs of the machine is then its own too."""
+    done = subprocess.run(
+        [sys.executable, "-m", "brainfm", str(raw), str(out), level, "--sloppy", *words],
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Raw dataset, an encoder that was never trained, and the output of the participant level."""
+    root = tmp_path_factory.mktemp("whole")
+    write_synthetic_dataset(root / "raw", participants=1, seed=0, size="tiny")
+    for sidecar in (root / "raw").rglob("*_bold.json"):
+        sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **SECRETS}))
+    encoder = BrainEncoder(EncoderConfig.preset("nano"))
+    save_checkpoint(root / "untrained", encoder, {"training": {"participants": []}})
+    code, said = brainfm(
+        root / "raw", root / "out", "participant", "--model", str(root / "untrained")
+    )
+    assert code == 0, said
+    return root
+
+
+@pytest.fixture(scope="module")
+def person(study):
+    (folder,) = (path for path in (study / "out").glob("sub-*") if path.is_dir())
+    return folder
+
+
+def test_both_modalities_are_standardised_and_embedded(person):
+    (series,) = person.glob("func/*_desc-denoised_timeseries.tsv")
+    assert pd.read_csv(series, sep="\t").shape[1] == 100
+    assert list(person.glob("func/*_desc-pearson_relmat.tsv"))
+    assert list(person.glob("eeg/*_desc-preproc_eeg.vhdr"))
+    embeddings = list(person.glob("*/*_desc-untrained_embedding.npy"))
+    assert len(embeddings) == 2
+    for path in embeddings:
+        vector = np.load(path)
+        assert vector.dtype == np.float32
+        assert vector.ndim == 1
+        assert np.isfinite(vector).all()
+
+
+def test_the_status_is_done_and_names_every_file_of_each_recording(study, person):
+    status = json.loads((person / "status.json").read_text())
+    assert status["state"] == "done"
+    named = {name for entry in status["recordings"].values() for name in entry["outputs"]}
+    there = {
+        str(path.relative_to(study / "out"))
+        for folder in ("anat", "func", "eeg", "figures")
+        for path in (person / folder).rglob("*")
+        if path.is_file()
+    }
+    assert there == named
+
+
+def test_the_report_stands_alone(study, person):
+    html = (study / "out" / f"{person.name}.html").read_text()
+    assert 'src="http' not in html
+    assert "all steps done" in html
+
+
+def test_the_validator_finds_no_error(study):
+    if not shutil.which("bids-validator-deno"):
+        pytest.skip("bids-validator-deno is not installed")
+    done = subprocess.run(
+        ["bids-validator-deno", str(study / "out"), "--json"], capture_output=True, text=True
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    errors = [(i["code"], i["location"]) for i in issues if i["severity"] == "error"]
+    assert not errors
+
+
+def test_no_name_and_no_birth_date_reaches_the_output(study):
+    for path in (study / "out").rglob("*"):
+        if path.is_file() and "work" not in path.relative_to(study / "out").parts:
+            content = path.read_bytes()
+            assert b"Jane" not in content, path
+            assert b"19700230" not in content, path
+
+
+def test_the_same_command_again_does_nothing(study):
+    model = str(study / "untrained")
+    code, said = brainfm(study / "raw", study / "out", "participant", "--model", model)
+    assert code == 0
+    assert "2 recordings of 1 participants: 0 to do" in said
+    assert "started" not in said
+
+
+def test_the_group_level_goes_on_from_there(study, capsys):
+    words = [str(study / "raw"), str(study / "out"), "group", "--sloppy"]
+    assert main(words) == 0
+    assert (study / "out" / "group.html").is_file()
+    assert f"report: {study / 'out' / 'group.html'}" in capsys.readouterr().err
