@@ -16,8 +16,8 @@ from brainfm.storage.recordings import dataset_root, read_eeg, read_timeseries
 
 _NORMALIZATION = {
     "bold": "each parcel: linear trend removed, z-scored over the run, clipped at 5",
-    "eeg": "silent ends cut off, median of each channel removed, 40 Hz low-pass, divided by one robust scale of the "
-    "recording, clipped at 15",
+    "eeg": "silent ends cut off, median of each channel removed, 40 Hz low-pass, divided by "
+    "one robust scale of the recording, clipped at 15",
 }
 
 
