@@ -48,6 +48,10 @@ def test_it_learns_and_what_it_writes_is_loaded_again(corpus, data, tmp_path):
     assert folder == tmp_path / "models" / "brainfm-nano"
     history = json.loads((folder / "history.json").read_text())
     assert history[-1]["train_loss"] < history[0]["train_loss"]
+    card = (folder / "README.md").read_text()
+    assert "# brainfm-nano" in card
+    assert "Licence of the weights**: CC0" in card
+    assert "participants, from data." in card
     vectors = BrainEmbedder.from_pretrained(folder).transform(load_recordings(data))
     assert np.isfinite(vectors).all()
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"brainfm-nano"}

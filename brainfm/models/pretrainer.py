@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_is_fitted
 
+from brainfm import __version__
 from brainfm.errors import ModelError
 from brainfm.models import readout
+from brainfm.models.card import model_card
 from brainfm.models.checkpoint import participant_hash, participants_hash, save_checkpoint
 from brainfm.models.embedder import embed_table
 from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
@@ -154,7 +157,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         licence : str, optional
             Licence of the weights, which follows that of the data.
         card : str, optional
-            Model card, written as ``README.md``.
+            Text for ``README.md`` instead of the card that is written from the training.
 
         Returns
         -------
@@ -176,6 +179,14 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
                 "seed": self.random_state,
             },
         }
+        if card is None:
+            card = model_card(
+                Path(folder).name,
+                info,
+                self.history_,
+                version=__version__,
+                n_parameters=n_parameters(self.encoder_),
+            )
         return save_checkpoint(folder, self.encoder_, info, history=self.history_, card=card)
 
     def _table(self, X):

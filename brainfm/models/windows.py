@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from scipy.signal import detrend, firwin, resample_poly
+from scipy.signal import detrend, firwin, oaconvolve, resample_poly
 
 from brainfm.errors import ModelError
 
@@ -256,6 +256,8 @@ def resample(signal, sampling_hz, target_hz, low_pass_hz=None):
     rate_hz = sampling_hz * ratio.numerator
     half_length = int(np.ceil(2 * rate_hz / (nyquist_hz - cut_off_hz)))
     taps = firwin(2 * half_length + 1, cut_off_hz, fs=rate_hz).astype(signal.dtype)
+    if ratio == 1:  # resample_poly would return the signal as it is, without the low-pass
+        return oaconvolve(signal, taps[:, None], mode="same", axes=0)
     return resample_poly(signal, ratio.numerator, ratio.denominator, window=taps)
 
 
