@@ -130,7 +130,7 @@ def draw_connectivity(matrix, networks, path):
     lost = int(np.isnan(np.diag(shown)).sum())
     caption = (
         f"Correlation between the denoised signals of {len(shown)} parcels, ordered by network. "
-        + (f"{lost} parcels outside the scan are grey." if lost else "Every parcel is covered.")
+        + (f"Grey: {lost} outside the scan." if lost else "Every parcel is covered.")
     )
     return write_figure(figure, Path(path), title="Connectivity between parcels", caption=caption)
 
