@@ -5,7 +5,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 
+N_PARCELS, N_TIMES = 8, 90
 EEG_CHANNELS = ["Fp1", "Fp2", "C3", "C4", "O1", "O2"]
 
 
@@ -55,6 +57,23 @@ def write_eeg(dest, label, *, task="rest", seed=0, channels=EEG_CHANNELS, sampli
     )  # fmt: skip
     lines = [f"{name}\tEEG\tuV\n" for name in channels]
     (folder / f"{stem}_channels.tsv").write_text("name\ttype\tunits\n" + "".join(lines))
+
+
+def write_person(root, label, *, coupled, seed):
+    """Write parcel series; in one of two groups neighbouring parcels go together."""
+    rng = np.random.default_rng(seed)
+    series = rng.standard_normal((N_TIMES, N_PARCELS))
+    if coupled:
+        series += 2 * rng.standard_normal((N_TIMES, 1))
+    names = [f"p{number}" for number in range(N_PARCELS)]
+    stem = (
+        root / f"sub-{label}" / "func" / f"sub-{label}_task-rest_atlas-X_desc-denoised_timeseries"
+    )
+    stem.parent.mkdir(parents=True)
+    frame = pd.DataFrame(series, columns=names)
+    frame.to_csv(stem.with_suffix(".tsv"), sep="\t", index=False, float_format="%.5g")
+    places = {name: [8.0 * number - 30, 10, 20] for number, name in enumerate(names)}
+    write(stem.with_suffix(".json"), {"RepetitionTime": 2.0, "Positions": places})
 
 
 def write(path, data):

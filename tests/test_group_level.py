@@ -2,32 +2,12 @@
 
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
-from skeleton import write
+from skeleton import write, write_person
 
 from brainfm.cli.run import main
 from brainfm.storage.steps import StepBook
-
-N_PARCELS, N_TIMES = 8, 90
-
-
-def write_person(root, label, *, coupled, seed):
-    """Write parcel series; in one of two groups neighbouring parcels go together."""
-    rng = np.random.default_rng(seed)
-    series = rng.standard_normal((N_TIMES, N_PARCELS))
-    if coupled:
-        series += 2 * rng.standard_normal((N_TIMES, 1))
-    names = [f"p{number}" for number in range(N_PARCELS)]
-    stem = (
-        root / f"sub-{label}" / "func" / f"sub-{label}_task-rest_atlas-X_desc-denoised_timeseries"
-    )
-    stem.parent.mkdir(parents=True)
-    frame = pd.DataFrame(series, columns=names)
-    frame.to_csv(stem.with_suffix(".tsv"), sep="\t", index=False, float_format="%.5g")
-    places = {name: [8.0 * number - 30, 10, 20] for number, name in enumerate(names)}
-    write(stem.with_suffix(".json"), {"RepetitionTime": 2.0, "Positions": places})
 
 
 @pytest.fixture(scope="module")

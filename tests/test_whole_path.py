@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from skeleton import write, write_person
 
 from brainfm.cli.run import main
 from brainfm.models.checkpoint import save_checkpoint
@@ -15,7 +16,7 @@ from brainfm.models.encoder import BrainEncoder, EncoderConfig
 from brainfm.stages.demo import write_synthetic_dataset
 
 pytestmark = pytest.mark.slow
-SECRETS = {"PatientName": "Doe^Jane", "PatientBirthDate": "19700230"}
+SECRETS = {"PatientName": "Zyxwy^Quux", "PatientBirthDate": "19700230"}
 
 
 def brainfm(raw, out, level, *words):
@@ -98,7 +99,7 @@ def test_no_name_and_no_birth_date_reaches_the_output(study):
     for path in (study / "out").rglob("*"):
         if path.is_file() and "work" not in path.relative_to(study / "out").parts:
             content = path.read_bytes()
-            assert b"Jane" not in content, path
+            assert b"Quux" not in content, path
             assert b"19700230" not in content, path
 
 
@@ -111,7 +112,10 @@ def test_the_same_command_again_does_nothing(study):
 
 
 def test_the_group_level_goes_on_from_there(study, capsys):
-    words = [str(study / "raw"), str(study / "out"), "group", "--sloppy"]
+    other = study / "other"
+    write(other / "dataset_description.json", {"Name": "other", "DatasetType": "derivative"})
+    write_person(other, "77", coupled=True, seed=0)
+    words = [str(study / "raw"), str(study / "out"), "group", "--sloppy", "-d", f"other={other}"]
     assert main(words) == 0
     assert (study / "out" / "group.html").is_file()
     assert f"report: {study / 'out' / 'group.html'}" in capsys.readouterr().err

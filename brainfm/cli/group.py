@@ -28,6 +28,7 @@ def run_group_level(job: Job):
     if job.settings.run.dry_run:
         _say_plan(job, derivatives)
         return 0
+    job.confine()
     job.open()
     # Imported late, behind the refusals: these load the numerical libraries.
     from brainfm.stages.report_group import write_group_report

@@ -68,8 +68,15 @@ class Job:
         """Seconds since the call began."""
         return time.monotonic() - self.began
 
+    def confine(self):
+        """Keep libraries from the network, from writing to HOME and from taking every CPU.
+
+        Before they are imported, since most look once.
+        """
+        _confine(self.work_dir / "cache", self.omp_nthreads)
+
     def open(self):
-        """Make the folder of this call's messages and settings, and confine what libraries write.
+        """Make the folder of this call's messages and settings.
 
         Raises
         ------
@@ -82,7 +89,6 @@ class Job:
         header = [command, "reuse with --config-file"]
         text = settings_as_toml(self.settings, self.sources, header=header)
         (self.log_dir / "settings.toml").write_text(text, encoding="utf8")
-        _confine(self.work_dir, self.omp_nthreads)
         self.log.info("brainfm %s, %s level: %s", __version__, self.level, self.output_dir)
         self.log.info(
             "%d processes of %d threads, %.1f GB; messages and settings in %s",
@@ -151,13 +157,7 @@ def _new_folder(parent):
     raise CannotCreateOutput(f"{parent} holds too many calls of this second: try again.")
 
 
-def _confine(work_dir, omp_nthreads):
-    """Keep libraries from the network, from writing to HOME and from taking every CPU."""
-    cache = work_dir / "cache"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotCreateOutput(f"{cache} cannot be made ({error.strerror}).") from error
+def _confine(cache, omp_nthreads):
     os.environ.update({"NO_ET": "1", "NIPYPE_NO_ET": "1"})
     for name in _THREADS:
         os.environ.setdefault(name, str(omp_nthreads))
@@ -167,4 +167,11 @@ def _confine(work_dir, omp_nthreads):
         os.environ.setdefault(name, str(cache / name.lower()))
     if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
         os.environ["HOME"] = str(cache / "home")
-        (cache / "home").mkdir(exist_ok=True)
+        _make(cache / "home")
+
+
+def _make(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateOutput(f"{folder} cannot be made ({error.strerror}).") from error

@@ -33,10 +33,12 @@ def run_participant_level(job: Job):
     with stages("check"):
         checks = preflight(job.bids_dir, job.output_dir, job.settings)
     if not job.settings.run.dry_run:
-        job.open()
-    say_problems(job.log, checks)
+        job.confine()
     with stages("plan"):
         model, plans = _plan(job, checks)
+    if not job.settings.run.dry_run:
+        job.open()
+    say_problems(job.log, checks)
     say_plan(job.log, plans, checks)
     if job.settings.run.dry_run:
         return checks.exit_code

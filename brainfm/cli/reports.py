@@ -62,6 +62,7 @@ def only_reports(job):
             f"{job.output_dir} holds no participant to report on; there are: "
             f"{', '.join(known) or 'none'}."
         )
+    job.confine()
     job.open()
     errors = {label: _errors_of(job.output_dir, label) for label in wanted}
     reports, failures = write_reports(job, wanted, worked_on=wanted, errors=errors)
