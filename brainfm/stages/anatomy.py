@@ -62,11 +62,13 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
     """
     out_dir, t1w = Path(out_dir), read_image(t1w_file)
     coarse = cubic_grid(t1w, _COARSE_MM)
-    affine = place_template(coarse, template("t1w", _COARSE_MM), template("mask", _COARSE_MM))
+    brain = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
+    affine = place_template(coarse, *brain, sloppy=sloppy)
     voxel_mm = work_voxel_mm(sloppy)
     head = cubic_grid(t1w, voxel_mm)
     prior = map_image(template("mask", voxel_mm), head, affine.GetInverse())
-    field = _bias_field(coarse, map_image(prior, coarse))
+    iterations = [8, 4] if sloppy else [30, 30, 20]
+    field = _bias_field(coarse, map_image(prior, coarse), iterations)
     head_data = _divided(head, field)
     mask = extract_brain(head_data, np.asarray(prior.dataobj) > 0.5, voxel_mm)
     sitk.WriteTransform(affine, str(out_dir / "template_to_t1w.tfm"))
@@ -187,11 +189,11 @@ def work_voxel_mm(sloppy):
     return 4 if sloppy else 2
 
 
-def _bias_field(coarse, brain):
+def _bias_field(coarse, brain, iterations):
     """Return a function that samples the logarithm of the bias field on a SimpleITK grid."""
     correct = sitk.N4BiasFieldCorrectionImageFilter()
     correct.SetNumberOfWorkUnits(1)
-    correct.SetMaximumNumberOfIterations([30, 30, 20])
+    correct.SetMaximumNumberOfIterations(iterations)
     correct.SetConvergenceThreshold(1e-4)
     positive = sitk.Maximum(to_sitk(coarse), 1e-3)
     correct.Execute(positive, to_sitk(brain) > 0.5)

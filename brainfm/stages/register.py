@@ -19,7 +19,7 @@ from brainfm.storage.images import to_ants, to_sitk
 _STARTS_DEGREES = (0, -20, 20)
 
 
-def place_template(head, brain, brain_mask):
+def place_template(head, brain, brain_mask, *, sloppy=False):
     """Find a head's brain by an affine registration of the template.
 
     Several tilts of the head are tried, and the best is refined: first with one scale for all
@@ -31,6 +31,8 @@ def place_template(head, brain, brain_mask):
         T1-weighted, in coarse cubes (4 mm).
     brain, brain_mask : nibabel image
         Template without skull, and where its brain is.
+    sloppy : bool
+        One tilt only.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def place_template(head, brain, brain_mask):
     centre = _to_world(brain_mask, np.argwhere(inside).mean(axis=0))
     target = _to_world(head, _head_centre(np.asarray(head.dataobj), head.affine))
     tried = []
-    for degrees in _STARTS_DEGREES:
+    for degrees in _STARTS_DEGREES[:1] if sloppy else _STARTS_DEGREES:
         start = sitk.Similarity3DTransform()
         start.SetCenter(centre)
         start.SetTranslation(target - centre)
