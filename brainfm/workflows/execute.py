@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -92,6 +93,15 @@ class Progress:
 class PatientMultiProc(MultiProcPlugin):
     """MultiProc that reports a killed worker as a failed step instead of waiting for ever."""
 
+    def __init__(self, plugin_args=None):
+        super().__init__(plugin_args=plugin_args)
+        self.pool = self._new_pool()
+
+    def _new_pool(self):
+        return ProcessPoolExecutor(
+            self.processors, initializer=_begin_worker, initargs=(self._cwd,)
+        )
+
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
         if getattr(node.interface, "terminal_output", "") == "stream":
@@ -99,9 +109,7 @@ class PatientMultiProc(MultiProcPlugin):
         try:
             future = self.pool.submit(run_node, node, updatehash, self._taskid)
         except BrokenProcessPool:  # killed while this step was on its way: a new pool for the rest
-            self.pool = ProcessPoolExecutor(
-                self.processors, initializer=process_initializer, initargs=(self._cwd,)
-            )
+            self.pool = self._new_pool()
             future = self.pool.submit(run_node, node, updatehash, self._taskid)
         self._task_obj[self._taskid] = future
         future.add_done_callback(partial(self._collect, self._taskid))
@@ -112,6 +120,12 @@ class PatientMultiProc(MultiProcPlugin):
             self._taskresult[taskid] = future.result()
         else:
             self._taskresult[taskid] = {"taskid": taskid, "result": None, "traceback": [_KILLED]}
+
+
+def _begin_worker(folder):
+    """Let a signal end a worker at once: what the main process does on one is not its business."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    process_initializer(folder)
 
 
 def steps_of(workflow, prefix=""):
