@@ -12,6 +12,7 @@ from brainfm.cli.summary import say_plan, say_problems, say_summary
 from brainfm.errors import TemporaryFailure
 from brainfm.stages.preflight import preflight
 from brainfm.storage.dataset import write_description
+from brainfm.storage.files import remove_partial
 from brainfm.storage.lock import WorkLock
 from brainfm.storage.status import read_status, write_status
 
@@ -113,7 +114,7 @@ def _run(job, checks, plans, stages, *, model, invalid):
 
 
 def _locked(job, label, locks):
-    """Lock a participant; say who works on it when that is not possible."""
+    """Lock a participant and clear what a killed call left; or say who works on it."""
     lock = WorkLock(job.output_dir, f"sub-{label}")
     try:
         lock.acquire()
@@ -121,6 +122,7 @@ def _locked(job, label, locks):
         job.log.warning("%s", error)
         return False
     locks.callback(lock.release)
+    remove_partial(job.output_dir / f"sub-{label}")
     return True
 
 

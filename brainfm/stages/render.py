@@ -32,7 +32,7 @@ def render(template, **context):
     return environment.get_template(template).render(css=css, version=__version__, **context)
 
 
-def picture(title, caption="", *, path=None, svg=None, data=None, wide=True):
+def picture(title, caption="", *, path=None, svg=None, data=None, width=""):
     """Make what the ``picture`` macro shows.
 
     Parameters
@@ -44,8 +44,8 @@ def picture(title, caption="", *, path=None, svg=None, data=None, wide=True):
         SVG text, where there is no file.
     data : str, optional
         Relative link to the numbers behind the figure.
-    wide : bool
-        False shows the figure at half the width.
+    width : {"", "medium", "narrow"}
+        Part of the page it is shown on.
 
     Returns
     -------
@@ -64,5 +64,5 @@ def picture(title, caption="", *, path=None, svg=None, data=None, wide=True):
         "title": title,
         "caption": caption,
         "data": data,
-        "class": "" if wide else "narrow",
+        "class": width,
     }

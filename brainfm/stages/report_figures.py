@@ -72,13 +72,11 @@ def embedding_figure(names, vectors):
     """
 
     def draw(figure):
+        if len(names) == 1:
+            _draw_vectors(figure, figure.subplots(), names, vectors)
+            return
         left, right = figure.subplots(1, 2, width_ratios=[2, 1])
-        limit = np.percentile(np.abs(vectors), 98) or 1.0
-        image = left.imshow(vectors, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit,
-                            interpolation="nearest")  # fmt: skip
-        left.set_yticks(range(len(names)), names)
-        left.set_xlabel("dimension of the embedding")
-        figure.colorbar(image, ax=left, shrink=0.8, label="value")
+        _draw_vectors(figure, left, names, vectors)
         alike = cosines(vectors)
         right.imshow(alike, cmap="Blues", vmin=-0.2, vmax=1.2)
         for row, column in np.ndindex(alike.shape):
@@ -88,11 +86,21 @@ def embedding_figure(names, vectors):
         right.set_yticks([])
         right.set_xticks(range(len(names)), names, rotation=30, ha="right")
         right.set_title("cosine similarity", fontsize=10)
-        for axis in (left, right):
-            axis.spines[:].set_visible(False)
-            axis.tick_params(length=0)
+        right.spines[:].set_visible(False)
+        right.tick_params(length=0)
 
-    return figure_svg(draw, size=(11, 1.8 + 0.4 * len(names)))
+    return figure_svg(draw, size=(11, (1.8 if len(names) > 1 else 1.2) + 0.4 * len(names)))
+
+
+def _draw_vectors(figure, axis, names, vectors):
+    limit = np.percentile(np.abs(vectors), 98) or 1.0
+    image = axis.imshow(vectors, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit,
+                        interpolation="nearest")  # fmt: skip
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel("dimension of the embedding")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    figure.colorbar(image, ax=axis, shrink=0.8, label="value")
 
 
 def cosines(vectors):

@@ -136,8 +136,8 @@ def _evaluation_figures(folder, evaluation, lead):
                   "Spread over folds is a part of the uncertainty; folds of one repeat share "
                   "training data, so they are not independent."),
             _kept(folder, "roc", "ROC curves", draw.roc_figure(predictions, evaluation),
-                  "Pooled over folds.", wide=False),
-            _kept(folder, "confusion", f"{title}, {lead}", confusion, "", wide=False),
+                  "Pooled over folds.", width="narrow"),
+            _kept(folder, "confusion", f"{title}, {lead}", confusion, "", width="narrow"),
         ]  # fmt: skip
     if null is not None and lead in null:
         made.append(
@@ -148,7 +148,7 @@ def _evaluation_figures(folder, evaluation, lead):
     return [figure for figure in made if figure]
 
 
-def _kept(folder, name, title, drawn, caption, *, wide=True):
+def _kept(folder, name, title, drawn, caption, *, width=""):
     """Write a figure and its numbers into ``group/figures``; return what the page shows."""
     if drawn is None:
         return None
@@ -157,7 +157,7 @@ def _kept(folder, name, title, drawn, caption, *, wide=True):
     write_text(stem.with_suffix(".svg"), svg)
     write_tsv(stem.with_suffix(".tsv"), data)
     link = f"group/figures/{name}.tsv"
-    return picture(title, caption, svg=svg, data=link, wide=wide)
+    return picture(title, caption, svg=svg, data=link, width=width)
 
 
 def _drop_old_figures(folder, context):

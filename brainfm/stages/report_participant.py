@@ -29,8 +29,8 @@ _ENGINES = {
     "fmriprep": "fMRI by fMRIPrep",
     "derivatives": "fMRI from existing derivatives",
 }
-#: Half the page is enough for these.
-_NARROW = ("sensors", "connectivity")
+#: These need less than the width of the page.
+_WIDTHS = {"sensors": "narrow", "connectivity": "medium"}
 
 
 def write_participant_report(out_dir, participant, *, errors=()):
@@ -70,7 +70,7 @@ def write_participant_report(out_dir, participant, *, errors=()):
         problems=[str(sentence) for sentence in facts.status.get("problems") or []],
         missing=_missing(facts),
         recordings=[_row(recording) for recording in facts.recordings],
-        quality=[t for t in (quality_table(k, facts.of(k)) for k in _KINDS) if t],
+        quality=_quality_tables(facts),
         sections=sections,
         embedding=embedding,
         paragraphs=paragraphs,
@@ -81,13 +81,23 @@ def write_participant_report(out_dir, participant, *, errors=()):
     return write_text(Path(out_dir) / f"sub-{label}.html", html)
 
 
-def quality_table(suffix, recordings):
+def _quality_tables(facts):
+    anatomy = quality_table("T1w", facts.of("T1w"))
+    # The overlap with the template belongs to the anatomy; BOLD repeats it.
+    hidden = ("dice_template",) if anatomy else ()
+    tables = [anatomy, quality_table("bold", facts.of("bold"), hidden)]
+    return [table for table in (*tables, quality_table("eeg", facts.of("eeg"))) if table]
+
+
+def quality_table(suffix, recordings, hidden=()):
     """Make the table of key numbers with what is usual, or None when there are no numbers."""
     recordings = [recording for recording in recordings if recording.quality]
     spec = read_json(files("brainfm.data") / "reports" / "quality.json")[suffix]
     rows = []
     for key, name, unit, form, usual in spec:
-        if any(recording.quality.get(key) is not None for recording in recordings):
+        if key not in hidden and any(
+            recording.quality.get(key) is not None for recording in recordings
+        ):
             values = [quality_value(recording.quality, key, form) for recording in recordings]
             rows.append({"name": name, "unit": unit, "values": values, "usual": usual})
     if not rows:
@@ -190,7 +200,7 @@ def _section(facts, kind):
 
 def _part(recording):
     figures = [
-        picture(f.title, f.caption, path=f.path, wide=f.what not in _NARROW)
+        picture(f.title, f.caption, path=f.path, width=_WIDTHS.get(f.what, ""))
         for f in recording.figures
     ]
     failed = recording.status.get("error") if recording.status.get("state") == "failed" else None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,12 @@ def atomic(path):
         for left in Path(folder).iterdir():
             left.unlink()
         os.rmdir(folder)
+
+
+def remove_partial(folder):
+    """Remove what a killed process left half-written under ``folder``."""
+    for left in Path(folder).rglob(".partial-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path, text):

@@ -126,16 +126,7 @@ def init_bold_wf(
     )
     align = Node(AlignBold(stem=stem, sloppy=sloppy, **where), name="align", mem_gb=1)
     resample = Node(ResampleBold(metadata=known, **func), name="resample", mem_gb=0.7 + 4 * size_gb)
-    confounds = Node(
-        WriteConfounds(
-            repetition_time_s=float(repetition_time_s),
-            n_dummy=config.n_dummy,
-            high_pass_hz=config.high_pass_hz,
-            **func,
-        ),
-        name="confounds",
-        mem_gb=0.7 + 3 * size_gb,
-    )
+    confounds = _confounds_node(config, float(repetition_time_s), func, size_gb)
     standardise = _standardise_node(bold_file, out_dir, config, repetition_time_s, "builtin")
     outputnode = _outputnode()
 
@@ -277,3 +268,16 @@ def _folder(out_dir, raw_file, kind):
 def _size_gb(bold_file):
     """Return how large a run is in memory in float32."""
     return float(np.prod(nib.load(bold_file).shape, dtype=float)) * 4 / 1e9
+
+
+def _confounds_node(config, repetition_time_s, func, size_gb):
+    return Node(
+        WriteConfounds(
+            repetition_time_s=repetition_time_s,
+            n_dummy=config.n_dummy,
+            high_pass_hz=config.high_pass_hz,
+            **func,
+        ),
+        name="confounds",
+        mem_gb=0.7 + 3 * size_gb,
+    )
