@@ -1,6 +1,7 @@
 """Run a Nipype workflow: plugin, crash files, progress, and no messages of Nipype on the screen."""
 
 import contextlib
+import gc
 import shutil
 import signal
 import time
@@ -128,6 +129,16 @@ def _begin_worker(folder):
     process_initializer(folder)
 
 
+def _spare_garbage_collection():
+    """Keep what is loaded now out of later collections of garbage.
+
+    MultiProc collects each time it looks for work: half a second with all libraries loaded, which
+    was two thirds of a short run (59.6 s with, 24.5 s without, on the tiny synthetic dataset).
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def steps_of(workflow, prefix=""):
     """Return the full names of all steps of a workflow that compute something."""
     prefix = f"{prefix}.{workflow.name}" if prefix else workflow.name
@@ -178,6 +189,7 @@ def execute(workflow, *, machine, progress, crash_dir):
     try:
         with contextlib.chdir(_made(workflow.base_dir)):  # what is written "here" lands in scratch
             runner = PatientMultiProc(arguments) if plugin == "MultiProc" else plugin
+            _spare_garbage_collection()
             workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
         crashes = read_crashes(crash_dir)
