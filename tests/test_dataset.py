@@ -48,10 +48,11 @@ def test_rows_that_others_added_to_the_descriptions_stay(places):
     write_description(out, raw)
     path = out / "descriptions.tsv"
     path.write_text(path.read_text() + "desc-mymodel\tAn embedding\n")
-    write_description(out, raw)
+    write_description(out, raw, models=["brainfm-tiny"])
     rows = pd.read_csv(path, sep="\t").set_index("desc_id")["description"]
     assert rows["desc-mymodel"] == "An embedding"
     assert rows.index.is_unique
+    assert rows["desc-brainfmtiny"] == "Embedding by the checkpoint brainfm-tiny"
     assert "desc-denoised" in rows.index
 
 

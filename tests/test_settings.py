@@ -75,10 +75,12 @@ class TestPrecedence:
 
 class TestPaths:
     def test_relative_paths_hold_wherever_a_step_runs(self):
-        settings, _, _ = resolve("-w", "scratch", "--atlas", "own/atlas.nii.gz", "--model", "tiny")
+        settings, _, _ = resolve("-w", "scratch", "--atlas", "own/atlas.nii.gz", "--model", "tiny",
+                                 "-d", "fmriprep=fp")  # fmt: skip
         assert settings.run.work_dir == Path.cwd() / "scratch"
         assert settings.bold.atlas == str(Path.cwd() / "own" / "atlas.nii.gz")
         assert settings.model.model == "tiny"
+        assert settings.run.derivatives == (f"fmriprep={Path.cwd() / 'fp'}",)
 
     def test_the_address_of_a_container_is_no_path(self):
         settings, _, _ = resolve("--fmriprep-container", "docker://nipreps/fmriprep:25.2.7")

@@ -1,6 +1,7 @@
 """The whole path with the real engines, on a synthetic participant: raw BIDS to reports."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,28 @@ def test_the_same_command_again_does_nothing(study):
     assert code == 0
     assert "2 recordings of 1 participants: 0 to do" in said
     assert "started" not in said
+
+
+@pytest.mark.parametrize("engine", ["derivatives", "fmriprep"])
+def test_other_engines_lead_to_the_same_series(study, person, monkeypatch, engine):
+    words = ["--fmri-engine", engine, "--model", str(study / "untrained")]
+    write(study / "filter.json", {"eeg": {"task": "none"}})
+    if engine == "derivatives":
+        words += ["-d", f"fmriprep={study / 'out'}"]
+    else:  # a program of that name which writes what it is expected to write
+        program = study / "bin" / "fmriprep"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\ncp -r {person} {study}/out/dataset_description.json "$2"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    out = study / engine
+    filters = ["--bids-filter-file", str(study / "filter.json")]
+    code, said = brainfm(study / "raw", out, "participant", *words, *filters)
+    assert code == 0, said
+    assert f"fMRI by {engine}" in said
+    (series,) = out.glob("sub-*/func/*_desc-denoised_timeseries.tsv")
+    (built_in,) = person.glob("func/*_desc-denoised_timeseries.tsv")
+    pd.testing.assert_frame_equal(pd.read_csv(series, sep="\t"), pd.read_csv(built_in, sep="\t"))
 
 
 def test_the_group_level_goes_on_from_there(study, capsys):

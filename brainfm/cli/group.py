@@ -37,7 +37,12 @@ def run_group_level(job: Job):
     if job.settings.run.reports_only:
         job.log.info("report: %s", write_group_report(job.output_dir))
         return 0
-    write_description(job.output_dir, job.bids_dir, derivatives=derivatives)
+    write_description(
+        job.output_dir,
+        job.bids_dir,
+        derivatives=derivatives,
+        models=[f"group-brainfm-{job.settings.pretrain.preset}"],
+    )
     lock = WorkLock(job.output_dir, "group").acquire()
     try:
         report, seconds = run_group(

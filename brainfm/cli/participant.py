@@ -4,6 +4,7 @@ import contextlib
 import copy
 import time
 from collections import defaultdict
+from pathlib import Path
 
 from brainfm.cli.job import Job, engine_messages_to
 from brainfm.cli.outcome import Outcome
@@ -43,7 +44,12 @@ def run_participant_level(job: Job):
     say_plan(job.log, plans, checks)
     if job.settings.run.dry_run:
         return checks.exit_code
-    write_description(job.output_dir, job.bids_dir, derivatives=checks.derivatives)
+    write_description(
+        job.output_dir,
+        job.bids_dir,
+        derivatives=checks.derivatives,
+        models=[Path(job.settings.model.model).name],
+    )
     invalid = _note_invalid(job, checks)
     return _run(job, checks, plans, stages, model=model, invalid=invalid)
 

@@ -77,6 +77,8 @@ def coerce(key, value, source):
         value = tuple(dict.fromkeys(v.removeprefix(_PREFIX_OF[item.name]) for v in value))
     if _is_path(item, value):  # nodes run in folders of their own
         value = type(value)(os.path.abspath(value))
+    if item.name == "derivatives":
+        value = tuple(_with_absolute_path(word) for word in value)
     if item.name == "mem" and value is not None:
         memory_gb(value)  # refused now, not after an hour
     return value
@@ -114,6 +116,11 @@ def _is_path(item, value):
         return True
     of_path = item.name in ("atlas", "model", "fmriprep_container")
     return of_path and value is not None and os.sep in value and "://" not in value
+
+
+def _with_absolute_path(word):
+    name, equals, path = word.partition("=")
+    return f"{name}={os.path.abspath(path)}" if path else name + equals
 
 
 def _items():

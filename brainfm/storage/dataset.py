@@ -1,6 +1,7 @@
 """What makes the output folder a BIDS derivative dataset; written before anything else."""
 
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -52,7 +53,7 @@ checksum and their sources in the JSON beside them.
 """
 
 
-def write_description(output_dir, bids_dir, *, derivatives=None, settings_file=None):
+def write_description(output_dir, bids_dir, *, derivatives=None, models=()):
     """Write ``dataset_description.json``, ``.bidsignore``, ``README.md`` and ``descriptions.tsv``.
 
     Each is written whole, so that several jobs may do this for one output at once. Rows which
@@ -63,8 +64,8 @@ def write_description(output_dir, bids_dir, *, derivatives=None, settings_file=N
     output_dir, bids_dir : Path
     derivatives : dict of str to Path, optional
         Derivative datasets used besides the raw one.
-    settings_file : Path, optional
-        Kept in ``GeneratedBy``, relative to the output.
+    models : iterable of str
+        Names of the checkpoints whose embeddings are in the output.
     """
     output_dir = Path(output_dir)
     description = {
@@ -72,7 +73,7 @@ def write_description(output_dir, bids_dir, *, derivatives=None, settings_file=N
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": _licence_of(bids_dir),
-        "GeneratedBy": [_generated_by(output_dir, settings_file)],
+        "GeneratedBy": [_generated_by()],
         "SourceDatasets": [_source(bids_dir)],
         "DatasetLinks": {
             "raw": _link(bids_dir, output_dir),
@@ -83,18 +84,16 @@ def write_description(output_dir, bids_dir, *, derivatives=None, settings_file=N
     write_json(output_dir / "dataset_description.json", description)
     write_text(output_dir / ".bidsignore", _IGNORED)
     write_text(output_dir / "README.md", _README.format(version=__version__))
-    _write_descriptions(output_dir / "descriptions.tsv")
+    _write_descriptions(output_dir / "descriptions.tsv", models)
 
 
-def _generated_by(output_dir, settings_file):
+def _generated_by():
     entry = {
         "Name": "brainfm",
         "Version": __version__,
         "CodeURL": _CODE_URL,
         "Container": _container(),
     }
-    if settings_file:
-        entry["Settings"] = str(Path(settings_file).relative_to(output_dir))
     return {key: value for key, value in entry.items() if value}
 
 
@@ -131,8 +130,11 @@ def _link(path, output_dir):
     return os.path.relpath(Path(path).resolve(), Path(output_dir).resolve())
 
 
-def _write_descriptions(path):
-    rows = {f"desc-{label}": text for label, text in _DESCRIPTIONS.items()}
+def _write_descriptions(path, models):
+    texts = dict(_DESCRIPTIONS)
+    for model in models:
+        texts[re.sub(r"[^0-9a-zA-Z]", "", model)] = f"Embedding by the checkpoint {model}"
+    rows = {f"desc-{label}": text for label, text in texts.items()}
     if path.is_file():
         frame = pd.read_csv(path, sep="\t", dtype=str)
         rows = {**dict(zip(frame["desc_id"], frame["description"], strict=True)), **rows}
