@@ -353,7 +353,7 @@ class TestStage:
             "Within one participant; this says nothing about new people"
             in (found["answer"]["scope"])
         )
-        assert "pretrained on recordings of 1 of the 1" in found["answer"]["caution"]
+        assert "pretrained on recordings of all participants" in found["answer"]["caution"]
         assert found["n_arrangements"] == 252  # 10 blocks, 5 of each
 
     def test_synthetic_participants_take_no_part_and_that_is_said(self, tmp_path):

@@ -146,10 +146,11 @@ def _caution(evaluation):
     cautions = []
     seen = evaluation["seen_in_training"]
     if seen:
+        everyone = evaluation["data"]["n_participants"]
+        who = "all" if len(seen) == everyone else f"{len(seen)} of the {everyone}"
         cautions.append(
-            f"The model was pretrained on recordings of {len(seen)} of the "
-            f"{evaluation['data']['n_participants']} participants evaluated here, without their "
-            "labels; its score may be too high."
+            f"The model was pretrained on recordings of {who} participants evaluated here, without "
+            "their labels; its score may be too high."
         )
     data = evaluation["data"]
     if evaluation["folds"]["kind"] == "block" and data["n_recordings"] <= 2:

@@ -279,6 +279,9 @@ def training_figure(history):
                           color=(BLUE, OCHRE, GREEN, RED, GREY)[index % 5])  # fmt: skip
             if "explained" in title:
                 axis.axhline(0, color=GREY, linestyle=":", linewidth=1)
+                # Early epochs may lie far below; what matters is around 0.
+                least, most = np.nanmin(history[columns]), np.nanmax(history[columns])
+                axis.set_ylim(max(-1.05, least - 0.05), min(1.05, max(most, 0) + 0.05))
             axis.set_title(title, fontsize=9.5)
             axis.set_xlabel("epoch")
             if len(columns) > 1:

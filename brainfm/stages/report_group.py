@@ -30,6 +30,10 @@ _QUALITY = {
         ("alpha_peak_hz", "alpha peak (Hz)", "1"),
     ],
 }
+_NULL_CAPTION = (
+    "Scores when labels are exchanged between the units that are independent. With few rows such "
+    "scores lie below 0.5 on average; what counts is how many reach the score of the real labels."
+)
 _FEWEST_FOR_STRIPS = 5
 _KINDS = {
     "pretrained": "pretrained",
@@ -143,7 +147,7 @@ def _evaluation_figures(folder, evaluation, lead):
         made.append(
             _kept(folder, "permutation", "Could this be chance?",
                   draw.null_figure(null, evaluation, lead),
-                  "Scores when labels are exchanged between the units that are independent.")
+                  _NULL_CAPTION)
         )  # fmt: skip
     return [figure for figure in made if figure]
 

@@ -152,7 +152,7 @@ def _contents(sections, embedding):
 def _missing(facts):
     """Sentences on what a complete participant would have."""
     said = [
-        "No T1w image: the fMRI could not be aligned to anatomy."
+        "Anatomy: the output holds nothing of a T1w image."
         for _ in facts.of("bold")[:1]
         if not facts.of("T1w")
     ]
@@ -219,6 +219,8 @@ def _part(recording):
 def _sentences(recording):
     """What numbers alone do not say: which channels, which parcels, and why."""
     quality, said = recording.quality, []
+    if not (quality or recording.figures):
+        said.append("There are no figures and no numbers in the output.")
     if quality.get("bad_channels"):
         reasons = quality.get("bad_channel_reasons") or [""] * len(quality["bad_channels"])
         pairs = zip(quality["bad_channels"], reasons, strict=False)
