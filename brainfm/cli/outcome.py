@@ -122,6 +122,7 @@ class Outcome:
         entry = {
             "state": "done",
             "seconds": self.seconds.get(t1w.name, {}),
+            "peak_memory_gb": self.progress.peak_gb.get(t1w.name),
             "outputs": assign_outputs(self.output_dir, t1w, self.runs),
         }
         self._write(label, t1w.name, entry)

@@ -28,6 +28,7 @@ def check_bold(bold_file, metadata):
     """
     problems = _check_image(bold_file, n_dimensions=4)
     if not problems:
+        problems += _check_header(bold_file, metadata.get("RepetitionTime"))
         n_volumes = nib.load(bold_file).shape[3]
         if n_volumes < _FEWEST_VOLUMES:
             problems.append(
@@ -57,6 +58,23 @@ def _check_repetition_time(metadata):
             f"RepetitionTime is {value:g}; expected seconds, {shortest:g} to {longest:g}{hint}."
         ]
     return []
+
+
+def _check_header(bold_file, repetition_time_s):
+    """Compare the sidecar with the header, in which 0 and 1 mean that nobody wrote it."""
+    header = nib.load(bold_file).header
+    if not isinstance(repetition_time_s, int | float) or len(header.get_zooms()) < 4:
+        return []
+    unit = getattr(header, "get_xyzt_units", lambda: ("", "sec"))()[1]
+    told_s = float(header.get_zooms()[3]) * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1.0)
+    shortest, longest = _TR_RANGE_S
+    both_tell = told_s not in (0, 1) and shortest <= repetition_time_s <= longest
+    if not both_tell or abs(told_s - repetition_time_s) <= 0.01 * repetition_time_s:
+        return []
+    return [
+        f"RepetitionTime is {repetition_time_s:g} s in the sidecar but {told_s:g} s in the header "
+        "of the image: find out which is right and mend the other."
+    ]
 
 
 def _check_image(path, n_dimensions):

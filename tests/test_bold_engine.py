@@ -1,0 +1,265 @@
+"""The built-in engine on a synthetic participant whose anatomy, motion and signals are known."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainfm.config import BoldConfig
+from brainfm.errors import DataError, MissingInput
+from brainfm.signal.bold import clean_series, passed_components, reduce_confounds
+from brainfm.signal.realign import rigid_matrices
+from brainfm.stages.anatomy import (
+    inverse_transform,
+    normalise_t1w,
+    prepare_t1w,
+    segment_t1w,
+    write_anatomy,
+)
+from brainfm.stages.confounds import tissues_in_template, write_confounds
+from brainfm.stages.judge_bold import draw_anatomy, judge_alignment, judge_bold
+from brainfm.stages.preprocess_bold import align_bold, realign_bold, resample_bold
+from brainfm.stages.standardise import PreprocessedBold, read_confounds, standardise_bold
+from brainfm.stages.synthesise import synthetic_participant
+from brainfm.storage.checks_bold import check_bold
+from brainfm.storage.images import map_grid, read_image, read_transform, template, to_sitk
+
+TR_S = 2.0
+METADATA = {"RepetitionTime": TR_S, "TaskName": "rest"}
+STEM = "sub-01_task-rest"
+
+
+@pytest.fixture(scope="module")
+def person():
+    return synthetic_participant(0, seed=0, size="tiny")
+
+
+@pytest.fixture(scope="module")
+def folder(person, tmp_path_factory):
+    root = tmp_path_factory.mktemp("engine")
+    nib.save(person.t1w, root / "sub-01_T1w.nii.gz")
+    nib.save(person.bold, root / f"{STEM}_bold.nii.gz")
+    return root
+
+
+@pytest.fixture(scope="module")
+def anatomy(folder):
+    work = folder / "anat_work"
+    work.mkdir()
+    raw = folder / "sub-01_T1w.nii.gz"
+    prepared = prepare_t1w(raw, work, sloppy=True)
+    there, back = normalise_t1w(prepared, work, seed=0, sloppy=True)
+    tissues = segment_t1w(prepared, back, work, sloppy=True)
+    files = write_anatomy(raw, prepared, there, folder / "out/sub-01/anat", stem="sub-01")
+    return {"prepared": prepared, "there": there, "back": back, "tissues": tissues, "files": files}
+
+
+@pytest.fixture(scope="module")
+def run(folder, anatomy):
+    work, out = folder / "bold_work", folder / "out" / "sub-01"
+    work.mkdir()
+    realigned = realign_bold(folder / f"{STEM}_bold.nii.gz", work, metadata=METADATA)
+    prepared = anatomy["prepared"]
+    way = align_bold(realigned, prepared.brain, prepared.mask, work, sloppy=True)
+    names = {"out_dir": out / "func", "stem": STEM}
+    done = resample_bold(realigned, way, anatomy["there"], metadata=METADATA, **names)
+    tissues = tissues_in_template(anatomy["tissues"], done.bold, anatomy["there"], work)
+    confounds = write_confounds(
+        done, tissues, realigned.motion, repetition_time_s=TR_S, n_dummy=0, high_pass_hz=0.008,
+        **names,
+    )  # fmt: skip
+    return {"realigned": realigned, "way": way, "done": done, "tissues": tissues,
+            "confounds": confounds}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def series(folder, run):
+    done = run["done"]
+    preprocessed = PreprocessedBold(
+        bold_file=done.bold,
+        mask_file=done.mask,
+        confounds_file=run["confounds"],
+        repetition_time_s=TR_S,
+        stem=f"{STEM}_space-MNI152NLin2009aSym",
+    )
+    return standardise_bold(preprocessed, folder / "out/sub-01/func", BoldConfig())
+
+
+def _inside_template():
+    grid = template("mask", 4)
+    return grid, np.asarray(grid.dataobj) > 0.5
+
+
+def _apply(matrix, points):
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _template_points():
+    grid, inside = _inside_template()
+    return _apply(grid.affine, np.argwhere(inside))
+
+
+class TestAnatomy:
+    def test_the_normalised_brain_covers_the_template(self, anatomy):
+        sidecar = json.loads(Path(str(anatomy["files"][1]).replace(".nii.gz", ".json")).read_text())
+        assert sidecar["DiceTemplate"] >= 0.9
+
+    def test_points_of_the_template_are_found_where_they_truly_are(self, person, anatomy):
+        grid, inside = _inside_template()
+        found = map_grid(read_transform(anatomy["there"]), grid)[inside]
+        error_mm = np.linalg.norm(
+            found - _apply(person.template_to_t1w, _template_points()), axis=1
+        )
+        assert np.median(error_mm) < 3  # of voxels of 4 mm
+        assert np.percentile(error_mm, 95) < 7
+
+    def test_the_way_back_is_the_inverse(self, anatomy):
+        there, back = read_transform(anatomy["there"]), inverse_transform(anatomy["back"])
+        for point in [(0.0, 0.0, 0.0), (-40.0, 20.0, 30.0), (30.0, 60.0, 10.0)]:
+            again = back.TransformPoint(there.TransformPoint(point))
+            assert np.linalg.norm(np.subtract(again, point)) < 1
+
+    def test_tissues_lie_where_the_template_has_them(self, anatomy, run):
+        labels = np.asarray(nib.load(run["tissues"]).dataobj)
+        white = np.asarray(template("white", 3).dataobj) > 0.8
+        assert (labels[white] == 2).mean() > 0.8
+
+    def test_the_same_image_gives_the_same_bytes(self, folder, anatomy):
+        again = folder / "again"
+        again.mkdir()
+        prepared = prepare_t1w(folder / "sub-01_T1w.nii.gz", again, sloppy=True)
+        there, _ = normalise_t1w(prepared, again, seed=0, threads=2, sloppy=True)
+        pairs = [*zip(there, anatomy["there"], strict=True),
+                 (prepared.brain, anatomy["prepared"].brain)]  # fmt: skip
+        for one, other in pairs:
+            assert _sha(one) == _sha(other), one
+
+    def test_an_image_without_a_head_is_refused(self, tmp_path):
+        noise = np.random.default_rng(0).normal(100, 1, (40, 40, 40)).astype(np.float32)
+        nib.save(nib.Nifti1Image(noise, np.diag([4, 4, 4, 1])), tmp_path / "noise.nii.gz")
+        with pytest.raises(DataError, match=r"resembles the T1w template .* is it a T1-weighted"):
+            prepare_t1w(tmp_path / "noise.nii.gz", tmp_path, sloppy=True)
+
+    def test_a_truncated_image_is_refused_by_name(self, folder, tmp_path):
+        whole = (folder / "sub-01_T1w.nii.gz").read_bytes()
+        (tmp_path / "cut_T1w.nii.gz").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DataError, match=r"cut_T1w.nii.gz cannot be read .* copy or convert"):
+            prepare_t1w(tmp_path / "cut_T1w.nii.gz", tmp_path)
+
+    def test_an_image_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(MissingInput, match="does not exist"):
+            read_image(tmp_path / "nothing.nii.gz")
+
+
+class TestBold:
+    def test_motion_is_recovered_within_a_fifth_of_a_millimetre(self, person, run):
+        found = np.load(run["realigned"].matrices)
+        truth = rigid_matrices(person.motion, np.zeros(3))
+        brain = np.asarray(nib.load(run["realigned"].mask).dataobj) > 0
+        points = _apply(person.bold.affine, np.argwhere(brain)[::20])
+        apart = np.stack([_apply(m, points) for m in found - truth])
+        # Which volume counts as unmoved is a choice, the same for all volumes.
+        error_mm = np.linalg.norm(apart - apart.mean(axis=0), axis=-1)
+        assert np.sqrt((error_mm**2).mean()) < 0.2
+
+    def test_bold_is_aligned_to_t1w(self, person, anatomy, run):
+        points = _apply(person.template_to_t1w, _template_points())
+        way = read_transform([run["way"]])
+        flip = np.array([-1, -1, 1])
+        found = np.array([way.TransformPoint((p * flip).tolist()) for p in points[::20]]) * flip
+        error_mm = np.linalg.norm(found - _apply(person.t1w_to_bold, points[::20]), axis=1)
+        assert np.median(error_mm) < 2  # of voxels of 6 mm
+
+    def test_the_confounds_have_the_names_of_fmriprep(self, person, run):
+        frame = pd.read_csv(run["confounds"], sep="\t", na_values="n/a")
+        assert len(frame) == len(person.motion)
+        wanted = {"trans_x", "rot_z_derivative1_power2", "framewise_displacement", "dvars",
+                  "std_dvars", "white_matter", "csf", "global_signal", "a_comp_cor_00"}  # fmt: skip
+        assert wanted <= set(frame)
+        assert frame["framewise_displacement"].isna().tolist() == [True] + [False] * (
+            len(frame) - 1
+        )
+        assert frame.iloc[1:].notna().all(axis=None)
+
+    def test_the_signals_of_parcels_are_recovered(self, person, run, series):
+        path, facts = series
+        found = pd.read_csv(path, sep="\t", na_values="n/a").to_numpy()
+        band = {"sampling_hz": 1 / TR_S, "high_pass_hz": 0.008, "low_pass_hz": 0.1}
+        confounds = read_confounds(run["confounds"], 5).to_numpy(float)
+        few = reduce_confounds(confounds, passed_components(len(found), **band) // 2)
+        expected = clean_series(person.series, few, **band)
+        alike = [np.corrcoef(found[:, k], expected[:, k])[0, 1] for k in range(100)]
+        assert facts["n_parcels_covered"] >= 95
+        assert np.nanmedian(alike) > 0.97
+
+    def test_left_parcels_are_left(self, person, series):
+        path, _ = series
+        frame = pd.read_csv(path, sep="\t", na_values="n/a")
+        found, n = frame.to_numpy(), 50
+        own = [np.corrcoef(found[:, k], person.series[:, k])[0, 1] for k in range(n)]
+        mirrored = [np.corrcoef(found[:, k], person.series[:, k + n])[0, 1] for k in range(n)]
+        assert np.nanmean(own) > np.nanmean(mirrored) + 0.1
+
+    def test_quality_and_figures_are_written(self, folder, anatomy, run, series):
+        out, prepared = folder / "out", anatomy["prepared"]
+        parts = {"head": prepared.brain, "mask": prepared.mask, "tissues": anatomy["tissues"],
+                 "t1w_to_template": anatomy["there"]}  # fmt: skip
+        figures = out / "sub-01" / "figures"
+        realigned, done = run["realigned"], run["done"]
+        facts = judge_alignment(
+            realigned.reference, realigned.mask, run["way"], parts, figures, stem=STEM
+        )
+        draw_anatomy(folder / "sub-01_T1w.nii.gz", prepared, anatomy["files"][0], figures,
+                     stem="sub-01")  # fmt: skip
+        files = {"bold": done.bold, "mask": done.mask, "confounds": run["confounds"],
+                 "timeseries": series[0], "tissues_in_template": run["tissues"]}  # fmt: skip
+        path = judge_bold(
+            files, {**facts, **series[1]}, BoldConfig(), out_dir=out, stem=STEM,
+            repetition_time_s=TR_S, engine="builtin",
+        )  # fmt: skip
+        quality = json.loads(path.read_text())
+        assert quality["dice_template"] >= 0.9
+        assert quality["dice_bold_t1w"] >= 0.85
+        assert quality["fd_mean_mm"] < 0.5
+        assert quality["n_volumes"] == 40
+        drawn = sorted(p.name.split("desc-")[1] for p in figures.glob("*.png"))
+        assert drawn == ["alignment_bold.png", "brain_T1w.png", "carpet_bold.png",
+                         "connectivity_bold.png", "template_T1w.png"]  # fmt: skip
+        for figure in figures.glob("*.png"):
+            assert figure.stat().st_size < 300_000
+            assert set(json.loads(figure.with_suffix(".json").read_text())) == {"title", "caption"}
+
+    def test_slice_timing_is_corrected_when_it_is_told(self, folder, tmp_path):
+        n_slices = nib.load(folder / f"{STEM}_bold.nii.gz").shape[2]
+        times = np.linspace(0, TR_S * 0.95, n_slices).tolist()
+        told = {**METADATA, "SliceTiming": times, "SliceEncodingDirection": "k"}
+        done = realign_bold(folder / f"{STEM}_bold.nii.gz", tmp_path, metadata=told)
+        assert done.bold == tmp_path / "slice_timed.nii.gz"
+
+    def test_a_run_without_time_is_refused(self, folder, tmp_path):
+        with pytest.raises(DataError, match="expected four dimensions"):
+            realign_bold(folder / "sub-01_T1w.nii.gz", tmp_path, metadata=METADATA)
+
+
+class TestChecks:
+    def test_a_header_that_disagrees_with_the_sidecar_is_told(self, folder):
+        path = folder / f"{STEM}_bold.nii.gz"
+        assert check_bold(path, METADATA) == []
+        (problem,) = check_bold(path, {"RepetitionTime": 2.5})
+        assert "2.5 s in the sidecar but 2 s in the header" in problem
+
+    def test_geometry_survives_the_way_through_itk(self):
+        affine = np.array([[-3, 0.1, 0, 9], [0.1, 3, -0.7, -8], [0, 0.7, 3, 7], [0, 0, 0, 1.0]])
+        image = nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), affine)
+        point = to_sitk(image).TransformContinuousIndexToPhysicalPoint([1.0, 2.0, 3.0])
+        np.testing.assert_allclose(
+            np.array(point) * [-1, -1, 1], _apply(affine, [1, 2, 3]), atol=0.1
+        )
+
+
+def _sha(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
