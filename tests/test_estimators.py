@@ -55,6 +55,14 @@ class TestBrainPretrainer:
             pretrainer.history_[0]
         )
 
+    def test_what_a_single_recording_cannot_tell_is_left_out_of_the_history(self):
+        recordings = [bold(0), eeg(1), eeg(2)]
+        table = RecordingTable.from_recordings(recordings)
+        (*_, last) = BrainPretrainer(**SMALL).fit(table).history_
+        assert "connectivity_bold_explained" not in last  # one recording: nothing varies
+        assert last["connectivity_eeg_explained"] < 1
+        assert all(np.isfinite(value) for value in last.values())
+
     def test_fit_changes_no_parameter_and_clone_keeps_them(self, table):
         pretrainer = BrainPretrainer(objective={"masked": 1.0}, **SMALL)
         before = dict(pretrainer.get_params())

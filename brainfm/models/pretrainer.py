@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_is_fitted
 
 from brainfm import __version__
@@ -114,7 +113,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             raise ModelError("pretraining needs at least two recordings; X holds 1.")
         rows = _prepare_rows(table)
         encoder, module = self._build(rows)
-        reduce = _StatisticsReduction(encoder, rows, self.random_state)
+        reduce = _StatisticsReduction(encoder, rows)
         crops = self._crops(rows, reduce)
         log.info("pretraining %s (%d parameters) on %r", self.preset, n_parameters(encoder), table)
         self.history_ = train(
@@ -245,24 +244,24 @@ class _StatisticsReduction:
     The places are those the encoder starts with, so that the targets stay the same in training.
     """
 
-    def __init__(self, encoder, rows, seed):
+    def __init__(self, encoder, rows):
         self.start = copy.deepcopy(encoder)
-        self.components, self.scale = {}, {}
+        self.mean, self.axes = {}, {}
         for name in SPECS:
             values = [readout.statistics(self.start, row[name]) for row in rows if name in row]
             if values:
-                n_components = min(N_STATISTICS, len(values), len(values[0]))
-                reduction = PCA(n_components, svd_solver="full", random_state=seed)
-                scores = reduction.fit_transform(np.stack(values))
-                self.components[name] = reduction
-                self.scale[name] = max(np.sqrt((scores**2).mean()), 1e-12)
+                self.mean[name] = np.mean(values, axis=0)
+                centred = values - self.mean[name]
+                axes = np.linalg.svd(centred, full_matrices=False)[2][:N_STATISTICS]
+                spread = np.sqrt(np.mean((centred @ axes.T) ** 2))
+                self.axes[name] = axes / max(spread, 1e-12)
 
     def __call__(self, rows):
         return [{name: self._one(name, row[name]) for name in row} for row in rows]
 
     def _one(self, name, prepared):
-        values = readout.statistics(self.start, prepared)[None]
-        scores = self.components[name].transform(values)[0] / self.scale[name]
+        values = readout.statistics(self.start, prepared)
+        scores = self.axes[name] @ (values - self.mean[name])
         return np.pad(scores, (0, N_STATISTICS - len(scores)))
 
 

@@ -18,6 +18,8 @@ from brainfm.models.objectives import Batch
 from brainfm.models.windows import SPECS, collate, n_whole_patches, random_crop
 
 log = logging.getLogger("brainfm")
+#: What skorch notes of an epoch and a checkpoint does not keep: it differs from run to run.
+_BOOKKEEPING = ("batches", "dur", "train_batch_count", "train_loss_best")
 
 
 class Pretraining(nn.Module):
@@ -150,10 +152,8 @@ class Watch(Callback):
 
     def on_epoch_end(self, net, **_):
         """See the class."""
-        batches = net.history[-1]["batches"]
-        for name in sorted({key for batch in batches for key in batch} - {"train_batch_size"}):
-            values = [batch[name] for batch in batches if name in batch]
-            net.history.record(name, float(np.mean(values)))
+        for name, value in average(net.history[-1]["batches"]).items():
+            net.history.record(name, value)
         shown = {k: v for k, v in net.history[-1].items() if k.endswith(("loss", "explained"))
                  or k in ("crops_found", "effective_rank")}  # fmt: skip
         told = ", ".join(f"{name} {value:.3g}" for name, value in shown.items())
@@ -203,7 +203,28 @@ def train(
         _take_up(net, Path(resume_dir))
     net.partial_fit(crops, y=None, epochs=max_epochs - len(net.history))
     module.cpu().eval()
-    return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
+    kept = [name for name in net.history[-1] if name not in _BOOKKEEPING]
+    return [{name: epoch[name] for name in kept if name in epoch} for epoch in net.history]
+
+
+def average(batches):
+    """Average what was watched over the batches where it could be told.
+
+    Parameters
+    ----------
+    batches : list of dict of str to float
+
+    Returns
+    -------
+    metrics : dict of str to float
+        Without those that no batch could tell.
+    """
+    seen = {}
+    for batch in batches:
+        for name, value in batch.items():
+            if name != "train_batch_size" and math.isfinite(value):
+                seen.setdefault(name, []).append(value)
+    return {name: float(np.mean(seen[name])) for name in sorted(seen)}
 
 
 @torch.no_grad()
@@ -216,13 +237,12 @@ def score(module, crops, *, batch_size):
         ``loss`` and what the objective watches.
     """
     module.eval().generator.manual_seed(crops.seed)
-    seen, crops.epoch = {}, 0
+    seen, crops.epoch = [], 0
     for rows in crops.batches(batch_size):
         batch, _ = collate_crops([crops[index] for index in rows])
         loss, metrics = module(batch)
-        for name, value in {"loss": float(loss), **metrics}.items():
-            seen.setdefault(name, []).append(value)
-    return {name: float(np.mean(values)) for name, values in seen.items()}
+        seen.append({"loss": float(loss), **metrics})
+    return average(seen)
 
 
 def _keep_state(net, folder):

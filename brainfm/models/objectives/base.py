@@ -1,5 +1,6 @@
 """What every objective is: a batch in, one loss and what to watch out."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +57,8 @@ class Objective(nn.Module):
         -------
         loss : Tensor, shape ()
         metrics : dict of str to float
-            What to watch; higher ``*_explained`` is better, 0 is as good as the mean.
+            What to watch; higher ``*_explained`` is better, 0 is as good as the mean; NaN where
+            it cannot be told.
         """
         visible = None
         if self.hides:
@@ -126,7 +128,10 @@ def hide_blocks(windows, generator, share=0.55, block=2):
 
 
 def explained(prediction, target):
-    """Share of the variance of ``target`` that is predicted; 0 for its mean, at most 1."""
+    """Share of the variance of ``target`` that is predicted; 0 for its mean, at most 1.
+
+    NaN where the target does not vary, as with a single recording.
+    """
     error = (prediction - target).square().mean()
     variance = (target - target.mean(dim=0)).square().mean()
-    return float((1 - error / variance.clamp_min(1e-12)).detach())
+    return float((1 - error / variance).detach()) if variance > 1e-6 else math.nan
