@@ -11,12 +11,13 @@ from pathlib import Path
 from brainfm.errors import UsageError
 
 
-def setting(default, help, *, flags=(), choices=None, unit=None):
+def setting(default, help, *, flags=(), choices=None, unit=None, at_least=None):
     """Declare one setting: its default, one line of help and how it is spelled on the command line.
 
     Without ``flags`` the command line spells it ``--<section>-<name>``.
     """
     metadata = {"help": help, "flags": tuple(flags), "choices": choices, "unit": unit}
+    metadata["at_least"] = at_least
     return field(default=default, metadata=metadata)
 
 
@@ -52,16 +53,22 @@ class RunConfig:
         None,
         "processes at once (default: the CPUs this job was given)",
         flags=["--nprocs", "--n-cpus", "--nthreads"],
+        at_least=1,
     )
     omp_nthreads: int | None = setting(
-        None, "threads of one process (default: nprocs - 1, at most 8)", flags=["--omp-nthreads"]
+        None,
+        "threads of one process (default: nprocs - 1, at most 8)",
+        flags=["--omp-nthreads"],
+        at_least=1,
     )
     mem: str | None = setting(
         None,
         "memory limit with its unit, for instance 8G, 1.5G or 8000M",
         flags=["--mem", "--mem-mb", "--mem-gb"],
     )
-    random_seed: int = setting(0, "seed of every random choice", flags=["--random-seed"])
+    random_seed: int = setting(
+        0, "seed of every random choice", flags=["--random-seed"], at_least=0
+    )
     stop_on_first_crash: bool = setting(
         False, "stop everything when one step fails", flags=["--stop-on-first-crash"]
     )
@@ -107,10 +114,10 @@ class BoldConfig:
         "parcellation: Schaefer100, or a NIfTI with a TSV of the same name",
         flags=["--atlas"],
     )
-    n_dummy: int = setting(0, "volumes dropped at the start of each run")
+    n_dummy: int = setting(0, "volumes dropped at the start of each run", at_least=0)
     high_pass_hz: float = setting(0.008, "slower drifts are removed; 0 keeps them", unit="Hz")
     low_pass_hz: float = setting(0.1, "faster fluctuations are removed; 0 keeps them", unit="Hz")
-    n_acompcor: int = setting(5, "aCompCor components regressed out")
+    n_acompcor: int = setting(5, "aCompCor components regressed out", at_least=0)
     fd_threshold_mm: float = setting(
         0.5, "frames with more framewise displacement are counted as moved", unit="mm"
     )
@@ -143,8 +150,13 @@ class ModelConfig:
     model: str = setting(
         "brainfm-tiny", "name of a packaged checkpoint, or a path to one", flags=["--model"]
     )
-    device: str = setting("auto", "auto, cpu or cuda", flags=["--device"])
-    batch_size: int = setting(32, "windows embedded at once")
+    device: str = setting(
+        "auto",
+        "where the model runs; auto: cuda when there is one",
+        flags=["--device"],
+        choices=("auto", "cpu", "cuda"),
+    )
+    batch_size: int = setting(32, "windows embedded at once", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +164,8 @@ class PretrainConfig:
     """How the group level pretrains on the corpus."""
 
     preset: str = setting("tiny", "size of the encoder", choices=("nano", "tiny"))
-    max_epochs: int = setting(20, "passes over the corpus")
-    batch_size: int = setting(32, "windows of one step")
+    max_epochs: int = setting(20, "passes over the corpus", at_least=1)
+    batch_size: int = setting(32, "windows of one step", at_least=1)
     learning_rate: float = setting(1e-3, "highest learning rate")
 
 
@@ -165,7 +177,7 @@ class EvaluateConfig:
     contrast: tuple[str, ...] = setting(
         (), "two tasks to tell apart, for instance eyesopen eyesclosed", flags=["--contrast"]
     )
-    n_splits: int = setting(5, "folds of the cross-validation")
+    n_splits: int = setting(5, "folds of the cross-validation", at_least=2)
     n_permutations: int = setting(200, "label permutations behind the p value")
 
 
@@ -190,6 +202,7 @@ class Settings:
             )
         for section in fields(self):
             _check_choices(section.name, getattr(self, section.name))
+            _check_least(section.name, getattr(self, section.name))
 
 
 def memory_gb(text):
@@ -231,3 +244,10 @@ def _check_choices(name, section):
             raise UsageError(
                 f"{name}.{item.name} is {value!r}; expected one of {', '.join(choices)}."
             )
+
+
+def _check_least(name, section):
+    for item in fields(section):
+        least, value = item.metadata["at_least"], getattr(section, item.name)
+        if least is not None and value is not None and value < least:
+            raise UsageError(f"{name}.{item.name} is {value}; expected {least} or more.")

@@ -32,7 +32,7 @@ class _InputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True)
     out_dir = traits.Str(mandatory=True)
     ending = traits.Str(mandatory=True)
-    before = traits.Any()
+    before = File(exists=True)
 
 
 class _OutputSpec(TraitedSpec):

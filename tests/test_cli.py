@@ -55,6 +55,27 @@ class TestMistypedCommands:
         assert code == 64
         assert "    brainfm /data /out participant --participant-label 01 -w '/w dir'\n" in said
 
+    @pytest.mark.parametrize("words", [["--participant-label", ""], ["--work-dir="], ["-w", ""]])
+    def test_an_empty_argument_is_refused_and_not_taken_for_all_participants(self, capsys, words):
+        code, said = self.answer(capsys, *THREE, *words)
+        assert code == 64
+        assert "one of the arguments is empty; is a variable of your script unset?" in said
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--nprocs", "0"], "run.nprocs is 0; expected 1 or more"),
+            (["--nprocs", "-3"], "run.nprocs is -3; expected 1 or more"),
+            (["--omp-nthreads", "0"], "run.omp_nthreads is 0; expected 1 or more"),
+            (["--evaluate-n-splits", "1"], "evaluate.n_splits is 1; expected 2 or more"),
+            (["--device", "tpu"], "model.device is 'tpu'; expected one of auto, cpu, cuda"),
+        ],
+    )
+    def test_a_number_or_name_that_makes_no_sense_is_refused(self, capsys, words, said):
+        code, told = self.answer(capsys, *THREE, *words)
+        assert code == 64
+        assert said in told
+
     def test_an_unknown_level_has_its_own_exit_code(self, capsys):
         code, said = self.answer(capsys, "/data", "/out", "subject")
         assert code == 17

@@ -32,6 +32,17 @@ def finished(study):
     return study / "out"
 
 
+@pytest.mark.parametrize("tasks", [["rest"], ["rest", "rest"], ["a", "b", "c"]], ids=len)
+def test_a_contrast_of_anything_but_two_tasks_is_refused_before_work(study, capsys, tasks):
+    assert group(study, "--contrast", *tasks, "--dry-run") == 64
+    assert "expected two tasks that differ" in capsys.readouterr().err
+
+
+def test_a_selection_of_participants_is_said_to_select_nothing(study, capsys):
+    assert group(study, "--participant-label", "01", "--dry-run") == 0
+    assert "--participant-label selects nothing at the group level" in capsys.readouterr().err
+
+
 def test_all_steps_leave_their_files(finished):
     assert (finished / "group.html").is_file()
     assert (finished / "group" / "corpus" / "manifest.tsv").is_file()

@@ -1,5 +1,6 @@
 """The run of the participant level: resume, failures, killing, locks. The engines are stand-ins."""
 
+import errno
 import json
 import os
 import shutil
@@ -109,6 +110,10 @@ class TestOneRun:
         (tmp_path / "plugin.yml").write_text("- nothing\n")
         out = tmp_path / "out2"
         assert brainfm("--use-plugin", str(tmp_path / "plugin.yml"), out=out) == 64
+        assert not out.exists()
+        (tmp_path / "plugin.yml").write_text("plugin: Nonsense\n")
+        assert brainfm("--use-plugin", str(tmp_path / "plugin.yml"), out=out) == 64
+        assert status(out)["state"] == "failed"
 
 
 class TestDryRun:
@@ -140,6 +145,31 @@ class TestResume:
         brainfm.out.rename(moved / "results")
         brainfm.out = moved / "results"
         assert self.ran(brainfm, data=moved / "data", out=moved / "results") == []
+
+    def test_what_was_interrupted_before_all_moved_is_finished_and_nothing_else_done_again(
+        self, brainfm, raw, monkeypatch
+    ):
+        monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_task-rest_bold")
+        assert brainfm() == 1
+        monkeypatch.delenv("BRAINFM_FAKE_FAIL")
+        moved = raw.parent / "elsewhere"
+        moved.mkdir()
+        raw.rename(moved / "data")
+        brainfm.out.rename(moved / "results")
+        brainfm.out = moved / "results"
+        assert self.ran(brainfm, data=moved / "data", out=moved / "results") == [
+            "embed sub-01_task-rest_desc-denoised_timeseries.tsv",
+            "sub-01_T1w.nii.gz",
+            "sub-01_task-rest_bold.nii.gz",
+        ]
+        assert status(brainfm.out)["state"] == "done"
+
+    def test_two_datasets_that_share_a_work_folder_do_not_meet_in_it(self, brainfm, raw, tmp_path):
+        other = write_skeleton(tmp_path / "other", ("01",))
+        work = ("-w", str(tmp_path / "work"))
+        self.ran(brainfm, *work)
+        assert brainfm(*work, data=other, out=tmp_path / "out2") == 0
+        assert len(list((tmp_path / "work").glob("place-*"))) == 2
 
     def test_a_changed_input_is_done_again_and_nothing_else(self, brainfm, raw):
         self.ran(brainfm)
@@ -261,6 +291,38 @@ class TestFailures:
         monkeypatch.delenv("BRAINFM_FAKE_KILL")
         assert brainfm(nprocs="2") == 0
 
+    def test_a_full_disk_ends_with_74(self, brainfm, monkeypatch, capsys):
+        def full(*words, **options):
+            raise OSError(errno.ENOSPC, "No space left on device", "settings.toml")
+
+        monkeypatch.setattr("brainfm.cli.participant.write_description", full)
+        assert brainfm() == 74
+        said = capsys.readouterr().err
+        assert "No space left on device: settings.toml" in said
+        assert "What is finished stays; run the same command again" in said
+
+    def test_a_step_that_finds_the_disk_full_ends_with_74(self, brainfm, monkeypatch):
+        def full(*words, **options):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("fake_engines.write_text", full)
+        assert brainfm() == 74
+        entry = status(brainfm.out)["recordings"]["sub-01_task-rest_eeg"]
+        assert "No space left on device" in entry["error"]
+
+    def test_a_run_that_ends_before_its_end_leaves_nothing_that_seems_to_run(
+        self, brainfm, monkeypatch
+    ):
+        def stop(*words, **options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("brainfm.workflows.execute.execute", stop)
+        assert brainfm() == 130
+        written = status(brainfm.out)
+        assert written["state"] == "failed"
+        error = "stopped before its end (KeyboardInterrupt); run the same command again."
+        assert {entry["error"] for entry in written["recordings"].values()} == {error}
+
     def test_a_report_that_cannot_be_written_is_said_and_shows_in_the_exit_code(
         self, brainfm, monkeypatch, capsys
     ):
@@ -306,6 +368,7 @@ class TestReportsOnly:
 
     def test_without_an_output_there_is_nothing_to_report(self, brainfm, capsys):
         assert brainfm("--reports-only") == 66
+        assert not brainfm.out.exists()
         assert "holds no brainfm output yet" in capsys.readouterr().err
 
 
@@ -387,6 +450,7 @@ class TestKilling:
         _, said = process.communicate(timeout=10)
         assert process.returncode == 75
         assert "stopped (SIGTERM); run the same command again" in said
+        assert status(brainfm.out)["state"] == "failed"
         assert not list((brainfm.out / "logs" / "locks").iterdir())
         assert brainfm() == 0
 

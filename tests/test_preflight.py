@@ -77,7 +77,7 @@ class TestProblemsOfAParticipant:
         path = raw / "sub-01" / name
         path.write_bytes(path.read_bytes()[:-200])
         (said,) = texts(check(raw))
-        assert str(path) in said
+        assert said.startswith(f"sub-01/{name}: ")
         assert "truncated" in said
 
     def test_a_nifti_that_is_none(self, raw):
@@ -121,6 +121,56 @@ class TestProblemsOfAParticipant:
         write(raw.parent / "f.json", {"bold": {"echo": 1}})
         assert not texts(check(raw, bids_filter_file=raw.parent / "f.json"))
 
+    @pytest.mark.parametrize("name", ["anat/sub-01_T1w.nii.gz", "eeg/sub-01_task-rest_eeg.edf"])
+    def test_an_empty_file_is_called_empty(self, raw, name):
+        (raw / "sub-01" / name).write_bytes(b"")
+        assert f"sub-01/{name}: is empty (0 bytes): copy" in texts(check(raw))[0]
+
+    def test_a_broken_sidecar_is_told_once_and_not_as_a_missing_repetition_time(self, raw):
+        write(raw / "sub-01" / "func" / "sub-01_task-rest_bold.json", {})
+        (raw / "sub-01" / "func" / "sub-01_task-rest_bold.json").write_text("{")
+        (raw / "task-rest_bold.json").unlink()
+        (said,) = texts(check(raw))
+        assert "its sidecar sub-01_task-rest_bold.json is not valid JSON" in said
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"", "channels.tsv is no table of tab-separated values in UTF-8"),
+            (b"\xff\xfe\x00", "channels.tsv is no table of tab-separated values in UTF-8"),
+            (b"name\ttype\n", "has no channel of type EEG; expected some: mend its channels.tsv"),
+        ],
+    )
+    def test_a_table_of_channels_that_is_none(self, raw, content, said):
+        (raw / "sub-01" / "eeg" / "sub-01_task-rest_channels.tsv").write_bytes(content)
+        assert said in texts(check(raw))[0]
+
+    @pytest.mark.parametrize(
+        ("electrodes", "system", "said"),
+        [
+            ("name\tx\ty\tz\nC3\t1\tabc\t2\n", '{"EEGCoordinateUnits": "m"}', "are no numbers"),
+            ("", '{"EEGCoordinateUnits": "m"}', "electrodes.tsv is no table"),
+            ("name\tx\ty\tz\nC3\t1\t2\t2\n", "[]", "holds no JSON object: mend it"),
+            ("name\tx\ty\tz\nC3\t1\t2\t2\n", '{"EEGCoordinateUnits": []}', "expected m, cm or mm"),
+        ],
+    )
+    def test_electrode_positions_that_are_none(self, raw, electrodes, system, said):
+        folder = raw / "sub-01" / "eeg"
+        (folder / "sub-01_electrodes.tsv").write_text(electrodes)
+        (folder / "sub-01_coordsystem.json").write_text(system)
+        assert said in texts(check(raw))[0]
+
+    def test_a_participant_with_no_recording_of_the_task_asked_for_is_left_alone(self, raw):
+        write_eeg(raw, "02", task="film")
+        checks = check(raw, task_label=("film",))
+        assert checks.participants == ["02"]
+        assert not checks.problems
+
+    def test_files_are_named_as_seen_from_the_dataset(self, raw):
+        (raw / "task-rest_bold.json").unlink()
+        for said in texts(check(raw)):
+            assert str(raw) not in said
+
     def test_a_label_that_is_not_there_beside_one_that_is(self, raw):
         checks = check(raw, participant_label=("01", "09"))
         assert checks.participants == ["01"]
@@ -156,6 +206,22 @@ class TestProblemsOfTheDataset:
         assert "lies inside the input" in said
         assert "derivatives/brainfm" in said
 
+    def test_an_input_inside_the_output(self, raw):
+        assert "lies inside the output" in self.refusal(UsageError, raw, raw.parent)
+
+    def test_an_input_among_the_source_data_of_the_output_is_allowed(self, raw):
+        (raw.parent / "out" / "sourcedata").mkdir(parents=True)
+        inner = raw.rename(raw.parent / "out" / "sourcedata" / "raw")
+        assert not check(inner, inner.parents[1]).problems
+
+    def test_a_description_that_is_no_object(self, raw):
+        (raw / "dataset_description.json").write_text("[]")
+        assert "holds no JSON object" in self.refusal(ValidationFailed, raw)
+
+    def test_a_plugin_file_that_is_not_there_is_told_before_work_starts(self, raw, tmp_path):
+        said = self.refusal(MissingInput, raw, use_plugin=tmp_path / "plugin.yml")
+        assert "--use-plugin" in said
+
     def test_an_output_among_the_derivatives_is_allowed(self, raw):
         assert not check(raw, raw / "derivatives" / "brainfm").problems
 
@@ -190,6 +256,14 @@ class TestProblemsOfTheDataset:
         (raw / "dataset_description.json").unlink()
         said = self.refusal(BrainFMError, raw, raw / "out", derivatives=("x",))
         assert said.startswith("3 problems:")
+
+    def test_problems_of_participants_are_told_with_those_of_the_dataset(self, raw):
+        shutil.rmtree(raw / "sub-01" / "anat")
+        said = self.refusal(BrainFMError, raw, raw / "out", bids_filter_file=raw / "nowhere.json")
+        assert said.startswith("3 problems:")
+        assert "lies inside the input" in said
+        assert "nowhere.json cannot be read" in said
+        assert "sub-01: sub-01/func/sub-01_task-rest_bold.nii.gz: sub-01 has no T1w" in said
 
 
 class TestDerivatives:

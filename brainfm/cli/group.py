@@ -4,7 +4,8 @@ from pathlib import Path
 
 from brainfm.cli.job import Job
 from brainfm.errors import MissingInput, UsageError
-from brainfm.stages.preflight import check_folders, raise_all, read_derivatives
+from brainfm.stages.folders import check_folders
+from brainfm.stages.preflight import raise_all, read_derivatives
 from brainfm.storage.bids import participants_of
 from brainfm.storage.dataset import write_description
 from brainfm.storage.lock import WorkLock
@@ -25,6 +26,7 @@ def run_group_level(job: Job):
         asked for does not exist, or a step fails.
     """
     derivatives = _check(job)
+    _say_unused(job)
     if job.settings.run.dry_run:
         _say_plan(job, derivatives)
         return 0
@@ -75,12 +77,28 @@ def _check(job):
                 "give other standardised data as --derivatives NAME=PATH."
             )
         )
+    if evaluate.contrast and len(set(evaluate.contrast)) != 2:
+        given = " ".join(evaluate.contrast)
+        errors.append(UsageError(f"--contrast {given}: expected two tasks that differ."))
     if evaluate.target and evaluate.contrast:
         errors.append(UsageError("give either --target or --contrast, not both."))
     if evaluate.target and not wrong:
         errors += _check_target(evaluate.target, _tables(job, derivatives))
     raise_all(errors)
     return derivatives
+
+
+def _say_unused(job):
+    """Say which options of the participant level would be taken for a selection here."""
+    selecting = ("participant_label", "session_label", "task_label", "run_label",
+                 "bids_filter_file")  # fmt: skip
+    for name in [name for name in selecting if getattr(job.settings.run, name)]:
+        option = name.replace("_", "-")
+        job.log.warning(
+            "--%s selects nothing at the group level, which takes all of %s.",
+            option,
+            job.output_dir,
+        )
 
 
 def _check_target(column, tables):

@@ -1,5 +1,6 @@
 """One call of the program: its folders, its share of the machine, its messages."""
 
+import hashlib
 import json
 import logging
 import os
@@ -64,6 +65,16 @@ class Job:
         return Path(os.path.abspath(work_dir))
 
     @property
+    def scratch_dir(self):
+        """The part of the work folder that serves this dataset and this output, at this place.
+
+        The workflow engine keeps absolute paths: after a move it would look for files where they
+        were, and two datasets that share ``--work-dir`` would overwrite each other's.
+        """
+        place = "\n".join(str(path) for path in (self.bids_dir, self.output_dir, self.work_dir))
+        return self.work_dir / f"place-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
+    @property
     def took_s(self):
         """Seconds since the call began."""
         return time.monotonic() - self.began
@@ -112,6 +123,7 @@ def _show_messages(log, verbose):
     for handler in list(log.handlers):
         log.removeHandler(handler)
         handler.close()
+    logging.raiseExceptions = False  # on a full disk each line would bring a traceback
     log.setLevel(logging.DEBUG)
     log.propagate = False
     handler = logging.StreamHandler(sys.stderr)

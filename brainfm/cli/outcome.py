@@ -1,11 +1,14 @@
 """What came of each recording, kept in the status files while the workflow runs."""
 
+import contextlib
 import threading
 from collections import defaultdict
 
+from brainfm.errors import BrainFMError
 from brainfm.storage.status import assign_outputs, read_status, write_status
 
 _TEMPORARY = ("TemporaryFailure", "MemoryError")
+_OUT_OF_SPACE = ("ReadWriteFailed", "No space left on device", "Disk quota exceeded")
 _ENDINGS = {
     "bold": ("_desc-denoised_timeseries.tsv", "_embedding.npy"),
     "eeg": ("_desc-preproc_eeg.vhdr", "_embedding.npy"),
@@ -38,6 +41,11 @@ class Outcome:
     def is_temporary(self):
         """True when trying again may help."""
         return any(text.startswith(_TEMPORARY) for _, text in self._sentences())
+
+    @property
+    def is_out_of_space(self):
+        """True when reading or writing stopped, most likely on a full disk."""
+        return any(_is_about_storage(text) for _, text in self._sentences())
 
     @property
     def seconds(self):
@@ -92,6 +100,18 @@ class Outcome:
             entries = self._status[label]["recordings"].values()
             failed = any(entry.get("state") == "failed" for entry in entries)
             write_status(self.output_dir, self._status[label], state="failed" if failed else "done")
+
+    def stop(self, error):
+        """Note that the run ended before its end, whatever ended it; what is done stays done."""
+        why = str(error) or type(error).__name__
+        text = f"stopped before its end ({why}); run the same command again."
+        for label, tasks in self.plans.items():
+            for task in tasks:
+                if self.recording(label, task.run.name).get("state") == "running":
+                    entry = {**self._failed(task.run.name, text, None), "keys": task.keys}
+                    self._status[label]["recordings"][task.run.name] = entry
+            with contextlib.suppress(BrainFMError):  # on a full disk, which is said anyway
+                write_status(self.output_dir, self._status[label], state="failed")
 
     def _note(self, label, task):
         own = [run for run in self.runs if run.participant == label]
@@ -156,3 +176,7 @@ class Outcome:
 
 def _any_ends(outputs, ending):
     return any(name.endswith(ending) for name in outputs)
+
+
+def _is_about_storage(text):
+    return any(words in text for words in _OUT_OF_SPACE)

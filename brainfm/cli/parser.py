@@ -111,6 +111,12 @@ def parse_command(argv):
     UnknownLevel
         If the level is neither of :data:`LEVELS`.
     """
+    if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in argv):
+        # Taken as it stands, an empty list of participants would mean all of them.
+        raise UsageError(
+            "one of the arguments is empty; is a variable of your script unset? The command was: "
+            f"brainfm {shlex.join(argv)}"
+        )
     parser = build_parser()
     try:
         known, unknown = parser.parse_known_args(argv)

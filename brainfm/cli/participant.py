@@ -10,7 +10,7 @@ from brainfm.cli.job import Job, engine_messages_to
 from brainfm.cli.outcome import Outcome
 from brainfm.cli.reports import only_reports, write_reports
 from brainfm.cli.summary import say_plan, say_problems, say_summary
-from brainfm.errors import TemporaryFailure
+from brainfm.errors import ReadWriteFailed, TemporaryFailure
 from brainfm.stages.preflight import preflight
 from brainfm.storage.dataset import write_description
 from brainfm.storage.files import remove_partial
@@ -26,8 +26,8 @@ def run_participant_level(job: Job):
     Returns
     -------
     exit_code : int
-        0; 75 when trying again may help; 1 when a step or a report failed; 65 or 66 when
-        participants were left out for their data.
+        0; 75 when trying again may help; 74 when the disk is full; 1 when a step or a report
+        failed; 65 or 66 when participants were left out for their data.
     """
     if job.settings.run.reports_only:
         return only_reports(job)
@@ -69,8 +69,10 @@ class Stages(dict):
 
 def _plan(job, checks):
     # Imported now: the refusals of the preflight must not wait for the numerical libraries.
+    from brainfm.models.inputs import device_of
     from brainfm.stages.plan import model_key, plan_participant
 
+    device_of(job.settings.model.device)  # refused now, not after the first recording
     model = model_key(job.settings.model.model)
     return model, {
         label: plan_participant(
@@ -116,6 +118,8 @@ def _run(job, checks, plans, stages, *, model, invalid):
     say_summary(job, outcome, plans=plans, stages=stages, reports=reports)
     if busy or outcome.is_temporary:
         return TemporaryFailure.exit_code
+    if outcome.is_out_of_space:
+        return ReadWriteFailed.exit_code
     return _FAILED if outcome.errors or failures else checks.exit_code
 
 
@@ -142,7 +146,7 @@ def _execute(job, checks, outcome, model):
     context = Context(
         bids_dir=job.bids_dir,
         out_dir=job.output_dir,
-        work_dir=job.work_dir,
+        work_dir=job.scratch_dir,
         settings=job.settings,
         model_key=model,
         omp_nthreads=job.omp_nthreads,
@@ -165,9 +169,13 @@ def _execute(job, checks, outcome, model):
         resource_monitor=run.resource_monitor,
     )
     outcome.begin()
-    crashes = execute(
-        workflow, machine=machine, progress=outcome.progress, crash_dir=job.log_dir / "crash"
-    )
+    try:
+        crashes = execute(
+            workflow, machine=machine, progress=outcome.progress, crash_dir=job.log_dir / "crash"
+        )
+    except BaseException as error:
+        outcome.stop(error)
+        raise
     outcome.finish(crashes, steps=steps)
 
 
@@ -191,8 +199,8 @@ def _forget_stale(job, plans):
     for label, tasks in plans.items():
         for task in [task for task in tasks if not task.is_done]:
             place = ("brainfm_wf", wf_name(f"sub-{label}"))
-            forget(job.work_dir, *place, wf_name(task.run.name), "embed")
+            forget(job.scratch_dir, *place, wf_name(task.run.name), "embed")
             if task.stale:
-                forget(job.work_dir, *place, wf_name(task.run.name))
+                forget(job.scratch_dir, *place, wf_name(task.run.name))
                 if task.upstream:
-                    forget(job.work_dir, *place, wf_name(task.upstream))
+                    forget(job.scratch_dir, *place, wf_name(task.upstream))

@@ -62,6 +62,9 @@ def only_reports(job):
             f"{job.output_dir} holds no participant to report on; there are: "
             f"{', '.join(known) or 'none'}."
         )
+    if job.settings.run.dry_run:
+        job.log.info("reports of %s would be written again", ", ".join(wanted))
+        return 0
     job.confine()
     job.open()
     errors = {label: _errors_of(job.output_dir, label) for label in wanted}

@@ -6,7 +6,7 @@ import sys
 import threading
 
 from brainfm.cli.parser import parse_command, print_error
-from brainfm.errors import BrainFMError, TemporaryFailure
+from brainfm.errors import BrainFMError, ReadWriteFailed, TemporaryFailure
 
 _INTERRUPTED = 130
 
@@ -38,6 +38,13 @@ def main(argv=None):
         _end_children()
         print_error("interrupted; run the same command again to go on from here.")
         return _INTERRUPTED
+    except OSError as error:
+        _end_children()
+        print_error(
+            f"reading or writing stopped ({error.strerror or error}{_where(error)}). Is the disk "
+            "full or gone? What is finished stays; run the same command again to go on from here."
+        )
+        return ReadWriteFailed.exit_code
 
 
 class _Stopped(BaseException):
@@ -58,6 +65,10 @@ def _stoppable():
 
 def _stop(number, frame):
     raise _Stopped(signal.Signals(number).name)
+
+
+def _where(error):
+    return f": {error.filename}" if error.filename else ""
 
 
 def _end_children():

@@ -8,28 +8,30 @@ participant out, with status ``invalid``; the others are processed and the exit 
 import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brainfm.errors import (
-    CannotCreateOutput,
+    BrainFMError,
     DataError,
     MissingInput,
     NothingSelected,
     UsageError,
     ValidationFailed,
 )
+from brainfm.stages.folders import check_description, check_folders
 from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids import participants_of, raw_runs, read_filters, t1w_for
 from brainfm.storage.checks_bold import check_bold, check_t1w
 from brainfm.storage.checks_eeg import check_eeg
 from brainfm.storage.files import read_json
 from brainfm.storage.fmriprep import find_fmriprep_run
+from brainfm.storage.plugin_file import read_plugin
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that keeps one participant from being processed."""
+    """One thing that keeps one participant from being processed; ``path`` is below the dataset."""
 
     participant: str
     text: str
@@ -86,33 +88,58 @@ def preflight(bids_dir, output_dir, settings):
         written, derivatives are not there or are raw data, nothing is selected.
     """
     run = settings.run
-    errors = [*check_folders(bids_dir, output_dir, run), *_check_description(bids_dir)]
+    errors = [*check_folders(bids_dir, output_dir, run), *check_description(bids_dir)]
     derivatives, wrong = read_derivatives(run.derivatives)
     engine, unavailable = choose_engine(settings.bold, derivatives)
-    raise_all([*errors, *wrong, *unavailable])
-    known, asked = participants_of(bids_dir), run.participant_label
+    errors += [*wrong, *unavailable]
+    engine_is_ready = not (wrong or unavailable)
+    for check, path in ((read_plugin, run.use_plugin), (load_atlas, settings.bold.atlas)):
+        _attempt(errors, check, path)  # refused now, not after an hour
+    filters = _attempt(errors, read_filters, run.bids_filter_file)
+    if not bids_dir.is_dir():
+        raise_all(errors)
+    known = participants_of(bids_dir)
+    runs = _attempt(errors, _selected, bids_dir, run, known, filters) or []
+    recordings = [r for r in runs if r.modality != "t1w"]
+    seen = {r.participant for r in recordings}
+    runs = tuple(r for r in runs if r.participant in seen)
+    problems = (
+        *_check_labels(run.participant_label if seen else (), known, seen),
+        *(_check_runs(runs, settings, engine, derivatives) if engine_is_ready else ()),
+    )
+    problems = tuple(replace(p, path=_below(p.path, bids_dir)) for p in problems)
+    if errors:
+        raise_all([*errors, *(DataError(f"sub-{p.participant}: {p}") for p in problems)])
+    return Preflight(runs=runs, problems=problems, engine=engine, derivatives=derivatives)
+
+
+def _attempt(errors, check, *words):
+    """Return what a check gives, or None and its error in the list; no first word, no check."""
+    try:
+        return check(*words) if words[0] else None
+    except BrainFMError as error:
+        errors.append(error)
+
+
+def _selected(bids_dir, run, known, filters):
+    """Return the runs asked for; refuse when there is no recording among them."""
+    asked = run.participant_label
     runs = raw_runs(
         bids_dir,
         participants=[label for label in asked if label in known] if asked else known,
         sessions=run.session_label,
         tasks=run.task_label,
         runs=run.run_label,
-        filters=read_filters(run.bids_filter_file) if run.bids_filter_file else None,
+        filters=filters,
     )
-    recordings = [r for r in runs if r.modality != "t1w"]
-    if not recordings:
+    if all(r.modality == "t1w" for r in runs):
         raise _nothing_selected(bids_dir, run, known)
-    if any(recording.modality == "bold" for recording in recordings):
-        load_atlas(settings.bold.atlas)  # refused now, not after an hour of registration
-    return Preflight(
-        runs=tuple(runs),
-        problems=(
-            *_check_labels(asked, known, recordings),
-            *_check_runs(runs, settings, engine, derivatives),
-        ),
-        engine=engine,
-        derivatives=derivatives,
-    )
+    return runs
+
+
+def _below(path, bids_dir):
+    """Name a file as seen from the dataset: shorter to read, and no home folder in an output."""
+    return path.relative_to(bids_dir) if path else None
 
 
 def choose_engine(config, derivatives):
@@ -194,75 +221,6 @@ def _can_run_fmriprep(config):
     return bool(shutil.which("fmriprep"))
 
 
-def check_folders(bids_dir, output_dir, run):
-    """List what is wrong with the folders of a call, as errors; write nothing."""
-    errors = []
-    data, out = bids_dir.resolve(), output_dir.resolve()
-    work = (run.work_dir or output_dir / "work").resolve()
-    inside = data / "derivatives"
-    if not bids_dir.is_dir():
-        errors.append(
-            MissingInput(f"{bids_dir} is not there; expected the root of a BIDS dataset.")
-        )
-    elif out == data or (out.is_relative_to(data) and not _strictly_inside(out, inside)):
-        errors.append(
-            UsageError(
-                f"the output {output_dir} lies inside the input {bids_dir}; expected a folder "
-                f"outside, or {bids_dir / 'derivatives' / 'brainfm'}."
-            )
-        )
-    elif work.is_relative_to(data) and not work.is_relative_to(out):
-        errors.append(UsageError(f"--work-dir {work} lies inside the input; choose one outside."))
-    for folder in (output_dir, work):
-        problem = _not_writable(Path(folder))
-        if problem:
-            errors.append(CannotCreateOutput(problem))
-    return errors
-
-
-def _strictly_inside(path, folder):
-    return path != folder and path.is_relative_to(folder)
-
-
-def _not_writable(folder):
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        return f"{folder} cannot be made, since {existing} is a file: choose another folder."
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return f"{folder} cannot be written, since {existing} is not writable: choose another."
-    return None
-
-
-def _check_description(bids_dir):
-    path = bids_dir / "dataset_description.json"
-    if not bids_dir.is_dir():
-        return []
-    if not path.is_file():
-        above = [p for p in bids_dir.absolute().parents if (p / path.name).is_file()]
-        inside = sorted(p.parent for p in bids_dir.glob(f"*/{path.name}"))
-        hint = f" Did you mean {(above + inside)[0]}?" if above + inside else ""
-        return [
-            ValidationFailed(
-                f"{path} is missing; a BIDS dataset has one with at least Name and "
-                f"BIDSVersion.{hint}"
-            )
-        ]
-    try:
-        content = read_json(path)
-    except (DataError, MissingInput) as error:
-        return [ValidationFailed(str(error))]
-    if isinstance(content, dict) and content.get("DatasetType") == "derivative":
-        return [
-            ValidationFailed(
-                f"{bids_dir} is a derivative dataset; expected raw data. Give it as "
-                "--derivatives NAME=PATH beside the raw dataset."
-            )
-        ]
-    return []
-
-
 def _nothing_selected(bids_dir, run, known):
     missing = [label for label in run.participant_label if label not in known]
     if missing and len(missing) == len(run.participant_label):
@@ -285,8 +243,7 @@ def _those(known):
     return f"there are {len(known)}: {shown or 'none'}."
 
 
-def _check_labels(asked, known, recordings):
-    seen = {run.participant for run in recordings}
+def _check_labels(asked, known, seen):
     for label in asked:
         if label not in known:
             text = f"there is no participant {label}; {_those(known)}"
@@ -303,9 +260,12 @@ def _check_runs(runs, settings, engine, derivatives):
         if not run.path.exists():
             target = "is a link that leads nowhere: fetch its content (datalad get)"
             texts.append((f"{target}, or take it out of the selection.", MissingInput.exit_code))
+        elif run.path.is_file() and not run.path.stat().st_size:
+            texts.append(("is empty (0 bytes): copy or convert it again.", DataError.exit_code))
         elif run.modality == "eeg":
             line_hz = settings.eeg.line_hz
             metadata = {**run.metadata, **({"PowerLineFrequency": line_hz} if line_hz else {})}
+            metadata = None if run.problems else metadata
             texts += [(text, DataError.exit_code) for text in check_eeg(run.path, metadata)]
         elif run.modality == "bold":
             texts += _check_bold_run(run, runs, engine)
@@ -317,7 +277,8 @@ def _check_runs(runs, settings, engine, derivatives):
 
 
 def _check_bold_run(run, runs, engine):
-    texts = [(text, DataError.exit_code) for text in check_bold(run.path, run.metadata)]
+    metadata = None if run.problems else run.metadata
+    texts = [(text, DataError.exit_code) for text in check_bold(run.path, metadata)]
     if engine != "derivatives" and not t1w_for(run, runs):
         text = (
             f"sub-{run.participant} has no T1w image, which this BOLD run is normalised with: "

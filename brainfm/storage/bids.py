@@ -299,7 +299,7 @@ def _read_sidecar(path, cache):
                 raise DataError("no JSON object")
             cache[path] = content, None
         except OSError as error:
-            cache[path] = {}, f"{path} cannot be read ({error.strerror}): fetch or mend it."
+            cache[path] = {}, f"its sidecar {path.name} cannot be read ({error.strerror}): mend it."
         except (ValueError, DataError) as error:
-            cache[path] = {}, f"{path} is not valid JSON ({error}): mend it."
+            cache[path] = {}, f"its sidecar {path.name} is not valid JSON ({error}): mend it."
     return cache[path]

@@ -18,8 +18,8 @@ def check_bold(bold_file, metadata):
     Parameters
     ----------
     bold_file : path
-    metadata : dict
-        Its merged sidecars.
+    metadata : dict or None
+        Its merged sidecars; None when one of them cannot be read, which is told elsewhere.
 
     Returns
     -------
@@ -28,13 +28,13 @@ def check_bold(bold_file, metadata):
     """
     problems = _check_image(bold_file, n_dimensions=4)
     if not problems:
-        problems += _check_header(bold_file, metadata.get("RepetitionTime"))
+        problems += _check_header(bold_file, (metadata or {}).get("RepetitionTime"))
         n_volumes = nib.load(bold_file).shape[3]
         if n_volumes < _FEWEST_VOLUMES:
             problems.append(
                 f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."
             )
-    return problems + _check_repetition_time(metadata)
+    return problems if metadata is None else problems + _check_repetition_time(metadata)
 
 
 def check_t1w(t1w_file):

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 import mne
-import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.storage.bids import stem_of
 from brainfm.storage.eeg_positions import place_electrodes, position_files
+from brainfm.storage.files import read_tsv
 
 SHORTEST_S = 10.0
 _BYTES_OF_SAMPLE = {".edf": 2, ".bdf": 3}
@@ -20,8 +20,9 @@ def check_eeg(eeg_file, metadata):
     Parameters
     ----------
     eeg_file : path
-    metadata : dict
-        Its merged sidecars, with ``PowerLineFrequency`` overridden where the user gave it.
+    metadata : dict or None
+        Its merged sidecars, with ``PowerLineFrequency`` overridden where the user gave it; None
+        when one of them cannot be read, which is told elsewhere.
 
     Returns
     -------
@@ -30,7 +31,8 @@ def check_eeg(eeg_file, metadata):
         came, what to do.
     """
     path = Path(eeg_file)
-    return [*_check_file(path), *_check_line(metadata.get("PowerLineFrequency"))]
+    line = [] if metadata is None else _check_line(metadata.get("PowerLineFrequency"))
+    return [*_check_file(path), *line]
 
 
 def _check_line(line_hz):
@@ -98,7 +100,10 @@ def _check_length(raw):
 
 def _check_positions(path, raw):
     try:
-        place_electrodes(_eeg_names(path, raw), *position_files(path))
+        names = _eeg_names(path, raw)
+        if not names:
+            return ["has no channel of type EEG; expected some: mend its channels.tsv."]
+        place_electrodes(names, *position_files(path))
     except (DataError, MissingInput) as error:
         return [f"cannot be placed on the head: {error}"]
     return []
@@ -108,7 +113,7 @@ def _eeg_names(path, raw):
     """Names of the channels that are EEG by channels.tsv, else by the file itself."""
     table = path.with_name(f"{stem_of(path)}_channels.tsv")
     if table.is_file():
-        frame = pd.read_csv(table, sep="\t", dtype=str)
+        frame = read_tsv(table, dtype=str, keep_default_na=False)
         if {"name", "type"} <= set(frame.columns):
             return frame["name"][frame["type"].str.upper() == "EEG"].tolist()
     kinds = raw.get_channel_types()

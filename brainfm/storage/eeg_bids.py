@@ -13,7 +13,7 @@ from brainfm.errors import DataError, MissingInput
 from brainfm.storage.bids import ENTITY_OF, entities_of, extension_of, raw_runs, stem_of
 from brainfm.storage.checks_eeg import check_eeg
 from brainfm.storage.eeg_positions import place_electrodes, position_files
-from brainfm.storage.files import read_json
+from brainfm.storage.files import read_json, read_tsv
 
 log = logging.getLogger("brainfm")
 
@@ -198,7 +198,7 @@ def _events_of(bids_path, raw):
     """Events of the dataset's table, else those kept inside the file, else None."""
     table = _sidecar(bids_path, "events")
     if table is not None:
-        return pd.read_csv(table, sep="\t", na_values=["n/a"], keep_default_na=False)
+        return read_tsv(table, na_values=["n/a"], keep_default_na=False)
     notes = raw.annotations
     if not len(notes):
         return None

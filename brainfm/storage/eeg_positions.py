@@ -5,12 +5,11 @@ from pathlib import Path
 
 import mne
 import numpy as np
-import pandas as pd
 
 from brainfm.errors import DataError
 from brainfm.signal.montage import fit_to_template, standard_names
 from brainfm.storage.bids import entities_of
-from brainfm.storage.files import read_json
+from brainfm.storage.files import read_json, read_tsv
 
 _METRES_IN = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 #: Caps whose names mean something only together, tried when 10-20 names do not fit.
@@ -160,16 +159,16 @@ def _numbered_cap(names):
 
 
 def _from_dataset(names, renamed, electrodes_file, coordsystem_file):
-    table = pd.read_csv(electrodes_file, sep="\t", na_values=["n/a"], dtype={"name": str})
+    table = read_tsv(electrodes_file, na_values=["n/a"], dtype={"name": str})
     missing = {"name", "x", "y", "z"} - set(table.columns)
     if missing:
         raise DataError(
             f"{electrodes_file} has no column {', '.join(sorted(missing))}; expected name, x, y, z."
         )
-    system = read_json(coordsystem_file) if coordsystem_file else {}
+    system = _system(coordsystem_file) if coordsystem_file else {}
     metres = _metres(system.get("EEGCoordinateUnits"), coordsystem_file or electrodes_file)
     table = table[table["name"].isin(names)].dropna(subset=["x", "y", "z"])
-    places = table[["x", "y", "z"]].to_numpy(dtype=float) * metres
+    places = _numbers(table[["x", "y", "z"]], electrodes_file) * metres
     own = {name: renamed.get(name, name) for name in table["name"]}
     positions = dict(zip(own.values(), places, strict=True))
     if not positions:
@@ -178,8 +177,22 @@ def _from_dataset(names, renamed, electrodes_file, coordsystem_file):
     return Placement(names=own, montage=montage, origin=f"electrodes.tsv of the dataset{how}")
 
 
+def _system(path):
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no JSON object: mend it.")
+    return content
+
+
+def _numbers(places, path):
+    try:
+        return places.to_numpy(dtype=float)
+    except ValueError as error:
+        raise DataError(f"{path} holds x, y, z that are no numbers ({error}): mend it.") from error
+
+
 def _metres(unit, path):
-    if unit not in _METRES_IN:
+    if not isinstance(unit, str) or unit not in _METRES_IN:
         raise DataError(
             f"{path} gives EEGCoordinateUnits {unit!r}; expected m, cm or mm: say in "
             "coordsystem.json which it is."
@@ -207,10 +220,12 @@ def _in_head(positions, system):
 
 
 def _landmarks(system):
-    given = system.get("AnatomicalLandmarkCoordinates") or {}
+    given = system.get("AnatomicalLandmarkCoordinates")
     unit = system.get("AnatomicalLandmarkCoordinateUnits") or system.get("EEGCoordinateUnits")
     frame = system.get("AnatomicalLandmarkCoordinateSystem")
-    if frame not in (None, system.get("EEGCoordinateSystem")) or unit not in _METRES_IN:
+    if frame not in (None, system.get("EEGCoordinateSystem")) or not isinstance(given, dict):
+        return {}
+    if not isinstance(unit, str) or unit not in _METRES_IN:
         return {}
     spelled = {name.lower(): place for name, place in given.items() if isinstance(place, list)}
     found = {

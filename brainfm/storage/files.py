@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from brainfm.errors import CannotCreateOutput, DataError, MissingInput, ReadWriteFailed
 
@@ -82,6 +83,27 @@ def read_json(path):
         raise MissingInput(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON ({error}): mend or remove it.") from error
+
+
+def read_tsv(path, **options):
+    """Read a table of a dataset; ``options`` go to :func:`pandas.read_csv`.
+
+    Raises
+    ------
+    MissingInput
+        If it cannot be opened.
+    DataError
+        If it is no table of tab-separated values in UTF-8.
+    """
+    try:
+        return pd.read_csv(path, sep="\t", **options)
+    except OSError as error:
+        raise MissingInput(f"{Path(path).name} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{Path(path).name} is no table of tab-separated values in UTF-8 ({reason}): mend it."
+        ) from error
 
 
 def write_tsv(path, frame):

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import nipype
-import yaml
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
-from brainfm.errors import MissingInput, UsageError
+from brainfm.errors import UsageError
+from brainfm.storage.plugin_file import read_plugin
 
 _KILLED = (
     "TemporaryFailure: a worker process was killed, most likely for memory; give the job more "
@@ -237,7 +237,7 @@ def _is_error(line):
 
 def _plugin(machine):
     if machine.plugin_file:
-        return _read_plugin(machine.plugin_file)
+        return _known_plugin(machine.plugin_file)
     if machine.nprocs == 1:
         return "Linear", {}
     return "MultiProc", {
@@ -247,13 +247,8 @@ def _plugin(machine):
     }
 
 
-def _read_plugin(path):
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf8"))
-    except OSError as error:
-        raise MissingInput(f"--use-plugin {path} cannot be read ({error.strerror}).") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"--use-plugin {path} is not valid YAML: {error}.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
-        raise UsageError(f"--use-plugin {path}: expected keys plugin and plugin_args.")
-    return content["plugin"], dict(content.get("plugin_args") or {})
+def _known_plugin(path):
+    name, arguments = read_plugin(path)
+    if not hasattr(nipype.pipeline.plugins, f"{name}Plugin"):
+        raise UsageError(f"--use-plugin {path}: Nipype has no plugin {name!r}; try MultiProc.")
+    return name, arguments

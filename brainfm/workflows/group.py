@@ -13,6 +13,7 @@ from brainfm.stages.embed import embed_recording
 from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.pretrain import pretrain_corpus
 from brainfm.stages.report_group import write_group_report
+from brainfm.storage.files import read_tsv
 from brainfm.storage.recordings import find_recordings
 from brainfm.storage.status import sha256_of
 from brainfm.storage.steps import StepBook
@@ -63,7 +64,7 @@ def run_group(group):
 
 def read_participants(tables):
     """Read ``participants.tsv`` files as one table, or None when there is none."""
-    frames = [pd.read_csv(path, sep="\t", dtype={"participant_id": str}) for path in tables]
+    frames = [read_tsv(path, dtype={"participant_id": str}) for path in tables]
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
