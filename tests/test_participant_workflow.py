@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_engines import calls, stand_ins
+from fake_engines import FakeEmbed, calls, stand_ins
 from skeleton import write, write_mri, write_skeleton
 
 from brainfm.cli.run import main
@@ -39,6 +39,10 @@ def brainfm(raw, monkeypatch):
 
     run.out = raw.parent / "out"
     return run
+
+
+def _interrupted(interface, runtime):
+    raise RuntimeError("interrupted")
 
 
 def status(out, label="01"):
@@ -273,6 +277,17 @@ class TestFailures:
             "sub-01_task-rest_eeg.edf",
         ]
         assert status(brainfm.out)["state"] == "done"
+
+    def test_with_several_processes_what_an_interrupted_call_left_is_finished(
+        self, brainfm, monkeypatch
+    ):
+        monkeypatch.setattr(FakeEmbed, "_run_interface", _interrupted)
+        assert brainfm(nprocs="2") == 1
+        monkeypatch.undo()
+        for place, stand_in in stand_ins():
+            monkeypatch.setattr(place, stand_in)
+        assert brainfm(nprocs="2") == 0
+        assert status(brainfm.out)["state"] == status(brainfm.out, "02")["state"] == "done"
 
     def test_stop_on_first_crash_stops(self, brainfm, monkeypatch):
         monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-0")

@@ -116,6 +116,12 @@ class PatientMultiProc(MultiProcPlugin):
         future.add_done_callback(partial(self._collect, self._taskid))
         return self._taskid
 
+    def _task_finished_cb(self, jobid, cached=False):
+        """Let what an interrupted call had finished start too: it ends here without that."""
+        if cached and self._status_callback:
+            self._status_callback(self.procs[jobid], "start")
+        super()._task_finished_cb(jobid, cached=cached)
+
     def _collect(self, taskid, future):
         if future.exception() is None:
             self._taskresult[taskid] = future.result()
