@@ -7,6 +7,19 @@ USER root
 ARG PYTHON=python3
 # For instance https://download.pytorch.org/whl/cpu, for an image without GPU libraries.
 ARG PIP_EXTRA_INDEX_URL
+
+# Nothing is looked up in HOME: caches of libraries go to the temporary folder, and fMRIPrep finds
+# the templates of its image. Importing templateflow below makes their folder where a base has
+# none; a read-only image could not.
+ENV OMP_NUM_THREADS=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    MNE_DONTWRITE_HOME=true \
+    NO_ET=1 \
+    PYTHONNOUSERSITE=1 \
+    TEMPLATEFLOW_HOME=/home/fmriprep/.cache/templateflow \
+    TEMPLATEFLOW_USE_DATALAD=0
+
 COPY constraints.txt setup.cfg pyproject.toml README.md LICENSE NOTICE /opt/brainfm-src/
 COPY brainfm /opt/brainfm-src/brainfm
 RUN ${PYTHON} -m venv /opt/brainfm \
@@ -14,16 +27,9 @@ RUN ${PYTHON} -m venv /opt/brainfm \
  && /opt/brainfm/bin/python -m pip install --no-cache-dir -c /opt/brainfm-src/constraints.txt \
       torch==2.13.0 /opt/brainfm-src \
  && /opt/brainfm/bin/brainfm --version > /version \
+ && /opt/brainfm/bin/python -W ignore -c 'import templateflow' \
+ && chmod a+rx /home/fmriprep /home/fmriprep/.cache \
  && rm -rf /opt/brainfm-src \
  && chmod -R a+rX /opt/brainfm
-
-# Nothing is looked up in HOME; caches of libraries go to the temporary folder.
-ENV OMP_NUM_THREADS=1 \
-    MPLCONFIGDIR=/tmp/matplotlib \
-    NUMBA_CACHE_DIR=/tmp/numba \
-    MNE_DONTWRITE_HOME=true \
-    NO_ET=1 \
-    PYTHONNOUSERSITE=1 \
-    TEMPLATEFLOW_USE_DATALAD=0
 
 ENTRYPOINT ["/opt/brainfm/bin/brainfm"]

@@ -1,13 +1,16 @@
 """The command line as a user types it, mistypes it and reads its answers."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from brainfm.cli.job import Job
 from brainfm.cli.parser import parse_command
 from brainfm.cli.run import main
 from brainfm.cli.settings import resolve_settings
+from brainfm.config import Settings
 
 THREE = ["/data", "/out", "participant"]
 
@@ -125,3 +128,29 @@ class TestHelp:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stderr == ""
+
+
+class TestTemplates:
+    @pytest.fixture
+    def home(self, tmp_path, monkeypatch):
+        home = tmp_path / "home"
+        (home / ".cache" / "templateflow").mkdir(parents=True)
+        monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "HOME": str(home)})
+        return home
+
+    def templates(self, out):
+        words = {"bids_dir": "/data", "output_dir": str(out), "level": "participant"}
+        Job.start(words, Settings(), sources={}, argv=[]).confine()
+        return os.environ["TEMPLATEFLOW_HOME"]
+
+    def test_fmriprep_finds_those_that_lie_in_home(self, home, tmp_path):
+        (home / ".cache" / "templateflow" / "tpl-MNI152Lin").mkdir()
+        assert self.templates(tmp_path) == str(home / ".cache" / "templateflow")
+
+    def test_an_empty_folder_in_home_is_not_filled(self, home, tmp_path):
+        assert self.templates(tmp_path) == str(tmp_path / "work" / "cache" / "templateflow_home")
+
+    def test_those_named_in_the_environment_are_taken_before_all(self, home, tmp_path):
+        (home / ".cache" / "templateflow" / "tpl-MNI152Lin").mkdir()
+        os.environ["TEMPLATEFLOW_HOME"] = "/templates"
+        assert self.templates(tmp_path) == "/templates"

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from glob import glob
 from pathlib import Path
 
 from brainfm import __version__
@@ -175,11 +176,19 @@ def _confine(cache, omp_nthreads):
         os.environ.setdefault(name, str(omp_nthreads))
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")  # in a container nobody has a name
-    for name in ("MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "NUMBA_CACHE_DIR", "TEMPLATEFLOW_HOME"):
+    os.environ.setdefault("TEMPLATEFLOW_HOME", _templates() or str(cache / "templateflow_home"))
+    for name in ("MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "NUMBA_CACHE_DIR"):
         os.environ.setdefault(name, str(cache / name.lower()))
     if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
         os.environ["HOME"] = str(cache / "home")
         _make(cache / "home")
+
+
+def _templates():
+    """Return where the user keeps templates, which fMRIPrep would else download, or None."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = os.path.expanduser(os.path.join(caches, "templateflow"))
+    return folder if glob("tpl-*", root_dir=folder) else None
 
 
 def _make(folder):
