@@ -1,6 +1,6 @@
 """Execute the sections of Singularity.def with buildah on a stand-in base. By hand, not in CI:
 
-    tests/containers/run_definition.py WORK_DIR BASE_IMAGE [buildah options of %post]
+    python tests/containers/run_definition.py WORK_DIR BASE_IMAGE [buildah options of %post]
 
 %files are copied, %post and %test run as they stand, %test without network. This is no
 ``apptainer build``: no SIF is made.
