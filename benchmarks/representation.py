@@ -1,215 +1,197 @@
 """Frozen embeddings against baselines, on people the checkpoint was not trained on.
 
-    python benchmarks/representation.py CHECKPOINT CORPUS_DIR [--eeg-root NAME=FOLDER ...]
+    python benchmarks/representation.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
+        --cache FOLDER --out FOLDER
 
-Prints a table for each task and way to split people: area under the ROC curve (mean over repeated
-participant-grouped 5-fold cross-validation), and its interval over a bootstrap of people. All rows
-of a table use the same folds and the same linear head. Parts of the embedding are scored alone
-too: ``context`` is what the transformer says, ``connectivity`` the covariance of the learned
-places.
+Reads from each recording, with one linear head: diagnosis, sex and age of ABIDE, rest or
+arithmetic of EEGMAT, diagnosis of the ADHD children. Scores compare people of one site only, see
+``benchmarks/scoring.py``; 0.5 is chance. ``adhd=`` is the raw dataset: it is cleaned once into
+the cache. Three ways to train the head:
+
+- *cross-validation*: 10 times 5 folds of the people held back from pretraining;
+- *labels of the corpus*: trained on the labels of the people pretrained on, tested on those held
+  back, and on those of sites nobody of whom was pretrained on;
+- *few-shot*: 5, 10 or 25 people of each class, 50 episodes.
+
+All rows of a table have the same folds, the same draws of the bootstrap and the same head (ridge,
+penalty by leaving out one person in turn). ``difference`` is to the best row of the kind
+*baseline*, chosen by the score in the same table, which favours the baseline. Written: what is
+printed, as ``representation.md`` and ``representation.tsv``.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import clone
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-
-from brainfm.models.baselines import (
-    BandPowerFeatures,
-    BlockScaler,
-    ConnectivityFeatures,
-    RiemannFeatures,
-    linear_head,
+from features import Cache, Kernels, methods
+from people import load_cohort
+from scoring import (
+    agreement,
+    draws,
+    episodes,
+    pairs_within,
+    repeated_folds,
+    ridge_scores,
+    within,
 )
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.embedder import embed_table
-from brainfm.models.encoder import BrainEncoder
-from brainfm.models.readout import layout
-from brainfm.recording import Recording, RecordingTable
-from brainfm.storage.recordings import find_recordings
 
-N_REPEATS, N_FOLDS, N_BOOTSTRAP = 10, 5, 1000
-CONTEXT = ("summary", "tokens_mean", "tokens_log_sd")
+from brainfm.errors import UsageError
+from brainfm.models.checkpoint import load_checkpoint
+from brainfm.recording import RecordingTable
+
+SHOTS = (5, 10, 25)
+COLUMNS = (
+    "task", "setting", "method", "kind", "score", "low", "high",
+    "against", "difference", "difference_low", "difference_high", "n",
+)  # fmt: skip
 
 
 def main():
-    """Run all tasks and print their tables."""
+    """Score all tasks; print and write their tables."""
+    arguments = _arguments()
+    torch.set_num_threads(1)
+    start = time.monotonic()
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    cohorts = [
+        load_cohort(*item.split("=", 1), arguments.cache, checkpoint) for item in arguments.data
+    ]
+    cache, rows, text = Cache(arguments.cache), [], [f"# {checkpoint.name} {checkpoint.sha256}"]
+    for cohort in cohorts:
+        found = methods(cohort, checkpoint, corpus_of(cohorts, cohort.modality), cache)
+        kernels = Kernels(cache)
+        for task in cohort.tasks:
+            for setting, (splits, note) in settings(cohort, task).items():
+                table = score_all(found, kernels, cohort, task, setting, splits)
+                rows += table
+                text.append(markdown(table, note))
+                print(text[-1], flush=True)
+    write(arguments.out, rows, [*text, f"{time.monotonic() - start:.0f} s"])
+
+
+def corpus_of(cohorts, modality):
+    """Return the recordings of one modality whose people the checkpoint was trained on."""
+    return RecordingTable(
+        row
+        for cohort in cohorts
+        if cohort.modality == modality
+        for row, seen in zip(cohort.table, cohort.seen, strict=True)
+        if seen
+    )
+
+
+def settings(cohort, task):
+    """Return the ways to train and test.
+
+    Returns
+    -------
+    settings : dict of str to (splits, note)
+        ``splits`` is a list of (train, test) rows.
+    """
+    judged, groups = cohort.judged, cohort.groups
+    balanced = cohort.tasks[0].classes  # the same folds for all tasks of a cohort
+    note = "people held back from pretraining"
+    if cohort.seen.all() or not cohort.enough:
+        note = "all people: too few were held back, so most were pretrained on (without labels)"
+    found = {"cross-validation": (repeated_folds(judged, balanced, groups), note)}
+    if cohort.seen.any() and cohort.enough:
+        seen, new = np.flatnonzero(cohort.seen), np.flatnonzero(~cohort.seen)
+        found["labels of the corpus"] = ([(seen, new)], note)
+        far = np.flatnonzero(cohort.at_new_site)
+        if len(far) >= 20:
+            found["labels of the corpus, new sites"] = ([(seen, far)], "sites nobody was seen of")
+    for k in SHOTS:
+        drawn = episodes(judged, task.classes, groups, k)
+        if drawn:
+            found[f"few-shot {k}"] = (drawn, note)
+    return found
+
+
+def score_all(found, kernels, cohort, task, setting, splits):
+    """Score all methods on the same splits.
+
+    Returns
+    -------
+    rows : list of dict of ``COLUMNS``
+    """
+    tested = np.zeros(len(task.y), bool)
+    tested[np.concatenate([test for _, test in splits])] = True
+    pairs = pairs_within(np.where(tested, task.y, np.nan), cohort.sites)
+    once, drawn = tested[None].astype(float), draws(cohort.groups, tested, len(splits))
+    values = {}
+    for method in found:
+        agree = agreement_of(method, kernels, cohort, task, splits, pairs)
+        values[method] = within(agree, pairs, once)[0], within(agree, pairs, *drawn)
+    best = max((m for m in values if m.kind == "baseline"), key=lambda m: values[m][0])
+    n_people, rows = len(set(cohort.groups[tested])), []
+    for method, (score, spread) in values.items():
+        row = (task.title, setting, method.name, method.kind, score, *_interval(spread), best.name)
+        difference = (score - values[best][0], *_interval(spread - values[best][1]))
+        rows.append(dict(zip(COLUMNS, (*row, *difference, n_people), strict=True)))
+    return rows
+
+
+def agreement_of(method, kernels, cohort, task, splits, pairs):
+    """Return the share of variants that order each pair rightly, (n_splits, n_pairs)."""
+    each = [predicted(blocks, kernels, cohort, task, splits) for blocks in method.variants]
+    return np.mean([agreement(scores, pairs) for scores in each], axis=0)
+
+
+def predicted(blocks, kernels, cohort, task, splits):
+    """Score the test rows of every split, (n_splits, n_rows); NaN where not tested."""
+    scores = np.full((len(splits), len(task.y)), np.nan)
+    for number, (_, test) in enumerate(splits):
+        scores[number, test] = 0  # no signal: one guess for all
+    if not blocks:
+        return scores
+    each = kernels.of(blocks, splits)
+    for number, ((train, test), (seen, new)) in enumerate(zip(splits, each, strict=True)):
+        scores[number, test] = ridge_scores(seen, new, task.y[train], cohort.groups[train])
+    return scores
+
+
+def markdown(rows, note):
+    """Return one table."""
+    first = rows[0]
+    lines = [
+        f"\n### {first['task']}: {first['setting']}\n",
+        f"{first['n']} people tested ({note}); difference to {first['against']}\n",
+        "| method | score | 95 % interval | difference | 95 % interval |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['method']} | {row['score']:.3f} | {row['low']:.3f} to {row['high']:.3f} "
+        f"| {row['difference']:+.3f} "
+        f"| {row['difference_low']:+.3f} to {row['difference_high']:+.3f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def write(out, rows, text):
+    """Write the tables as Markdown and all rows as one TSV."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "representation.md").write_text("\n".join(text) + "\n", encoding="utf8")
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame.to_csv(out / "representation.tsv", sep="\t", index=False, float_format="%.4f")
+
+
+def _interval(values):
+    return np.nanpercentile(values, [2.5, 97.5])
+
+
+def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint")
-    parser.add_argument("data", nargs="+", help="abide|eegmat|adhd=FOLDER of standardised runs")
+    parser.add_argument("data", nargs="+", help="abide|eegmat|adhd=FOLDER")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    checkpoint = load_checkpoint(arguments.checkpoint)
-    for item in arguments.data:
-        name, _, folder = item.partition("=")
-        table = RecordingTable.from_recordings(find_recordings(folder))
-        if name == "eegmat":
-            table = RecordingTable((middle(row[0]),) for row in table)
-        new = ~np.array(checkpoint.seen_in_training(table.groups))
-        found = methods(table, checkpoint)
-        for title, y in targets(name, table, Path(folder)).items():
-            for setting, folds in settings(table, y, new).items():
-                print_table(f"{title}: {setting}", found, folds, y, table.groups)
-
-
-def middle(recording, length_s=55):
-    """Keep the middle of a recording: in EEGMAT rest is three times longer than arithmetic."""
-    n_kept = round(length_s * recording.sampling_hz)
-    first = (recording.shape[0] - n_kept) // 2
-    return Recording.from_array(
-        recording.signal[first : first + n_kept],
-        sampling_hz=recording.sampling_hz,
-        modality=recording.modality,
-        positions=recording.positions,
-        channels=recording.channels,
-        mask=recording.mask,
-        participant=recording.participant,
-        task=recording.task,
-        dataset=recording.dataset,
-    )
-
-
-def targets(name, table, root):
-    """Return what is read from a dataset, as 0 and 1."""
-    if name == "eegmat":
-        return {
-            "EEGMAT rest / arithmetic": np.array([int(r[0].task == "arithmetic") for r in table])
-        }
-    frame = pd.read_csv(root / "participants.tsv", sep="\t")
-    frame = frame.set_index(frame["participant_id"].str.removeprefix("sub-"))
-    people = frame.loc[[row[0].participant for row in table]]
-    if name == "adhd":
-        return {"ADHD diagnosis": (people["group"] == "adhd").to_numpy().astype(int)}
-    return {
-        "ABIDE diagnosis": (people["diagnosis"] == "ASD").to_numpy().astype(int),
-        "ABIDE sex": (people["sex"] == "F").to_numpy().astype(int),
-        "ABIDE age above median": (people["age"] > people["age"].median()).to_numpy().astype(int),
-    }
-
-
-def settings(table, y, new):
-    """Return the ways to split people, each a list of repeats of (train, test) rows."""
-    everyone = np.arange(len(y))
-    found = {}
-    if new.all():
-        return {"cross-validation, nobody trained on": repeated_folds(everyone, y, table.groups)}
-    if (~new).any() and len(set(y[new])) == 2:
-        title = f"head from the labels of the others, {new.sum()} held-out recordings"
-        found[title] = [[(everyone[~new], everyone[new])]]
-    if new.sum() >= 50:
-        title = f"cross-validation of the {new.sum()} held-out recordings"
-        found[title] = repeated_folds(everyone[new], y, table.groups)
-    else:
-        title = "cross-validation of all people (most trained on, without labels)"
-        found[title] = repeated_folds(everyone, y, table.groups)
-    return found
-
-
-def repeated_folds(rows, y, groups):
-    """Return N_REPEATS lists of (train, test) rows that keep people together."""
-    return [
-        [
-            (rows[train], rows[test])
-            for train, test in StratifiedGroupKFold(
-                N_FOLDS, shuffle=True, random_state=repeat
-            ).split(rows, y[rows], groups[rows])
-        ]
-        for repeat in range(N_REPEATS)
-    ]
-
-
-def print_table(title, found, repeats, y, groups):
-    """Score all methods on one task and print them as Markdown."""
-    tested = np.unique(np.concatenate([test for _, test in repeats[0]]))
-    print(f"\n### {title}\n{len(tested)} recordings of {len(set(groups[tested]))} people\n")
-    print("| method | features | AUC | 95 % interval |\n|---|---|---|---|")
-    for name, features in found.items():
-        mean, low, high = score(features, repeats, y, groups, tested)
-        width = features.shape[1] if isinstance(features, np.ndarray) else "in folds"
-        print(f"| {name} | {width} | {mean:.3f} | {low:.3f} to {high:.3f} |", flush=True)
-
-
-def methods(table, checkpoint):
-    """Return what each method makes of the table: a matrix, or what must be fitted in folds."""
-    modality = table.recordings[0].modality
-    encoder, config = checkpoint.encoder, checkpoint.encoder.config
-    torch.manual_seed(1)
-    random = BrainEncoder(config).eval()
-    mine, other = (embed_table(one, table, (modality,)) for one in (encoder, random))
-    parts = layout(config, modality)
-    context = np.r_[tuple(parts[name] for name in CONTEXT)]
-    baselines = {
-        "bold": {
-            "Pearson connectivity": ConnectivityFeatures(),
-            "tangent connectivity": ConnectivityFeatures("tangent"),
-        },
-        "eeg": {
-            "log band power": BandPowerFeatures(),
-            "Riemannian tangent space": RiemannFeatures(),
-        },
-    }[modality]
-    baselines = {name: (one, one.measure(table)) for name, one in baselines.items()}
-    found = {
-        **baselines,
-        "random encoder": other,
-        "random encoder, context": other[:, context],
-        f"{checkpoint.name}": mine,
-        f"{checkpoint.name}, context": mine[:, context],
-        f"{checkpoint.name}, connectivity": mine[:, parts["connectivity"]],
-    }
-    if modality == "eeg":
-        bands = np.r_[parts["spectrum_mean"], parts["spectrum_log_spread"]]
-        found[f"{checkpoint.name}, spectrum"] = mine[:, bands]
-    return found
-
-
-def score(features, repeats, y, groups, tested):
-    """Return the mean AUC over repeats, and a bootstrap interval over people."""
-    if not isinstance(features, np.ndarray):
-        repeats = repeats[:2]  # fitted anew in each fold, which takes its time
-    scores = np.full((len(repeats), len(y)), np.nan)
-    for one, folds in zip(scores, repeats, strict=True):
-        for train, test in folds:
-            seen, new = in_fold(features, train, test)
-            one[test] = head().fit(seen, y[train]).decision_function(new)
-    mean = np.mean([roc_auc_score(y[tested], one[tested]) for one in scores])
-    return mean, *_interval(scores[:, tested], y[tested], groups[tested])
-
-
-def in_fold(features, train, test):
-    """Return the features of training and test rows; what is learned is from training rows."""
-    if isinstance(features, np.ndarray):
-        return features[train], features[test]
-    transformer, measured = features
-    fitted = clone(transformer).fit_measured([measured[row] for row in train])
-    return (
-        fitted.transform_measured([measured[row] for row in train]),
-        fitted.transform_measured([measured[row] for row in test]),
-    )
-
-
-def head():
-    """Make the linear model all rows of a table share."""
-    return make_pipeline(BlockScaler(), linear_head())
-
-
-def _interval(scores, y, groups):
-    rng = np.random.default_rng(0)
-    people = np.unique(groups)
-    rows_of = {one: np.flatnonzero(groups == one) for one in people}
-    drawn = []
-    for _ in range(N_BOOTSTRAP):
-        rows = np.concatenate([rows_of[one] for one in rng.choice(people, len(people))])
-        if len(set(y[rows])) == 2:
-            repeat = rng.integers(len(scores))
-            drawn.append(roc_auc_score(y[rows], scores[repeat, rows]))
-    return np.percentile(drawn, [2.5, 97.5])
+    if wrong := [item for item in arguments.data if "=" not in item]:
+        raise UsageError(f"{wrong[0]!r} is no NAME=FOLDER, such as abide=data/abide-cc200.")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,0 +1,318 @@
+"""What each method reads from the recordings of a cohort, computed once and cached.
+
+Everything that is fitted without the checkpoint (channels all have, tangent references, principal
+components) is fitted on people who are not tested: on the training rows of a fold, or where it
+says *corpus* on the people the checkpoint was pretrained on, which is what a checkpoint has too.
+"""
+
+import hashlib
+import inspect
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+
+from brainfm.models import baselines, embedder, encoder, readout, tokens, windows
+from brainfm.models.baselines import (
+    BandPowerFeatures,
+    BlockScaler,
+    ConnectivityFeatures,
+    RiemannFeatures,
+)
+from brainfm.models.embedder import embed_table
+from brainfm.models.encoder import BrainEncoder
+from brainfm.models.pretrainer import place, set_references
+from brainfm.models.readout import layout
+from brainfm.models.windows import prepare
+
+RANDOM_SEEDS = (1, 2, 3)
+#: Baselines the checkpoint is put beside, and the random encoder beside the first.
+STACKED = {
+    "bold": ("Pearson FC", "tangent FC"),
+    "eeg": ("log band power", "Riemannian tangent"),
+}
+#: What embeddings are made by, besides weights: cached ones are not used when it changes.
+_EMBEDDING_CODE = (embedder, encoder, readout, tokens, windows)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Features of all rows of a cohort.
+
+    Parameters
+    ----------
+    key : str
+        Changes with the content.
+    matrix : ndarray, shape (n_rows, n_features), or None
+    in_fold : (transformer, RecordingTable) or None
+        What must be fitted on the training rows of each fold instead.
+    columns_alike : bool
+        Scale each column to unit variance (principal components keep theirs).
+    lasting : bool
+        Whether kernels are kept on disk: of baselines, which every checkpoint meets again.
+    """
+
+    key: str
+    matrix: np.ndarray | None = None
+    in_fold: tuple | None = None
+    columns_alike: bool = True
+    lasting: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """One row of a table: blocks side by side, in one or several variants (random seeds).
+
+    ``kind`` is dummy, nuisance, baseline, random, checkpoint, part or stack.
+    """
+
+    name: str
+    kind: str
+    variants: tuple = ((),)
+
+
+class Cache:
+    """Lists of arrays in one folder, by name and key."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, name, key, compute):
+        """Return a list of arrays; ``compute()`` makes it if it is not there."""
+        path = self.folder / f"{name}-{key}.npz"
+        if not path.exists():
+            partial = path.with_suffix(f".{os.getpid()}.npz")
+            np.savez(partial, *compute())
+            partial.rename(path)
+        with np.load(path) as held:
+            return [held[f"arr_{index}"] for index in range(len(held.files))]
+
+
+class Kernels:
+    """Linear kernels of blocks in folds; scalers are fitted on the training rows."""
+
+    def __init__(self, cache):
+        self.cache, self.known, self.measured = cache, {}, {}
+
+    def of(self, blocks, folds):
+        """Return kernels of blocks side by side with equal weight.
+
+        Parameters
+        ----------
+        blocks : tuple of Block, at least one
+        folds : list of (train, test) rows
+
+        Returns
+        -------
+        kernels : list of (ndarray, ndarray), (n_train, n_train) and (n_test, n_train)
+        """
+        each = [self._of_block(block, folds) for block in blocks]
+        return [
+            tuple(sum(side) / len(blocks) for side in zip(*fold, strict=True))
+            for fold in zip(*each, strict=True)
+        ]
+
+    def _of_block(self, block, folds):
+        key = digest(block.key, *[part for fold in folds for part in fold])
+        if key not in self.known:
+            self.known[key] = (
+                self.cache.get("kernels", key, lambda: self._flat(block, folds))
+                if block.lasting
+                else self._flat(block, folds)
+            )
+        flat = self.known[key]
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    def _flat(self, block, folds):
+        return [side for fold in folds for side in kernel_pair(*self._in_fold(block, *fold))]
+
+    def _in_fold(self, block, train, test):
+        """Features of training and test rows, and whether columns are to be scaled alike."""
+        if block.in_fold is None:
+            return block.matrix[train], block.matrix[test], block.columns_alike
+        transformer, table = block.in_fold
+        rows = np.concatenate([train, test])
+        measured = self.measured.setdefault(block.key, {})
+        new = [row for row in rows if row not in measured]
+        if new:
+            measured.update(zip(new, transformer.measure(table[new]), strict=True))
+        fitted = clone(transformer).fit_measured([measured[row] for row in train])
+        seen = fitted.transform_measured([measured[row] for row in train])
+        return seen, fitted.transform_measured([measured[row] for row in test]), True
+
+
+def kernel_pair(seen, new, columns_alike=True):
+    """Compute linear kernels of training and test rows, of mean square length about 1.
+
+    Parameters
+    ----------
+    seen : ndarray, shape (n_train, n_features)
+    new : ndarray, shape (n_test, n_features)
+    columns_alike : bool
+
+    Returns
+    -------
+    train_kernel, test_kernel : ndarray of float32, (n_train, n_train) and (n_test, n_train)
+    """
+    if columns_alike:
+        scaler = BlockScaler().fit(seen)
+        seen, new = scaler.transform(seen), scaler.transform(new)
+    else:
+        centre = seen.mean(axis=0)
+        size = np.sqrt(np.square(seen - centre).sum(axis=1).mean())
+        seen, new = (seen - centre) / size, (new - centre) / size
+    return (seen @ seen.T).astype(np.float32), (new @ seen.T).astype(np.float32)
+
+
+def digest(*parts):
+    """Hash texts and arrays into one key."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(str(part).encode() if isinstance(part, str) else np.asarray(part).tobytes())
+        total.update(b"|")
+    return total.hexdigest()[:20]
+
+
+def code_of(*what):
+    """Return the text of modules, classes or functions, which is part of a key."""
+    return "".join(inspect.getsource(one) for one in what)
+
+
+def methods(cohort, checkpoint, corpus, cache):
+    """Make the rows of the tables of one cohort.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    checkpoint : Checkpoint
+    corpus : RecordingTable
+        Recordings of the modality whose people the checkpoint was trained on.
+    cache : Cache
+
+    Returns
+    -------
+    methods : list of Method
+    """
+    classical = {"bold": _bold_baselines, "eeg": _eeg_baselines}[cohort.modality](cohort, cache)
+    mine = _embedding(cohort, checkpoint, cache)
+    random = _random_embeddings(cohort, checkpoint, corpus, cache)
+    parts = _parts(checkpoint.encoder.config, cohort.modality)
+    name, (first, second) = checkpoint.name, STACKED[cohort.modality]
+    found = [Method("dummy (no signal)", "dummy")]
+    if cohort.nuisance is not None:
+        motion = Block(f"nuisance-{cohort.key}", cohort.nuisance)
+        found.append(Method("head motion and scan length only", "nuisance", ((motion,),)))
+    found += [Method(title, "baseline", ((block,),)) for title, block in classical.items()]
+    found += [
+        Method("random encoder", "random", tuple((one,) for one in random)),
+        Method(
+            "random encoder, context",
+            "random",
+            tuple((_columns(one, parts["context"], "context"),) for one in random),
+        ),
+        Method(
+            f"random encoder + {first}", "random", tuple((one, classical[first]) for one in random)
+        ),
+        Method(name, "checkpoint", ((mine,),)),
+    ]
+    found += [Method(f"{name}, {part}", "part", ((_columns(mine, columns, part),),))
+              for part, columns in parts.items()]  # fmt: skip
+    found += [Method(f"{name} + {title}", "stack", ((mine, classical[title]),))
+              for title in (first, second)]  # fmt: skip
+    return found
+
+
+def _bold_baselines(cohort, cache):
+    key = digest(cohort.key, code_of(baselines, _connectivity))
+    pearson, tangent, components = cache.get("connectivity", key, lambda: _connectivity(cohort))
+    return {
+        "Pearson FC": Block(f"pearson-{key}", pearson, lasting=True),
+        "tangent FC": Block(f"tangent-{key}", tangent, lasting=True),
+        "PCA-32 of Pearson FC": Block(f"pca32-{key}", components[:, :32], columns_alike=False),
+        "PCA-128 of Pearson FC": Block(f"pca128-{key}", components, columns_alike=False),
+    }
+
+
+def _connectivity(cohort):
+    """Pearson and tangent connectivity, and principal components; all fitted on the corpus.
+
+    Fitted on those who have all parcels: the few who lack many would leave 47 of 200 in common.
+    What somebody lacks is the mean of the corpus.
+    """
+    corpus, found = np.flatnonzero(cohort.seen), []
+    for kind in ("pearson", "tangent"):
+        features = ConnectivityFeatures(kind)
+        measured = features.measure(cohort.table)
+        most = max(len(measured[row][0]) for row in corpus)
+        whole = [measured[row] for row in corpus if len(measured[row][0]) == most]
+        found.append(features.fit_measured(whole).transform_measured(measured).astype(np.float32))
+    pca = PCA(128, svd_solver="randomized", random_state=0).fit(found[0][corpus])
+    return [*found, pca.transform(found[0])]
+
+
+def _eeg_baselines(cohort, cache):
+    key = digest(cohort.key, code_of(baselines))
+    return {
+        title: Block(f"{title}-{key}", in_fold=(features, cohort.table), lasting=True)
+        for title, features in {
+            "log band power": BandPowerFeatures(),
+            "Riemannian tangent": RiemannFeatures(),
+        }.items()
+    }
+
+
+def _embedding(cohort, checkpoint, cache):
+    key = digest(cohort.key, checkpoint.sha256, code_of(*_EMBEDDING_CODE))
+    (vectors,) = cache.get(
+        f"embedding-{cohort.name}",
+        key,
+        lambda: [embed_table(checkpoint.encoder, cohort.table, (cohort.modality,), device="cpu")],
+    )
+    return Block(f"embedding-{key}", vectors)
+
+
+def _random_embeddings(cohort, checkpoint, corpus, cache):
+    """Embed with the same architecture before any training.
+
+    It has what pretraining starts from or adds without a gradient: places where the channels of
+    the corpus are, and the mean covariances of the corpus as the reference of its tangent space.
+    """
+    config = checkpoint.encoder.config
+    code = code_of(*_EMBEDDING_CODE, place, set_references)
+    key = digest(cohort.key, str(config), "".join(_sources(corpus)), code)
+
+    def compute():
+        rows = [{cohort.modality: prepare(one)} for one in corpus.recordings]
+        for seed in RANDOM_SEEDS:
+            torch.manual_seed(seed)
+            untrained = BrainEncoder(config).eval()
+            place(untrained, rows, seed=seed)
+            set_references(untrained, rows)
+            yield embed_table(untrained, cohort.table, (cohort.modality,), device="cpu")
+
+    found = cache.get(f"random-{cohort.name}", key, compute)
+    return [Block(f"random-{key}-{seed}", one)
+            for seed, one in zip(RANDOM_SEEDS, found, strict=True)]  # fmt: skip
+
+
+def _sources(table):
+    return [one.source for one in table.recordings]
+
+
+def _parts(config, modality):
+    """Columns of the parts of an embedding: what the transformer says, and what is computed."""
+    found = {}
+    for name, columns in layout(config, modality).items():
+        part = next((p for p in ("connectivity", "spectrum") if name.startswith(p)), "context")
+        if name != "log_scale":
+            found.setdefault(part, []).append(columns)
+    return {part: np.r_[tuple(columns)] for part, columns in found.items()}
+
+
+def _columns(block, columns, part):
+    return Block(f"{block.key}-{part}", block.matrix[:, columns])

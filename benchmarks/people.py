@@ -1,0 +1,192 @@
+"""The real data that benchmarks judge on: recordings, who was trained on, and what is read.
+
+Recordings are compiled once into a corpus in the cache folder, which tells what they hold by
+checksum and reads fast. Raw EEG goes through brainfm's own cleaning first.
+"""
+
+import hashlib
+import logging
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainfm.config import EegConfig
+from brainfm.errors import UsageError
+from brainfm.models.folds import _Cut
+from brainfm.recording import RecordingTable
+from brainfm.stages.corpus import build_corpus
+from brainfm.stages.preprocess_eeg import preprocess_eeg
+from brainfm.storage.corpus import read_corpus
+
+log = logging.getLogger("brainfm")
+
+#: EEGMAT: rest is three times longer than arithmetic; the middle of either is compared.
+EEGMAT_S = 55
+#: With fewer held-back people than this, everybody is judged, with a note.
+FEWEST_HELD_BACK = 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to read from the recordings.
+
+    Parameters
+    ----------
+    title : str
+    y : ndarray of float, shape (n_rows,)
+    classes : ndarray of int, shape (n_rows,)
+        What folds and episodes balance: ``y``, or whether it is above its median.
+    """
+
+    title: str
+    y: np.ndarray
+    classes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The people of one dataset.
+
+    Parameters
+    ----------
+    name : {"abide", "eegmat", "adhd"}
+    table : RecordingTable
+    sites : ndarray of str, shape (n_rows,)
+        Scores compare people of one site only; one site where a dataset has none.
+    seen : ndarray of bool, shape (n_rows,)
+        Whether the checkpoint was trained on this person (without labels).
+    tasks : tuple of Task
+    nuisance : ndarray of float, shape (n_rows, n_nuisances) or None
+        Head motion and length of the scan.
+    key : str
+        Changes with the content of any recording, and who was seen.
+    """
+
+    name: str
+    table: RecordingTable
+    sites: np.ndarray
+    seen: np.ndarray
+    tasks: tuple
+    nuisance: np.ndarray | None
+    key: str
+
+    @property
+    def modality(self):
+        """ "bold" or "eeg"."""
+        return self.table.recordings[0].modality
+
+    @property
+    def groups(self):
+        """Person of each row."""
+        return self.table.groups
+
+    @property
+    def judged(self):
+        """Rows scores are computed on: of people not seen, or all if those are too few."""
+        return np.flatnonzero(~self.seen) if self.enough else np.arange(len(self.seen))
+
+    @property
+    def enough(self):
+        """Whether enough people were held back."""
+        return len(set(self.groups[~self.seen])) >= FEWEST_HELD_BACK
+
+    @property
+    def at_new_site(self):
+        """Rows of sites nobody of whom was seen."""
+        return ~self.seen & ~np.isin(self.sites, self.sites[self.seen])
+
+
+def load_cohort(name, root, cache, checkpoint):
+    """Read one dataset and what is known of its people.
+
+    Parameters
+    ----------
+    name : {"abide", "eegmat", "adhd"}
+    root : path
+        Dataset of parcel series or clean EEG; of ADHD, the raw dataset.
+    cache : path
+    checkpoint : Checkpoint
+
+    Raises
+    ------
+    UsageError
+        If ``name`` is unknown.
+    """
+    if name not in ("abide", "eegmat", "adhd"):
+        raise UsageError(f"dataset is {name!r}; expected abide, eegmat or adhd.")
+    root = Path(root)
+    if list(root.glob("sub-*/eeg/*_eeg.edf")):
+        root = clean_dataset(root, Path(cache) / f"clean-{name}")
+    corpus = build_corpus([root], Path(cache) / f"corpus-{name}").parent
+    recordings = read_corpus(corpus)
+    if name == "eegmat":
+        recordings = [middle(one, EEGMAT_S) for one in recordings]
+    table = RecordingTable.from_recordings(recordings)
+    seen = np.array(checkpoint.seen_in_training(table.groups))
+    people = pd.read_csv(root / "participants.tsv", sep="\t", dtype={"participant_id": str})
+    people = people.set_index(people["participant_id"].str.removeprefix("sub-"))
+    people = people.loc[[row[0].participant for row in table]]
+    content = "".join(one.source + str(one.shape) for one in table.recordings)
+    content += "".join(map(str, seen.astype(int)))
+    return Cohort(
+        name=name,
+        table=table,
+        sites=people["site"].to_numpy(str) if "site" in people else np.full(len(table), "one"),
+        seen=seen,
+        tasks=tuple(_tasks(name, table, people)),
+        nuisance=people[["mean_fd", "n_volumes", "repetition_time"]].to_numpy(float)
+        if name == "abide"
+        else None,
+        key=hashlib.sha256(content.encode()).hexdigest()[:16],
+    )
+
+
+def clean_dataset(raw_root, out_dir):
+    """Clean all raw EEG of a dataset once; a run that was done is not done again.
+
+    Returns
+    -------
+    out_dir : Path
+    """
+    for raw in sorted(Path(raw_root).glob("sub-*/eeg/*_eeg.edf")):
+        stem = raw.name.removesuffix("_eeg.edf")
+        folder = out_dir / raw.parent.parent.name / "eeg"
+        if not (folder / f"{stem}_desc-preproc_eeg.vhdr").exists():
+            preprocess_eeg(raw, out_dir, EegConfig(), seed=0)
+    for name in ("dataset_description.json", "participants.tsv"):
+        shutil.copy(Path(raw_root) / name, out_dir / name)
+    return out_dir
+
+
+def middle(recording, length_s):
+    """Keep the middle of a recording."""
+    n_kept = round(length_s * recording.sampling_hz)
+    return stretch(recording, (recording.shape[0] - n_kept) // 2, n_kept)
+
+
+def stretch(recording, first, n_kept):
+    """Keep ``n_kept`` samples from ``first``, read lazily."""
+    cut = _Cut(recording.read, first, first + n_kept)
+    return replace(recording, read=cut, shape=(n_kept, recording.shape[1]))
+
+
+def _tasks(name, table, people):
+    if name == "eegmat":
+        yield _classes(
+            "EEGMAT rest or arithmetic",
+            np.array([row[0].task == "arithmetic" for row in table]),
+        )
+    elif name == "adhd":
+        yield _classes("ADHD diagnosis", (people["group"] == "adhd").to_numpy())
+    else:
+        age = people["age"].to_numpy(float)
+        yield _classes("ABIDE diagnosis", (people["diagnosis"] == "ASD").to_numpy())
+        yield _classes("ABIDE sex", (people["sex"] == "F").to_numpy())
+        yield Task("ABIDE age", age, (age > np.median(age)).astype(int))
+
+
+def _classes(title, is_one):
+    return Task(title, is_one.astype(float), is_one.astype(int))
