@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ class Block:
     in_fold : (transformer, RecordingTable) or None
         What must be fitted on the training rows of each fold instead.
     columns_alike : bool
-        Scale each column to unit variance (principal components keep theirs).
+        Scale each column to unit variance. Not so where the sizes of columns say something, in
+        principal components and tangent spaces: these do better with their own.
     lasting : bool
         Whether kernels are kept on disk: of baselines, which every checkpoint meets again.
     """
@@ -143,7 +145,8 @@ class Kernels:
             measured.update(zip(new, transformer.measure(table[new]), strict=True))
         fitted = clone(transformer).fit_measured([measured[row] for row in train])
         seen = fitted.transform_measured([measured[row] for row in train])
-        return seen, fitted.transform_measured([measured[row] for row in test]), True
+        new = fitted.transform_measured([measured[row] for row in test])
+        return seen, new, block.columns_alike
 
 
 def kernel_pair(seen, new, columns_alike=True):
@@ -201,7 +204,7 @@ def methods(cohort, checkpoint, corpus, cache):
     classical = {"bold": _bold_baselines, "eeg": _eeg_baselines}[cohort.modality](cohort, cache)
     mine = _embedding(cohort, checkpoint, cache)
     random = _random_embeddings(cohort, checkpoint, corpus, cache)
-    parts = _parts(checkpoint.encoder.config, cohort.modality)
+    parts = parts_of(checkpoint.encoder.config, cohort.modality)
     name, (first, second) = checkpoint.name, STACKED[cohort.modality]
     found = [Method("dummy (no signal)", "dummy")]
     if cohort.nuisance is not None:
@@ -232,7 +235,7 @@ def _bold_baselines(cohort, cache):
     pearson, tangent, components = cache.get("connectivity", key, lambda: _connectivity(cohort))
     return {
         "Pearson FC": Block(f"pearson-{key}", pearson, lasting=True),
-        "tangent FC": Block(f"tangent-{key}", tangent, lasting=True),
+        "tangent FC": Block(f"tangent-own-{key}", tangent, columns_alike=False, lasting=True),
         "PCA-32 of Pearson FC": Block(f"pca32-{key}", components[:, :32], columns_alike=False),
         "PCA-128 of Pearson FC": Block(f"pca128-{key}", components, columns_alike=False),
     }
@@ -258,54 +261,92 @@ def _connectivity(cohort):
 def _eeg_baselines(cohort, cache):
     key = digest(cohort.key, code_of(baselines))
     return {
-        title: Block(f"{title}-{key}", in_fold=(features, cohort.table), lasting=True)
-        for title, features in {
-            "log band power": BandPowerFeatures(),
-            "Riemannian tangent": RiemannFeatures(),
-        }.items()
+        title: Block(
+            f"{title}-{alike}-{key}",
+            in_fold=(features, cohort.table),
+            columns_alike=alike,
+            lasting=True,
+        )
+        for title, features, alike in (
+            ("log band power", BandPowerFeatures(), True),
+            ("Riemannian tangent", RiemannFeatures(), False),
+        )
     }
 
 
+def embedded(make_encoder, table, cache, *, name, key):
+    """Embed all rows of a table of one modality, or read what was embedded before.
+
+    Parameters
+    ----------
+    make_encoder : callable
+        Returns the encoder; not called where the vectors are in the cache.
+    table : RecordingTable
+    cache : Cache
+    name, key : str
+        ``key`` changes with the weights and the content of the table.
+
+    Returns
+    -------
+    vectors : ndarray of float32, shape (n_rows, d)
+    """
+    modality = table.recordings[0].modality
+
+    def compute():
+        return [embed_table(make_encoder(), table, (modality,), device="cpu")]
+
+    return cache.get(name, digest(key, code_of(*_EMBEDDING_CODE)), compute)[0]
+
+
+def untrained(config, corpus, seed):
+    """Make the same architecture before any training.
+
+    It has what pretraining starts from or adds without a gradient: places where the channels of
+    the corpus are, and the mean covariances of the corpus as the reference of its tangent space.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+    corpus : RecordingTable
+    seed : int
+
+    Returns
+    -------
+    encoder : BrainEncoder
+    """
+    rows = [{one.modality: prepare(one)} for one in corpus.recordings]
+    torch.manual_seed(seed)
+    made = BrainEncoder(config).eval()
+    place(made, rows, seed=seed)
+    set_references(made, rows)
+    return made
+
+
+def untrained_key(config, corpus, seed):
+    """Return what changes when :func:`untrained` gives something else."""
+    sources = [one.source for one in corpus.recordings]
+    return digest(str(config), *sources, str(seed), code_of(untrained, place, set_references))
+
+
 def _embedding(cohort, checkpoint, cache):
-    key = digest(cohort.key, checkpoint.sha256, code_of(*_EMBEDDING_CODE))
-    (vectors,) = cache.get(
-        f"embedding-{cohort.name}",
-        key,
-        lambda: [embed_table(checkpoint.encoder, cohort.table, (cohort.modality,), device="cpu")],
-    )
+    key = digest(cohort.key, checkpoint.sha256)
+    name = f"embedding-{cohort.name}"
+    vectors = embedded(lambda: checkpoint.encoder, cohort.table, cache, name=name, key=key)
     return Block(f"embedding-{key}", vectors)
 
 
 def _random_embeddings(cohort, checkpoint, corpus, cache):
-    """Embed with the same architecture before any training.
-
-    It has what pretraining starts from or adds without a gradient: places where the channels of
-    the corpus are, and the mean covariances of the corpus as the reference of its tangent space.
-    """
-    config = checkpoint.encoder.config
-    code = code_of(*_EMBEDDING_CODE, place, set_references)
-    key = digest(cohort.key, str(config), "".join(_sources(corpus)), code)
-
-    def compute():
-        rows = [{cohort.modality: prepare(one)} for one in corpus.recordings]
-        for seed in RANDOM_SEEDS:
-            torch.manual_seed(seed)
-            untrained = BrainEncoder(config).eval()
-            place(untrained, rows, seed=seed)
-            set_references(untrained, rows)
-            yield embed_table(untrained, cohort.table, (cohort.modality,), device="cpu")
-
-    found = cache.get(f"random-{cohort.name}", key, compute)
-    return [Block(f"random-{key}-{seed}", one)
-            for seed, one in zip(RANDOM_SEEDS, found, strict=True)]  # fmt: skip
+    config, blocks = checkpoint.encoder.config, []
+    for seed in RANDOM_SEEDS:
+        key = digest(cohort.key, untrained_key(config, corpus, seed))
+        make = partial(untrained, config, corpus, seed)
+        vectors = embedded(make, cohort.table, cache, name=f"random-{cohort.name}", key=key)
+        blocks.append(Block(f"random-{key}", vectors))
+    return blocks
 
 
-def _sources(table):
-    return [one.source for one in table.recordings]
-
-
-def _parts(config, modality):
-    """Columns of the parts of an embedding: what the transformer says, and what is computed."""
+def parts_of(config, modality):
+    """Return the columns of what the transformer says (context) and of what is computed."""
     found = {}
     for name, columns in layout(config, modality).items():
         part = next((p for p in ("connectivity", "spectrum") if name.startswith(p)), "context")

@@ -15,7 +15,6 @@ import pandas as pd
 
 from brainfm.config import EegConfig
 from brainfm.errors import UsageError
-from brainfm.models.folds import _Cut
 from brainfm.recording import RecordingTable
 from brainfm.stages.corpus import build_corpus
 from brainfm.stages.preprocess_eeg import preprocess_eeg
@@ -23,7 +22,7 @@ from brainfm.storage.corpus import read_corpus
 
 log = logging.getLogger("brainfm")
 
-#: EEGMAT: rest is three times longer than arithmetic; the middle of either is compared.
+#: Seconds of EEGMAT: rest is three times longer than arithmetic; the middle is compared.
 EEGMAT_S = 55
 #: With fewer held-back people than this, everybody is judged, with a note.
 FEWEST_HELD_BACK = 20
@@ -169,8 +168,20 @@ def middle(recording, length_s):
 
 def stretch(recording, first, n_kept):
     """Keep ``n_kept`` samples from ``first``, read lazily."""
-    cut = _Cut(recording.read, first, first + n_kept)
-    return replace(recording, read=cut, shape=(n_kept, recording.shape[1]))
+    part = _Part(recording.read, first, first + n_kept)
+    return replace(recording, read=part, shape=(n_kept, recording.shape[1]))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Reads a stretch of a recording."""
+
+    read: object
+    start: int
+    stop: int
+
+    def __call__(self):
+        return self.read()[self.start : self.stop]
 
 
 def _tasks(name, table, people):
