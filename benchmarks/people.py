@@ -143,6 +143,17 @@ def load_cohort(name, root, cache, checkpoint):
     )
 
 
+def corpus_of(cohorts, modality):
+    """Return the recordings of one modality whose people the checkpoint was trained on."""
+    return RecordingTable(
+        row
+        for cohort in cohorts
+        if cohort.modality == modality
+        for row, seen in zip(cohort.table, cohort.seen, strict=True)
+        if seen
+    )
+
+
 def clean_dataset(raw_root, out_dir):
     """Clean all raw EEG of a dataset once; a run that was done is not done again.
 

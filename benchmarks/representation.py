@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 from features import Cache, Kernels, methods
-from people import load_cohort
+from people import corpus_of, load_cohort
 from scoring import (
     agreement,
     draws,
@@ -40,7 +40,6 @@ from scoring import (
 
 from brainfm.errors import UsageError
 from brainfm.models.checkpoint import load_checkpoint
-from brainfm.recording import RecordingTable
 
 SHOTS = (5, 10, 25)
 COLUMNS = (
@@ -69,17 +68,6 @@ def main():
                 text.append(markdown(table, note))
                 print(text[-1], flush=True)
     write(arguments.out, rows, [*text, f"{time.monotonic() - start:.0f} s"])
-
-
-def corpus_of(cohorts, modality):
-    """Return the recordings of one modality whose people the checkpoint was trained on."""
-    return RecordingTable(
-        row
-        for cohort in cohorts
-        if cohort.modality == modality
-        for row, seen in zip(cohort.table, cohort.seen, strict=True)
-        if seen
-    )
 
 
 def settings(cohort, task):

@@ -10,6 +10,8 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
+from brainfm.recording import Recording
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -217,3 +219,73 @@ class TestATable:
         assert [line.split(" | ")[0] for line in text.splitlines()[-3:]] == [
             "| guess", "| noise", "| planted"
         ]  # fmt: skip
+
+
+class TestOtherAtlases:
+    rng = np.random.default_rng(0)
+    positions = rng.uniform(-60, 60, (41, 3))
+    names = tuple(f"p{number}" for number in range(41))
+
+    @pytest.fixture
+    def montage(self):
+        return _load("any_montage")
+
+    def _recording(self, signal=None):
+        signal = self.rng.normal(size=(60, 41)) if signal is None else signal
+        return Recording.from_array(
+            signal, sampling_hz=0.5, modality="bold", positions=self.positions, channels=self.names
+        )
+
+    def test_a_coarser_atlas_has_each_parcel_once_and_none_across_the_midline(self, montage):
+        groups = montage.coarse_groups(self.names, self.positions)
+        assert sorted(name for group in groups for name in group) == sorted(self.names)
+        assert len(groups) <= 22
+        left = dict(zip(self.names, self.positions[:, 0] < 0, strict=True))
+        assert all(len({left[name] for name in group}) == 1 for group in groups)
+
+    def test_halves_have_no_channel_in_common(self, montage):
+        _, to_half, halves = montage.views_of(self._recording())
+        assert not set(halves[0].groups) & set(halves[1].groups)
+        assert set(halves[0].groups) | set(halves[1].groups) == set(to_half[0].groups)
+
+    def test_a_missing_parcel_leaves_its_group_to_the_other(self, montage):
+        signal = self.rng.normal(size=(60, 41)).astype(np.float32)
+        signal[:, [0, 2, 3]] = np.nan
+        view = montage.View("three", (("p0", "p1"), ("p2", "p3"), ("p4", "p5")))
+        seen = montage.through(self._recording(signal), view)
+        np.testing.assert_array_equal(seen.signal[:, 0], signal[:, 1])
+        np.testing.assert_allclose(seen.signal[:, 2], signal[:, 4:6].mean(axis=1), rtol=1e-5)
+        np.testing.assert_allclose(seen.positions[2], self.positions[4:6].mean(axis=0))
+        assert list(seen.mask) == [True, False, True]
+
+    def test_people_are_found_if_they_are_in_the_vectors_and_not_otherwise(self, montage):
+        person, sites = self.rng.normal(size=(50, 20)), np.repeat(["a", "b"], 25)
+        noisy = person + 0.1 * self.rng.normal(size=(50, 20)) + 7  # an offset of the version
+        found = dict(
+            zip(montage.COLUMNS[2:], montage.identified(person, noisy, sites), strict=True)
+        )
+        assert found["found"] == found["found_back"] == found["site"] == 1
+        assert found["margin_low"] > 0
+        noise = montage.identified(person, self.rng.normal(size=(50, 20)), sites)
+        lost = dict(zip(montage.COLUMNS[2:], noise, strict=True))
+        assert lost["found"] < 0.1
+        assert lost["site_low"] < 0.5 < lost["site_high"]
+
+    def test_what_a_site_shares_does_not_help_within_it(self, montage):
+        sites = np.repeat(["a", "b"], 25)
+        shared = np.repeat(self.rng.normal(size=(2, 20)), 25, axis=0)
+        one, other = (shared + 0.1 * self.rng.normal(size=(50, 20)) for _ in range(2))
+        found = dict(zip(montage.COLUMNS[2:], montage.identified(one, other, sites), strict=True))
+        assert found["site_low"] < 0.5 < found["site_high"]
+
+    def test_regions_of_the_same_signal_agree_across_atlases(self, montage):
+        sources = self.rng.normal(size=(200, 30))
+        centres = self.rng.uniform(-60, 60, (5, 3))
+        nearest = np.linalg.norm(self.positions[:, None] - centres, axis=-1).argmin(axis=1)
+        recording = self._recording(sources[:, nearest] + 0.1 * self.rng.normal(size=(200, 41)))
+        view = montage.View("half", tuple((name,) for name in self.names[::2]))
+        whole = montage._of_regions(recording, centres)
+        half = montage._of_regions(montage.through(recording, view), centres)
+        both = np.isfinite(whole) & np.isfinite(half)
+        assert both.sum() >= 3
+        np.testing.assert_allclose(whole[both], half[both], atol=0.05)
