@@ -39,7 +39,7 @@ from brainfm.recording import Recording, RecordingTable
 from brainfm.signal.connectivity import pearson, upper_triangle
 from brainfm.signal.eeg import band_power
 
-N_REGIONS, N_BOOTSTRAP, SEED = 30, 2000, 0
+N_REGIONS, N_BOOTSTRAP, SEED = 30, 1000, 0
 _MEASURES = ("found", "found_back", "margin", "site")
 COLUMNS = (
     "comparison", "method",

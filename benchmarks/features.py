@@ -17,6 +17,7 @@ import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 
+from brainfm.errors import UsageError
 from brainfm.models import baselines, embedder, encoder, readout, tokens, windows
 from brainfm.models.baselines import (
     BandPowerFeatures,
@@ -248,6 +249,11 @@ def _connectivity(cohort):
     What somebody lacks is the mean of the corpus.
     """
     corpus, found = np.flatnonzero(cohort.seen), []
+    if not len(corpus):
+        raise UsageError(
+            f"nobody of {cohort.name} was in the training of this checkpoint; expected some, to "
+            "fit the tangent space and the principal components on: give another checkpoint."
+        )
     for kind in ("pearson", "tangent"):
         features = ConnectivityFeatures(kind)
         measured = features.measure(cohort.table)

@@ -134,9 +134,9 @@ def predicted(blocks, kernels, cohort, task, splits):
         scores[number, test] = 0  # no signal: one guess for all
     if not blocks:
         return scores
-    each = kernels.of(blocks, splits)
+    each, groups = kernels.of(blocks, splits), cohort.groups
     for number, ((train, test), (seen, new)) in enumerate(zip(splits, each, strict=True)):
-        scores[number, test] = ridge_scores(seen, new, task.y[train], cohort.groups[train])
+        scores[number, test] = ridge_scores(seen, new, task.y[train], groups[train])
     return scores
 
 

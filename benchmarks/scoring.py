@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-N_BOOTSTRAP = 2000
+N_BOOTSTRAP = 1000
 ALPHAS = np.logspace(-3, 3, 13)
 
 
