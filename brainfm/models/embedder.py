@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.inputs import as_table, device_of
-from brainfm.models.readout import embed, layout
+from brainfm.models.readout import embed, n_outputs
 from brainfm.models.windows import SPECS, prepare
 
 
@@ -174,7 +174,7 @@ def block_slices(config, modalities):
     """
     blocks, start = {}, 0
     for name in modalities:
-        width = list(layout(config, name).values())[-1].stop
+        width = n_outputs(config, name)
         blocks[name] = slice(start, start + width)
         start += width
     return blocks

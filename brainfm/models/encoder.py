@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from brainfm.errors import ModelError
+from brainfm.models.readout import n_outputs
+from brainfm.models.reliability import Reliability
 from brainfm.models.tokens import ModalityTokens, seconds_features
 from brainfm.models.windows import SPECS
 
@@ -61,7 +63,7 @@ PRESETS = {
     "nano": {
         "dim": 32, "depth": 2, "heads": 2, "n_queries": 2, "n_bold_places": 16, "n_eeg_places": 8,
     },
-    "tiny": {"dim": 64, "depth": 3, "heads": 4, "n_queries": 4},
+    "tiny": {"dim": 64, "depth": 3, "heads": 4, "n_queries": 4, "n_bold_places": 100},
 }  # fmt: skip
 
 
@@ -101,6 +103,9 @@ class BrainEncoder(nn.Module):
             identity = torch.eye(config.n_places_of(name))
             each = identity.repeat(config.n_covariances_of(name), 1, 1)
             self.register_buffer(f"reference_{name}", each)
+        self.reliability = nn.ModuleDict(
+            {name: Reliability(n_outputs(config, name)) for name in SPECS}
+        )
 
     def forward(self, batch, visible=None):
         """Encode a batch.

@@ -21,7 +21,7 @@ from brainfm.models.inputs import as_table, device_of
 from brainfm.models.objectives import build_objective
 from brainfm.models.objectives.connectivity import N_STATISTICS
 from brainfm.models.training import Crops, Pretraining, score, train
-from brainfm.models.windows import SPECS, prepare
+from brainfm.models.windows import SPECS, halves, n_whole_patches, prepare
 
 log = logging.getLogger("brainfm")
 
@@ -127,6 +127,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             resume_dir=self.resume_dir,
         )
         set_references(encoder, rows)
+        learn_reliability(encoder, rows)
         self.encoder_, self.validation_ = encoder, {}
         self._module, self._reduce = module, reduce
         self.modalities_ = tuple(name for name in SPECS if any(name in row for row in rows))
@@ -232,6 +233,20 @@ def set_references(encoder, rows):
         if covariances:
             mean = torch.as_tensor(np.mean(covariances, axis=0), dtype=torch.float32)
             getattr(encoder, f"reference_{name}").copy_(mean)
+
+
+def learn_reliability(encoder, rows):
+    """Learn what differs within recordings from the two halves of each training recording."""
+    for name in SPECS:
+        prepared = [row[name] for row in rows if name in row]
+        pairs = [halves(one) for one in prepared if n_whole_patches(one) >= 2]
+        if pairs:
+            whole, *both = (
+                np.stack([readout.features(encoder, one) for one in ones])
+                for ones in (prepared, *zip(*pairs, strict=True))
+            )
+            parts = readout.layout(encoder.config, name)
+            encoder.reliability[name].learn(whole, np.stack(both), parts)
 
 
 def _prepare_rows(table):

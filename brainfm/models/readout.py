@@ -63,6 +63,11 @@ def layout(config, modality):
     }
 
 
+def n_outputs(config, modality):
+    """Return the length of a vector of one modality."""
+    return list(layout(config, modality).values())[-1].stop
+
+
 @torch.inference_mode()
 def embed(encoder, prepared, *, batch_size=32):
     """Turn one prepared recording into a vector.
@@ -78,6 +83,19 @@ def embed(encoder, prepared, *, batch_size=32):
     -------
     vector : ndarray of float32, shape (d,), finite; d depends on the modality only
     """
+    steady = encoder.reliability[prepared.modality]
+    vector = torch.from_numpy(features(encoder, prepared, batch_size=batch_size)).float()
+    return steady(vector.to(steady.mean.device)[None])[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def features(encoder, prepared, *, batch_size=32):
+    """Return the parts of a vector side by side, before :class:`Reliability` weighs them.
+
+    Returns
+    -------
+    features : ndarray of float, shape (d,)
+    """
     windows = all_windows(prepared)
     parts = [*_context(encoder, prepared.modality, windows, batch_size)]
     references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
@@ -87,7 +105,7 @@ def embed(encoder, prepared, *, batch_size=32):
         bands = _place_bands(encoder, windows)
         parts += [np.median(bands, axis=-1).ravel(), _log_spread(bands).ravel()]
         parts.append([prepared.log_scale])
-    return np.concatenate(parts).astype(np.float32)
+    return np.concatenate(parts)
 
 
 @torch.inference_mode()

@@ -147,6 +147,16 @@ def n_whole_patches(prepared):
     return prepared.signal.shape[1] // SPECS[prepared.modality].patch
 
 
+def halves(prepared):
+    """Split a recording into its first and second half, of equally many whole patches."""
+    length = n_whole_patches(prepared) // 2 * SPECS[prepared.modality].patch
+    signal = prepared.signal
+    return tuple(
+        replace(prepared, signal=half)
+        for half in (signal[:, :length], signal[:, length : 2 * length])
+    )
+
+
 def all_windows(prepared):
     """Cut a recording into windows that follow each other and cover all whole patches.
 
