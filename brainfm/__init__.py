@@ -12,6 +12,8 @@ _HOME_OF = {
     "BrainEmbedder": "brainfm.models.embedder",
     "BrainClassifier": "brainfm.models.estimators",
     "BrainRegressor": "brainfm.models.estimators",
+    "load_checkpoint": "brainfm.models.checkpoint",
+    "publish_checkpoint": "brainfm.models.publish",
 }
 
 __all__ = ["__version__", *_HOME_OF]

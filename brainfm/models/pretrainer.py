@@ -2,9 +2,12 @@
 
 import copy
 import logging
+import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import KMeans
@@ -13,13 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from brainfm import __version__
 from brainfm.errors import ModelError
 from brainfm.models import readout
-from brainfm.models.card import model_card
+from brainfm.models.card import finished_card, model_card, score_rows
 from brainfm.models.checkpoint import participant_hash, participants_hash, save_checkpoint
 from brainfm.models.embedder import embed_table
 from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.objectives import build_objective
 from brainfm.models.objectives.connectivity import N_STATISTICS
+from brainfm.models.publish import publish_checkpoint
 from brainfm.models.training import Crops, Pretraining, score, train
 from brainfm.models.windows import SPECS, halves, n_whole_patches, prepare
 
@@ -148,7 +152,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "encoder_")
         return embed_table(self.encoder_, self._table(X), self.modalities_, device=self.device)
 
-    def save(self, folder, *, licence=None, card=None):
+    def save(self, folder, *, licence=None, card=None, scores=None):
         """Write the encoder as a checkpoint that ``BrainEmbedder.from_pretrained`` takes.
 
         Parameters
@@ -158,14 +162,66 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             Licence of the weights, which follows that of the data.
         card : str, optional
             Text for ``README.md`` instead of the card that is written from the training.
+        scores : DataFrame, optional
+            Scores beside baselines for the card, see :func:`brainfm.models.card.score_rows`.
+            :func:`brainfm.models.publish.add_scores` adds them to a folder later.
 
         Returns
         -------
         folder : Path
+
+        Raises
+        ------
+        ModelError
+            If ``scores`` has other columns, or a task without a baseline.
+        CannotCreateOutput, ReadWriteFailed
+            If ``folder`` cannot be written; a checkpoint that stood there stays.
         """
         check_is_fitted(self, "encoder_")
+        info = self._info(licence)
+        if scores is not None:
+            info["scores"] = score_rows(pd.DataFrame(scores))
+        if card is None:
+            card = model_card(
+                Path(folder).name,
+                info,
+                self.history_,
+                version=__version__,
+                n_parameters=n_parameters(self.encoder_),
+            )
+        card = finished_card(card, info)
+        return save_checkpoint(folder, self.encoder_, info, history=self.history_, card=card)
+
+    def push_to_hub(self, repo_id, *, private=True, token=None, **texts):
+        """Save the encoder to the Hugging Face Hub.
+
+        Parameters
+        ----------
+        repo_id : str
+            ``org/name``.
+        private, token
+            See :func:`brainfm.models.publish.publish_checkpoint`.
+        **texts
+            ``licence``, ``card`` and ``scores``, as :meth:`save` takes them.
+
+        Returns
+        -------
+        name : str
+            ``org/name@commit``, for ``BrainEmbedder.from_pretrained``.
+
+        Raises
+        ------
+        ModelError, TemporaryFailure
+            See :func:`brainfm.models.publish.publish_checkpoint`.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.save(Path(temporary) / repo_id.split("/")[-1], **texts)
+            return publish_checkpoint(folder, repo_id, private=private, token=token)
+
+    def _info(self, licence):
         objective = self.objective
-        info = {
+        return {
+            "brainfm_version": __version__,
             "preset": self.preset,
             "objective": objective if isinstance(objective, str) else dict(objective),
             "modalities": list(self.modalities_),
@@ -179,15 +235,6 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
                 "seed": self.random_state,
             },
         }
-        if card is None:
-            card = model_card(
-                Path(folder).name,
-                info,
-                self.history_,
-                version=__version__,
-                n_parameters=n_parameters(self.encoder_),
-            )
-        return save_checkpoint(folder, self.encoder_, info, history=self.history_, card=card)
 
     def _table(self, X):
         return as_table(
@@ -283,13 +330,17 @@ class _StatisticsReduction:
 def _describe(table):
     people = sorted({participant_hash(group) for group in table.groups})
     recordings = table.recordings
+    of_dataset = defaultdict(set)
+    for one in recordings:
+        of_dataset[one.dataset].add(one.participant)
     return {
         "n_recordings": {name: sum(one.modality == name for one in recordings) for name in SPECS},
         "hours": {
             name: round(sum(r.duration_s for r in recordings if r.modality == name) / 3600, 2)
             for name in SPECS
         },
-        "datasets": sorted({one.dataset for one in recordings}),
+        "datasets": sorted(of_dataset),
+        "participants_by_dataset": {name: len(of_dataset[name]) for name in sorted(of_dataset)},
         "n_participants": len(people),
         "participants_hash": participants_hash(people),
         "participants": people,
