@@ -148,7 +148,9 @@ class ModelConfig:
     """Which pretrained model embeds the recordings, and how."""
 
     model: str = setting(
-        "brainfm-tiny", "name of a packaged checkpoint, or a path to one", flags=["--model"]
+        "brainfm-tiny",
+        "packaged checkpoint, path to one, or org/name[@revision] on the Hugging Face Hub",
+        flags=["--model"],
     )
     device: str = setting(
         "auto",

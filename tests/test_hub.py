@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from hub_server import serving
 
+from brainfm.cli.participant import pin_model
+from brainfm.config import ModelConfig, Settings
 from brainfm.errors import ModelError
 from brainfm.models import hub as module
 from brainfm.models.checkpoint import load_checkpoint, save_checkpoint
@@ -277,6 +280,15 @@ def test_a_path_and_a_folder_without_checkpoint_ask_nobody(tmp_path, monkeypatch
 )
 def test_names_of_the_hub_are_understood(name, parts):
     assert module.split_name(name) == parts
+
+
+def test_a_call_of_the_program_pins_the_revision_it_starts_with(monkeypatch, tmp_path):
+    folder = save(tmp_path / ("ab" * 20), 0)
+    monkeypatch.setattr(module, "download", lambda *_: folder)
+    job = SimpleNamespace(settings=Settings(model=ModelConfig(model="lab/model")))
+    pin_model(job)
+    assert job.settings.model.model == f"lab/model@{folder.name}"
+    assert load_checkpoint(job.settings.model.model).name == "model"
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):

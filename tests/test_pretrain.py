@@ -51,7 +51,8 @@ def test_it_learns_and_what_it_writes_is_loaded_again(corpus, data, tmp_path):
     card = (folder / "README.md").read_text()
     assert "# brainfm-nano" in card
     assert "Licence of the weights**: CC0" in card
-    assert "participants, from data." in card
+    number = load_checkpoint(folder).info["training"]["n_participants"]
+    assert f"of {number} participants, from data ({number})." in card
     vectors = BrainEmbedder.from_pretrained(folder).transform(load_recordings(data))
     assert np.isfinite(vectors).all()
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"brainfm-nano"}

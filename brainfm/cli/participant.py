@@ -4,13 +4,14 @@ import contextlib
 import copy
 import time
 from collections import defaultdict
-from pathlib import Path
+from dataclasses import replace
 
 from brainfm.cli.job import Job, engine_messages_to
 from brainfm.cli.outcome import Outcome
 from brainfm.cli.reports import only_reports, write_reports
 from brainfm.cli.summary import say_plan, say_problems, say_summary
 from brainfm.errors import ReadWriteFailed, TemporaryFailure
+from brainfm.models.checkpoint_files import find_checkpoint, pinned
 from brainfm.stages.preflight import preflight
 from brainfm.storage.dataset import write_description
 from brainfm.storage.files import remove_partial
@@ -37,6 +38,7 @@ def run_participant_level(job: Job):
     if not job.settings.run.dry_run:
         job.confine()
     with stages("plan"):
+        pin_model(job)
         model, plans = _plan(job, checks)
     if not job.settings.run.dry_run:
         job.open()
@@ -48,10 +50,22 @@ def run_participant_level(job: Job):
         job.output_dir,
         job.bids_dir,
         derivatives=checks.derivatives,
-        models=[Path(job.settings.model.model).name],
+        models=[find_checkpoint(job.settings.model.model).name],
     )
     invalid = _note_invalid(job, checks)
     return _run(job, checks, plans, stages, model=model, invalid=invalid)
+
+
+def pin_model(job):
+    """Let the whole call, and who takes up its settings, use the same revision of the model.
+
+    Raises
+    ------
+    ModelError, TemporaryFailure
+        If there is no such checkpoint, or it is on the Hub and the Hub cannot be reached.
+    """
+    model = job.settings.model
+    job.settings = replace(job.settings, model=replace(model, model=pinned(model.model)))
 
 
 class Stages(dict):

@@ -14,7 +14,7 @@ from brainfm.stages.embed import embed_recording
 class _EmbedRecordingInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc="parcel series (TSV) or clean EEG (VHDR)")
     out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    model = traits.Str("brainfm-tiny", usedefault=True, desc="packaged checkpoint, or its folder")
+    model = traits.Str("brainfm-tiny", usedefault=True, desc="as load_checkpoint takes it")
     model_key = traits.Str(desc="changes when the checkpoint does, so that the node runs again")
     batch_size = traits.Int(32, usedefault=True, desc="windows encoded at once")
     device = traits.Enum("auto", "cpu", "cuda", usedefault=True)

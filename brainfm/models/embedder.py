@@ -17,7 +17,8 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     model : str or path
-        Name of a packaged checkpoint, or folder of one.
+        Name of a packaged checkpoint, folder of one, or ``org/name[@revision]`` on the Hugging
+        Face Hub; only the last uses the network.
     positions : array-like, shape (n_channels, 3), optional
     sampling_hz : float, optional
     modality : {"bold", "eeg"}, optional
@@ -60,10 +61,24 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
     def from_pretrained(cls, name_or_path, **parameters):
         """Load a checkpoint now, so that ``transform`` needs no ``fit``.
 
+        Parameters
+        ----------
+        name_or_path : str or path
+            A packaged name, a folder, or ``org/name[@revision]`` on the Hugging Face Hub.
+        **parameters
+            Of :class:`BrainEmbedder`.
+
+        Returns
+        -------
+        embedder : BrainEmbedder
+            ``embedder.checkpoint_.report`` says what was loaded.
+
         Raises
         ------
         ModelError
             If there is no such checkpoint, or it is of another architecture.
+        TemporaryFailure
+            If it is on the Hub, and the Hub cannot be reached.
         """
         embedder = cls(name_or_path, **parameters)
         embedder.checkpoint_ = load_checkpoint(name_or_path)

@@ -44,7 +44,7 @@ class BrainClassifier(ClassifierMixin, _OnEmbeddings):
     Parameters
     ----------
     model : str or path
-        Packaged checkpoint, or folder of one.
+        Packaged checkpoint, folder of one, or ``org/name[@revision]`` on the Hugging Face Hub.
     head : {"logistic", "lda", "prototype"}
         Logistic regression with its penalty chosen inside the training rows (participants kept
         together); shrinkage LDA; nearest class mean.
@@ -113,7 +113,7 @@ class BrainRegressor(RegressorMixin, _OnEmbeddings):
     Parameters
     ----------
     model : str or path
-        Packaged checkpoint, or folder of one.
+        Packaged checkpoint, folder of one, or ``org/name[@revision]`` on the Hugging Face Hub.
     head : {"ridge"}
         Ridge regression with its penalty chosen inside the training rows.
     positions, sampling_hz, modality

@@ -31,7 +31,7 @@ def embed_recording(path, out_dir, model, *, batch_size=32, device="auto", posit
     out_dir : path
         Root of the derivative dataset that is written.
     model : str, path or Checkpoint
-        Packaged checkpoint, folder of one, or a loaded one.
+        As :func:`brainfm.models.checkpoint.load_checkpoint` takes it, or a loaded one.
     batch_size : int
         Windows encoded at once.
     device : {"auto", "cpu", "cuda"}
