@@ -13,6 +13,7 @@ import yaml
 from hub_server import serving
 
 from brainfm.cli.participant import pin_model
+from brainfm.cli.settings import coerce
 from brainfm.config import ModelConfig, Settings
 from brainfm.errors import ModelError
 from brainfm.models import hub as module
@@ -280,6 +281,13 @@ def test_a_path_and_a_folder_without_checkpoint_ask_nobody(tmp_path, monkeypatch
 )
 def test_names_of_the_hub_are_understood(name, parts):
     assert module.split_name(name) == parts
+
+
+def test_the_program_takes_a_name_of_the_hub_unless_there_is_such_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert coerce("model.model", "lab/model@v1", "command line") == "lab/model@v1"
+    (tmp_path / "lab" / "model").mkdir(parents=True)
+    assert coerce("model.model", "lab/model", "command line") == str(tmp_path / "lab" / "model")
 
 
 def test_a_call_of_the_program_pins_the_revision_it_starts_with(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 from brainfm import __version__
 from brainfm.config import Settings, memory_gb
 from brainfm.errors import MissingInput, UsageError
+from brainfm.models import hub
 
 #: Wishes of one call, not part of how the results were made: never written to settings.toml.
 OF_ONE_CALL = ("config_file", "dry_run", "reports_only")
@@ -115,6 +116,8 @@ def _is_path(item, value):
     if isinstance(value, Path):
         return True
     of_path = item.name in ("atlas", "model", "fmriprep_container")
+    if item.name == "model" and hub.split_name(str(value)) and not os.path.exists(value):
+        return False  # org/name on the Hub
     return of_path and value is not None and os.sep in value and "://" not in value
 
 
