@@ -338,7 +338,7 @@ def _embedding(cohort, checkpoint, cache):
     key = digest(cohort.key, checkpoint.sha256)
     name = f"embedding-{cohort.name}"
     vectors = embedded(lambda: checkpoint.encoder, cohort.table, cache, name=name, key=key)
-    return Block(f"embedding-{key}", vectors)
+    return Block(f"embedding-{key}", vectors, columns_alike=False)
 
 
 def _random_embeddings(cohort, checkpoint, corpus, cache):
@@ -362,4 +362,4 @@ def parts_of(config, modality):
 
 
 def _columns(block, columns, part):
-    return Block(f"{block.key}-{part}", block.matrix[:, columns])
+    return Block(f"{block.key}-{part}", block.matrix[:, columns], columns_alike=block.columns_alike)

@@ -13,6 +13,7 @@ from brainfm.models.baselines import (
     BandPowerFeatures,
     BlockScaler,
     ConnectivityFeatures,
+    LengthScaler,
     RiemannFeatures,
     classical_baseline,
 )
@@ -156,11 +157,23 @@ def test_unknown_names_are_refused_with_the_known_ones():
         classical_baseline("bold", "ranking")
 
 
-def test_scaled_rows_have_unit_mean_square_length_whatever_the_number_of_features():
-    for n_features in (3, 500):
-        X = np.random.default_rng(0).normal(5, 3, size=(40, n_features))
-        lengths = (BlockScaler().fit_transform(X) ** 2).sum(axis=1)
-        assert lengths.mean() == pytest.approx(1)
+@pytest.mark.parametrize("scaler", [BlockScaler(), LengthScaler()])
+@pytest.mark.parametrize("n_features", [3, 500])
+def test_scaled_rows_have_unit_mean_square_length_whatever_the_number_of_features(
+    scaler, n_features
+):
+    X = np.random.default_rng(0).normal(5, 3, size=(40, n_features))
+    lengths = (scaler.fit_transform(X) ** 2).sum(axis=1)
+    assert lengths.mean() == pytest.approx(1)
+
+
+def test_the_length_scaler_keeps_the_relative_size_of_columns_and_takes_no_other_number():
+    X = np.random.default_rng(0).normal(size=(40, 3)) * [1, 10, 100]
+    spread = LengthScaler().fit_transform(X).std(axis=0)
+    np.testing.assert_allclose(spread / spread[0], X.std(axis=0) / X[:, 0].std())
+    assert np.isfinite(LengthScaler().fit_transform(np.ones((4, 3)))).all()
+    with pytest.raises(ValueError, match="2 features, but LengthScaler is expecting 3"):
+        LengthScaler().fit(X).transform(X[:, :2])
 
 
 @pytest.mark.parametrize("modality", ["bold", "eeg"])

@@ -252,6 +252,8 @@ class TestNothingToFind:
         rng = np.random.default_rng(0)
 
         class Many(BaseEstimator):
+            scaler = BlockScaler()
+
             def measure(self, X):
                 return rng.normal(size=(20, 300))
 

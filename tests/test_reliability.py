@@ -8,6 +8,7 @@ from brainfm.models.reliability import N_DIRECTIONS, Reliability
 
 WIDTH, N_PEOPLE = 60, 80
 PARTS = {"small": slice(0, 20), "large": slice(20, 60)}
+SHARES = {"small": 1.0, "large": 3.0}
 
 
 def _people(seed, n_people=N_PEOPLE):
@@ -24,7 +25,7 @@ def _people(seed, n_people=N_PEOPLE):
 def _learned(seed=0, n_people=N_PEOPLE):
     halves, _ = _people(seed, n_people)
     module = Reliability(WIDTH)
-    module.learn(halves.mean(axis=0), halves, PARTS)
+    module.learn(halves.mean(axis=0), halves, PARTS, SHARES)
     return module
 
 
@@ -70,13 +71,13 @@ def _change(module, direction):
     return _apply(module, there[None])[0] - _apply(module, module.mean.numpy()[None])[0]
 
 
-def test_columns_of_all_parts_get_the_same_mean_size():
+def test_parts_count_as_much_as_their_shares_say():
     module = _learned()
     module.turned_down.zero_()
     halves, _ = _people(seed=0)
     scaled = _apply(module, halves.mean(axis=0))
-    sizes = [np.sqrt((scaled[:, part] ** 2).mean()) for part in PARTS.values()]
-    np.testing.assert_allclose(sizes, 1, rtol=1e-3)
+    small, large = (np.square(scaled[:, part]).sum(axis=1).mean() for part in PARTS.values())
+    np.testing.assert_allclose([large / small, small + large], [3, WIDTH], rtol=1e-3)
 
 
 @pytest.mark.parametrize("n_people", [1, 2, N_DIRECTIONS + 20])
@@ -89,5 +90,5 @@ def test_a_part_that_never_varies_stays_finite():
     halves, _ = _people(seed=0)
     halves[..., :20] = 7
     module = Reliability(WIDTH)
-    module.learn(halves.mean(axis=0), halves, PARTS)
+    module.learn(halves.mean(axis=0), halves, PARTS, SHARES)
     assert np.isfinite(_apply(module, halves[0])).all()

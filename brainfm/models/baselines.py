@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainfm.errors import SignalError, UsageError
 from brainfm.recording import Recording
@@ -25,8 +25,42 @@ _RIEMANN_BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (1
 _TASKS = ("classification", "regression")
 
 
+class BlockScaler(StandardScaler):
+    """Scale features to unit variance, then all of them to unit mean square length of a row.
+
+    So one penalty suits 64 features and 20 000, and blocks of features of different size can
+    stand side by side with equal weight.
+    """
+
+    def transform(self, X, copy=None):
+        """Return ndarray of float, shape (n_rows, n_features)."""
+        return super().transform(X, copy) / np.sqrt(self.n_features_in_)
+
+
+class LengthScaler(TransformerMixin, BaseEstimator):
+    """Centre features and scale all of them alike, to unit mean square length of a row.
+
+    For vectors whose columns have a size that means something, such as embeddings.
+    """
+
+    def fit(self, X, y=None):
+        """Learn the centre and the mean length of the training rows."""
+        X = validate_data(self, X, dtype=float)
+        self.mean_ = X.mean(axis=0)
+        self.length_ = np.sqrt(np.square(X - self.mean_).sum(axis=1).mean()) or 1.0
+        return self
+
+    def transform(self, X):
+        """Return ndarray of float, shape (n_rows, n_features)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=float, reset=False)
+        return (X - self.mean_) / self.length_
+
+
 class _RecordingFeatures(TransformerMixin, BaseEstimator):
     """Features of single recordings of one modality, learned on the channels common to all."""
+
+    scaler = BlockScaler()
 
     def fit(self, X, y=None):
         """Learn from the training recordings; ``y`` is not used."""
@@ -182,18 +216,6 @@ class RiemannFeatures(_RecordingFeatures):
         filled = np.array([_filled(stack, self.mean_) for stack in stacks])
         pairs = zip(_bands(filled), self.reference_, strict=True)
         return np.hstack([_tangent(_definite(band), mean) for band, mean in pairs])
-
-
-class BlockScaler(StandardScaler):
-    """Scale features to unit variance, then all of them to unit mean square length of a row.
-
-    So one penalty suits 64 features and 20 000, and blocks of features of different size can
-    stand side by side with equal weight.
-    """
-
-    def transform(self, X, copy=None):
-        """Return ndarray of float, shape (n_rows, n_features)."""
-        return super().transform(X, copy) / np.sqrt(self.n_features_in_)
 
 
 def linear_head(task="classification"):

@@ -10,8 +10,8 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from brainfm.errors import UsageError
 from brainfm.models.baselines import (
     BandPowerFeatures,
-    BlockScaler,
     ConnectivityFeatures,
+    LengthScaler,
     RiemannFeatures,
     linear_head,
 )
@@ -27,7 +27,7 @@ class Method:
 
     ``kind`` is ``pretrained``, ``classical``, ``combined`` or ``dummy``. A feature transformer
     with a ``measure`` method is measured once and fitted in every fold; any other is cloned,
-    fitted and applied in every fold.
+    fitted and applied in every fold. Its ``scaler`` says how its columns are scaled there.
     """
 
     name: str
@@ -44,6 +44,8 @@ class EmbeddingFeatures(TransformerMixin, BaseEstimator):
     embedder : transformer
         Already fitted or loaded; its ``transform`` takes what a :class:`RecordingTable` is.
     """
+
+    scaler = LengthScaler()
 
     def __init__(self, embedder):
         self.embedder = embedder
@@ -341,7 +343,7 @@ def _one_fold(features, table, rows, measured):
     else:
         fitted.fit(table[train])
         sides = [fitted.transform(table[part]) for part in rows]
-    scaler = BlockScaler().fit(sides[0])
+    scaler = clone(features.scaler).fit(sides[0])
     return [scaler.transform(side) for side in sides]
 
 

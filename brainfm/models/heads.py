@@ -8,21 +8,21 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from brainfm.errors import ModelError
+from brainfm.models.baselines import LengthScaler
 
 _N_INNER_FOLDS = 5
 #: name: (estimator, what is tuned).
 CLASSIFIERS = {
     "logistic": (
         LogisticRegression(max_iter=2000, class_weight="balanced"),
-        {"logisticregression__C": np.logspace(-5, 1, 7)},
+        {"logisticregression__C": np.logspace(-2, 4, 7)},
     ),
     "lda": (LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"), {}),
     "prototype": (NearestCentroid(), {}),
 }
-REGRESSORS = {"ridge": (Ridge(), {"ridge__alpha": np.logspace(0, 7, 8)})}
+REGRESSORS = {"ridge": (Ridge(), {"ridge__alpha": np.logspace(-4, 3, 8)})}
 
 
 def classifier_head(name, y, groups):
@@ -37,7 +37,7 @@ def classifier_head(name, y, groups):
     Returns
     -------
     head : sklearn estimator, not fitted
-        Missing modalities take the mean of the training rows; columns are standardised.
+        Missing modalities take the mean of the training rows; columns keep their relative size.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _head(name, heads, folds, labels, scoring):
     # and many times faster where there are fewer rows than columns.
     pipeline = make_pipeline(
         SimpleImputer(keep_empty_features=True),
-        StandardScaler(),
+        LengthScaler(),
         PCA(svd_solver="full"),
         estimator,
     )

@@ -293,7 +293,7 @@ def learn_reliability(encoder, rows):
                 for ones in (prepared, *zip(*pairs, strict=True))
             )
             parts = readout.layout(encoder.config, name)
-            encoder.reliability[name].learn(whole, np.stack(both), parts)
+            encoder.reliability[name].learn(whole, np.stack(both), parts, readout.SHARES)
 
 
 def _prepare_rows(table):

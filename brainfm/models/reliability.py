@@ -48,7 +48,7 @@ class Reliability(nn.Module):
         return scaled - (scaled @ self.directions.T * self.turned_down) @ self.directions
 
     @torch.no_grad()
-    def learn(self, whole, halves, parts):
+    def learn(self, whole, halves, parts, shares):
         """Learn from training recordings.
 
         Parameters
@@ -59,11 +59,15 @@ class Reliability(nn.Module):
             Vectors of their first and their second halves.
         parts : dict of str to slice
             Parts of a vector; within each, columns keep their relative size.
+        shares : dict of str to float
+            How much each part counts: relative mean square length.
         """
         mean = whole.mean(axis=0)
         scale = np.ones(len(mean))
-        for part in parts.values():
-            scale[part] = max(np.sqrt(((whole[:, part] - mean[part]) ** 2).mean()), _LEAST_SD)
+        unit = len(mean) / sum(shares[name] for name in parts)
+        for name, part in parts.items():
+            length = np.sqrt(np.square(whole[:, part] - mean[part]).sum(axis=1).mean())
+            scale[part] = max(length, _LEAST_SD) / np.sqrt(shares[name] * unit)
         apart = (halves[0] - halves[1]) / 2 / scale
         _, values, directions = np.linalg.svd(apart, full_matrices=False)
         variance = (values**2 / len(apart))[:N_DIRECTIONS]
