@@ -35,6 +35,9 @@ class Recording:
         BOLD: MNI millimetres of the parcel centroids. EEG: head coordinates in metres.
     mask : ndarray of bool, shape (n_channels,)
         True where a channel is usable.
+    keep : callable, optional
+        Called with the recording and the function that prepares it for a model; returns what
+        that returns, taken from disk where it was kept. Recordings of a corpus have one.
     """
 
     read: Callable[[], np.ndarray]
@@ -51,6 +54,7 @@ class Recording:
     dataset: str = "unknown"
     site: str | None = None
     source: str | None = None
+    keep: Callable | None = None
 
     def __post_init__(self):
         _check_recording(self)

@@ -1,100 +1,469 @@
-"""The corpus: stored once, resumed, split by participant."""
+"""The corpus: nothing is lost, whoever writes and whatever dies; who is withdrawn is gone."""
 
-import json
+import errno
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+from derivatives import holes, write_clean_eeg, write_dataset, write_series
 
-from brainfm.errors import DataError, MissingInput, NothingSelected
+from brainfm import add_to_corpus, read_corpus, readmit_participant, withdraw_participant
+from brainfm.errors import DataError, MissingInput, NothingSelected, ReadWriteFailed, SignalError
+from brainfm.models import windows
+from brainfm.models.windows import prepare
+from brainfm.recording import RecordingTable
+from brainfm.stages import corpus as stage
 from brainfm.stages.corpus import build_corpus
-from brainfm.storage.corpus import read_corpus, read_manifest, split_of
+from brainfm.storage import corpus as storage
+from brainfm.storage.corpus import read_manifest, split_of
+from brainfm.storage.files import atomic
+from brainfm.storage.recordings import find_recordings
 
-
-def _write_series(root, participant, *, seed=0, task="rest"):
-    folder = root / f"sub-{participant}" / "func"
-    folder.mkdir(parents=True)
-    series = np.random.default_rng(seed).standard_normal((20, 3))
-    frame = pd.DataFrame(series, columns=["a", "b", "c"])
-    frame["c"] = "n/a"
-    stem = folder / f"sub-{participant}_task-{task}_atlas-X_timeseries"
-    frame.to_csv(stem.with_suffix(".tsv"), sep="\t", index=False)
-    places = {"a": [10, 20, 30], "b": [-10, 20, 30], "c": [0, 50, 30]}
-    stem.with_suffix(".json").write_text(json.dumps({"RepetitionTime": 2.2, "Positions": places}))
-    return stem.with_suffix(".tsv")
+FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
-def dataset(tmp_path):
-    for seed, participant in enumerate(["01", "02"]):
-        _write_series(tmp_path / "data", participant, seed=seed)
-    return tmp_path / "data"
+def corpus(tmp_path):
+    return tmp_path / "corpus"
 
 
-def test_what_is_read_is_what_was_stored(dataset, tmp_path):
-    build_corpus([dataset], tmp_path / "corpus")
-    recording = read_corpus(tmp_path / "corpus")[0]
-    table = pd.read_csv(
-        dataset / "sub-01/func/sub-01_task-rest_atlas-X_timeseries.tsv", sep="\t"
-    ).to_numpy(np.float32)
-    np.testing.assert_allclose(recording.signal, table)
-    assert recording.sampling_hz == 1 / 2.2
-    assert recording.mask.tolist() == [True, True, False]
-    assert recording.positions[1].tolist() == [-10, 20, 30]
-    assert (recording.participant, recording.task, recording.session) == ("01", "rest", None)
+@pytest.fixture
+def two(tmp_path):
+    """Roots of two datasets, one of them with both modalities."""
+    one = write_dataset(tmp_path / "one", "One", ["01", "02", "03"], tr_s=2.2)
+    write_clean_eeg(one, "01")
+    write_clean_eeg(one, "02", seed=1, sampling_hz=128)
+    return [one, write_dataset(tmp_path / "two", "Second", ["01", "x"], n_channels=30, tr_s=3.0)]
 
 
-def test_building_again_reads_and_writes_nothing_anew(dataset, tmp_path):
-    manifest = build_corpus([dataset], tmp_path / "corpus")
-    before = manifest.read_bytes()
-    stored = {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus/recordings").iterdir()}
-    assert build_corpus([dataset], tmp_path / "corpus").read_bytes() == before
-    assert stored == {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus/recordings").iterdir()}
+def labels(corpus):
+    return {storage.key_of(row) for row in read_manifest(corpus).to_dict("records")}
 
 
-def test_a_changed_recording_is_stored_anew_and_a_withdrawn_one_leaves(dataset, tmp_path):
-    build_corpus([dataset], tmp_path / "corpus")
-    first = read_manifest(tmp_path / "corpus")
-    for path in (dataset / "sub-01/func").iterdir():
+def stored(corpus):
+    return {p: p.stat().st_mtime_ns for name in ("recordings", "prepared", "layouts")
+            for p in (corpus / name).iterdir()}  # fmt: skip
+
+
+def in_processes(*calls):
+    """Run calls at the same time, each in a process of its own."""
+    ready = FORK.Barrier(len(calls))
+
+    def run(call):
+        ready.wait()
+        call()
+
+    jobs = [FORK.Process(target=run, args=(call,)) for call in calls]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0] * len(jobs)
+
+
+def wait_for(condition, job):
+    while not condition():
+        assert job.is_alive()
+        time.sleep(0.01)
+
+
+class TestWhatIsStored:
+    def test_is_what_the_datasets_hold(self, two, corpus):
+        add_to_corpus(two, corpus)
+        found = {one.key: one for root in two for one in find_recordings(root, modality="bold")}
+        assert len(read_corpus(corpus)) == 7
+        for one in RecordingTable(read_corpus(corpus)[i : i + 1] for i in range(7)).recordings:
+            if one.modality == "bold":
+                other = found[one.key]
+                np.testing.assert_array_equal(one.signal, other.signal)
+                np.testing.assert_array_equal(one.positions, other.positions)
+                assert one.sampling_hz == other.sampling_hz
+                assert one.channels == other.channels
+
+    def test_keeps_which_channels_are_bad(self, two, corpus):
+        add_to_corpus(two, corpus)
+        first = next(one for one in read_corpus(corpus) if one.modality == "eeg")
+        assert list(first.mask) == [False, True, True, True, True]
+        assert np.abs(first.signal).max() < 1e-3  # volts
+
+    def test_stands_in_the_manifest(self, two, corpus):
+        frame = read_manifest(add_to_corpus(two, corpus).parent)
+        assert set(frame["dataset"]) == {"One", "Second"}
+        assert sorted(set(frame["modality"])) == ["bold", "eeg"]
+        assert set(frame[frame["modality"] == "bold"]["layout"].str.split("-").str[0]) == {"X"}
+        assert set(frame[frame["modality"] == "eeg"]["sampling_hz"]) == {128.0, 200.0}
+        for row in frame.to_dict("records"):
+            shape = np.load(storage.signal_path(corpus, row)).shape
+            assert (row["n_times"], row["n_channels"]) == shape
+        one_file_each = {p.stem for p in (corpus / "recordings").iterdir()}
+        assert len(one_file_each) == len(frame)
+
+    def test_any_sampling_rate_and_atlas_is_cut_into_the_same_windows(self, two, corpus):
+        add_to_corpus(two, corpus)
+        rng = np.random.default_rng(0)
+        for one in read_corpus(corpus):
+            signal, positions, _ = windows.random_crop(prepare(one), rng, max_channels=128)
+            spec = windows.SPECS[one.modality]
+            assert signal.shape[1:] == (spec.n_patches, spec.patch)
+            assert len(signal) == len(positions)
+            assert np.isfinite(signal).all()
+
+
+class TestAdding:
+    def test_again_reads_and_writes_nothing_anew(self, two, corpus, monkeypatch):
+        before = add_to_corpus(two, corpus).read_bytes()
+        files = stored(corpus)
+        monkeypatch.setattr(stage, "store_recording", None)
+        assert add_to_corpus(two, corpus).read_bytes() == before
+        assert stored(corpus) == files
+
+    def test_in_any_order_gives_the_same_manifest(self, two, corpus, tmp_path):
+        add_to_corpus(two[1], corpus)
+        assert len(read_corpus(corpus)) == 2
+        one_by_one = add_to_corpus(two[0], corpus).read_bytes()
+        assert build_corpus(two, tmp_path / "other").read_bytes() == one_by_one
+
+    def test_replaces_what_has_changed_and_removes_its_bytes(self, two, corpus):
+        add_to_corpus(two, corpus)
+        before = stored(corpus)
+        write_series(two[0], "01", seed=99, tr_s=2.2)
+        add_to_corpus(two[0], corpus)
+        after = stored(corpus)
+        assert len(after) == len(before)
+        assert len(before.keys() - after.keys()) == 3  # signal, prepared, positions
+
+    def test_notices_a_change_outside_the_file_of_the_recording(self, two, corpus):
+        (two[0] / "participants.tsv").write_text("participant_id\tsite\nsub-01\tnorth\n")
+        storage_rows = read_manifest(add_to_corpus(two, corpus).parent)
+        write_clean_eeg(two[0], "01", places=1.02)
+        rows = read_manifest(add_to_corpus(two, corpus).parent)
+        assert (rows["checksum"] != storage_rows["checksum"]).tolist().count(True) == 1
+
+    def test_only_what_is_asked_for(self, two, corpus):
+        add_to_corpus(two, corpus, modality="eeg", participant="sub-01")
+        assert labels(corpus) == {("One", "01", None, "rest", None, "eeg")}
+
+    def test_building_leaves_nothing_but_what_was_asked_for(self, two, corpus):
+        build_corpus(two, corpus)
+        build_corpus(two[1:], corpus)
+        assert {row[0] for row in labels(corpus)} == {"Second"}
+        assert len(list((corpus / "recordings").iterdir())) == 2
+
+    def test_refuses_a_run_under_a_second_atlas(self, two, corpus):
+        add_to_corpus(two, corpus)
+        write_series(two[0], "01", atlas="Y")
+        with pytest.raises(DataError, match=r"atlas-X.* and .*atlas-Y.* have the same labels"):
+            add_to_corpus(two, corpus)
+        with pytest.raises(DataError, match=r"in the corpus with atlas X.* Choose X with atlas="):
+            add_to_corpus(two, corpus, atlas="Y")
+        assert len(labels(corpus)) == 7
+
+
+class TestSeveralJobs:
+    def test_adding_different_datasets_at_once_lose_nothing(self, tmp_path, corpus, monkeypatch):
+        monkeypatch.setattr(stage, "_MERGE_EVERY", 1)  # they meet as often as can be
+        roots = [
+            write_dataset(tmp_path / name, name, [f"{n:02d}" for n in range(8)], n_channels=4)
+            for name in ("A", "BB", "CCC", "DDDD")
+        ]
+        in_processes(*[lambda root=root: add_to_corpus(root, corpus) for root in roots])
+        assert len(labels(corpus)) == 32
+        alone = build_corpus(roots, tmp_path / "alone")
+        assert (corpus / "manifest.tsv").read_bytes() == alone.read_bytes()
+        for one in read_corpus(corpus):
+            assert prepare(one).signal.shape == (4, 80)
+
+    def test_adding_one_dataset_at_once_store_it_once(self, two, corpus):
+        in_processes(*[lambda: add_to_corpus(two, corpus)] * 3)
+        assert len(labels(corpus)) == len(list((corpus / "recordings").iterdir())) == 7
+
+    def test_of_which_one_withdraws_someone_do_not_bring_them_back(self, two, corpus, monkeypatch):
+        build_corpus(two, corpus)
+        monkeypatch.setattr(stage, "_MERGE_EVERY", 1)
+        for path in two[0].rglob("*_timeseries.tsv"):
+            path.write_text(path.read_text().replace("0.1", "0.2"))  # all must be stored anew
+        in_processes(
+            lambda: withdraw_participant(corpus, "One", "01"),
+            lambda: add_to_corpus(two[0], corpus),
+            lambda: add_to_corpus(two[1], corpus),
+        )
+        assert not any(key[:2] == ("One", "01") for key in labels(corpus))
+        assert len(labels(corpus)) == 5
+        add_to_corpus(two, corpus)
+        assert len(list((corpus / "recordings").iterdir())) == 5
+
+    @pytest.mark.parametrize("n_stored", [0, 1, 3])
+    def test_a_killed_one_is_taken_up(self, two, corpus, tmp_path, monkeypatch, n_stored):
+        write = storage.write_npy
+
+        def hang(path, array):
+            if len(list(path.parent.glob("*.npy"))) == n_stored:
+                with atomic(path) as partial:
+                    partial.write_bytes(b"half")
+                    time.sleep(600)
+            return write(path, array)
+
+        monkeypatch.setattr(stage, "_MERGE_EVERY", 2)
+        monkeypatch.setattr(storage, "write_npy", hang)
+        job = FORK.Process(target=add_to_corpus, args=(two, corpus))
+        job.start()
+        wait_for(lambda: list(corpus.glob("recordings/.partial-*/*.npy")), job)
+        os.kill(job.pid, signal.SIGKILL)
+        job.join()
+        monkeypatch.undo()
+        if n_stored == 3:
+            assert len(read_corpus(corpus)) == 2  # the last good state
+        whole = build_corpus(two, tmp_path / "whole")
+        assert add_to_corpus(two, corpus).read_bytes() == whole.read_bytes()
+        monkeypatch.setattr(storage, "_LEFT_BEHIND_S", 0.0)
+        add_to_corpus(two, corpus)
+        assert {p.name for p in corpus.rglob("*")} == {p.name for p in whole.parent.rglob("*")}
+
+    def test_a_killed_one_leaves_no_lock_behind(self, two, corpus):
+        def hold():
+            with storage.exclusive(corpus / ".lock"):
+                (corpus / "held").touch()
+                time.sleep(600)
+
+        corpus.mkdir()
+        job = FORK.Process(target=hold)
+        job.start()
+        wait_for((corpus / "held").exists, job)
+        os.kill(job.pid, signal.SIGKILL)
+        add_to_corpus(two, corpus)
+        job.join()
+        assert len(labels(corpus)) == 7
+
+
+class TestWithdrawing:
+    def test_leaves_no_byte_behind_and_touches_nobody_else(self, two, corpus):
+        add_to_corpus(two, corpus)
+        everyone = {one.source: one.key[:2] for one in read_corpus(corpus)}
+        before = stored(corpus)
+        assert withdraw_participant(corpus, "One", "sub-01") == 2
+        assert ("One", "01") not in {key[:2] for key in labels(corpus)}
+        gone = {name.removesuffix(".npy") for name, who in everyone.items() if who == ("One", "01")}
+        assert len(gone) == 2
+        for path in corpus.rglob("*"):
+            assert not any(path.name.startswith(name) for name in gone)
+        kept = stored(corpus)
+        assert len(before) - len(kept) == 6  # each a signal, what is prepared, and positions
+        assert kept.items() <= before.items()
+
+    def test_is_for_good_until_it_is_undone(self, two, corpus):
+        whole = add_to_corpus(two, corpus).read_bytes()
+        withdraw_participant(corpus, "One", "01")
+        assert withdraw_participant(corpus, "One", "01") == 0
+        for build in (add_to_corpus, build_corpus):
+            build(two, corpus)
+            assert len(labels(corpus)) == 5
+        readmit_participant(corpus, "One", "01")
+        assert len(labels(corpus)) == 5
+        assert add_to_corpus(two, corpus).read_bytes() == whole
+
+    def test_cut_short_is_finished_by_the_same_call(self, two, corpus, monkeypatch):
+        add_to_corpus(two, corpus)
+        monkeypatch.setattr(storage, "sweep", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            withdraw_participant(corpus, "One", "01")
+        monkeypatch.undo()
+        withdraw_participant(corpus, "One", "01")
+        assert len(list((corpus / "recordings").iterdir())) == len(labels(corpus)) == 5
+
+    def test_takes_what_a_killed_job_left(self, two, corpus):
+        add_to_corpus(two, corpus)
+        person = storage._person("One", "01")
+        for name in (f"recordings/{person}-0.npy", f"recordings/.partial-x/{person}-1.npy"):
+            (corpus / name).parent.mkdir(exist_ok=True)
+            (corpus / name).write_bytes(b"left")
+        withdraw_participant(corpus, "One", "01")
+        assert not list(corpus.rglob(f"{person}*"))
+
+    def test_holds_for_a_job_that_had_stored_before(self, two, corpus):
+        add_to_corpus(two[1], corpus)
+        one = find_recordings(two[1])[0]
+        stored = storage.store_recording(corpus, one, "x")
+        withdraw_participant(corpus, "Second", "01")
+        storage.store_recording(corpus, one, "x")
+        storage.merge_rows(corpus, [stored])
+        assert len(labels(corpus)) == len(list((corpus / "recordings").iterdir())) == 1
+
+    def test_who_never_was_there_is_told_and_kept_out(self, two, corpus, caplog):
+        add_to_corpus(two[0], corpus, participant="01")
+        assert withdraw_participant(corpus, "One", "02") == 0
+        assert "had no recording of sub-02" in caplog.text
+        add_to_corpus(two[0], corpus)
+        assert {key[1] for key in labels(corpus)} == {"01", "03"}
+
+    def test_an_unknown_dataset_is_refused_with_those_there_are(self, two, corpus):
+        with pytest.raises(MissingInput, match=r"build the corpus first"):
+            withdraw_participant(corpus, "One", "01")
+        add_to_corpus(two, corpus)
+        with pytest.raises(NothingSelected, match=r"no dataset 'Won'; it has: One, Second"):
+            withdraw_participant(corpus, "Won", "01")
+        with pytest.raises(NothingSelected, match=r"sub-03 of One was not withdrawn"):
+            readmit_participant(corpus, "One", "03")
+
+
+class TestPreparedSignals:
+    def test_are_those_of_the_recording_to_the_bit(self, two, corpus):
+        add_to_corpus(two, corpus)
+        for one in read_corpus(corpus):
+            held, kept = windows._prepare(one), prepare(one)
+            np.testing.assert_array_equal(kept.signal, held.signal)
+            np.testing.assert_array_equal(kept.positions, held.positions)
+            assert (kept.log_scale, kept.modality) == (held.log_scale, held.modality)
+
+    def test_are_made_once_and_never_held(self, two, corpus, monkeypatch):
+        add_to_corpus(two, corpus)
+        monkeypatch.setattr(windows, "_prepare", None)
+        for one in read_corpus(corpus):
+            kept = prepare(one)
+            assert len(pickle.dumps(kept)) < 2000 < kept.signal.nbytes
+
+    def test_are_made_anew_when_lost_or_of_other_parameters(self, two, corpus, monkeypatch):
+        add_to_corpus(two, corpus)
+        one = read_corpus(corpus)[0]
+        for path in (corpus / "prepared").iterdir():
+            path.unlink()
+        assert np.abs(prepare(one).signal).max() > 1
+        monkeypatch.setitem(windows.SPECS, "bold", replace(windows.SPECS["bold"], clip=0.5))
+        assert np.abs(prepare(one).signal).max() == 0.5
+        assert len(list((corpus / "prepared").iterdir())) == 2
+
+    def test_of_a_changed_recording_are_never_those_of_the_old_one(self, two, corpus):
+        add_to_corpus(two, corpus)
+        one = read_corpus(corpus)[0]
+        fewer = one.mask.copy()
+        fewer[:4] = False
+        assert len(prepare(replace(one, mask=fewer)).signal) == len(prepare(one).signal) - 4
+        half = one.signal[:40]
+        cut = replace(one, read=lambda: half, shape=half.shape)
+        assert prepare(cut).signal.shape[1] < prepare(one).signal.shape[1]
+
+    def test_are_held_in_memory_where_nothing_may_be_written(self, two, corpus, caplog):
+        add_to_corpus(two, corpus)
+        for path in (corpus / "prepared").iterdir():
+            path.unlink()
+        (corpus / "prepared").rmdir()
+        (corpus / "prepared").write_text("in the way, as a read-only disk is")
+        one = read_corpus(corpus)[0]
+        np.testing.assert_array_equal(prepare(one).signal, windows._prepare(one).signal)
+        assert "prepared signals are held in memory" in caplog.text
+
+    def test_that_are_broken_are_named(self, two, corpus):
+        add_to_corpus(two, corpus)
+        for path in (corpus / "prepared").iterdir():
+            path.write_bytes(b"\0" * 4)
+        with pytest.raises(DataError, match=r"safetensors cannot be read .*it is made again"):
+            prepare(read_corpus(corpus)[0])
+
+
+class TestBadInput:
+    def test_leaves_the_others_in_and_names_every_file_at_once(self, two, corpus):
+        before = labels(add_to_corpus(two[1], corpus).parent)
+        short = write_series(two[0], "01", n_times=4)
+        empty = write_series(two[0], "02", edit=holes)
+        write_clean_eeg(two[0], "02", scale=1e6)
+        with pytest.raises(DataError) as refusal:
+            add_to_corpus(two, corpus)
+        said = str(refusal.value)
+        assert "3 of 7 recordings cannot be used; the others are in the corpus" in said
+        assert f"{short}: " in said
+        assert "it is too short for this model" in said
+        assert f"{empty}: " in said
+        assert "all 20 are masked, constant or NaN" in said
+        assert "brainfm takes EEG in volts: multiply by 1e-6" in said
+        good = {("One", "03", None, "rest", None, "bold"), ("One", "01", None, "rest", None, "eeg")}
+        assert labels(corpus) == before | good
+        assert len(list((corpus / "recordings").iterdir())) == 4
+
+    def test_of_withdrawn_people_is_no_problem(self, two, corpus):
+        add_to_corpus(two, corpus)
+        write_series(two[0], "01", n_times=4)
+        withdraw_participant(corpus, "One", "01")
+        add_to_corpus(two, corpus)
+        assert len(labels(corpus)) == 5
+
+    @pytest.mark.parametrize(
+        ("spoil", "error", "words"),
+        [
+            (lambda root: write_clean_eeg(root, "01", places=1000.0), SignalError,
+             r"sub-01_task.*: a position lies .* metres, not millimetres"),
+            (lambda root: write_series(root, "01", scale_mm=0.001), SignalError,
+             r"sub-01_task.*: .*these look like metres: multiply by 1000"),
+            (lambda root: (root / "sub-01/eeg/sub-01_electrodes.tsv").unlink(), MissingInput,
+             r"no \*_electrodes.tsv for sub-01.*position of each electrode"),
+            (lambda root: next(root.glob("sub-01/func/*.tsv")).write_text("p0\tp1\n"), DataError,
+             r"sub-01.* 2 column names and 1 values in its first row"),
+        ],
+    )  # fmt: skip
+    def test_that_cannot_be_described_changes_nothing(self, two, corpus, spoil, error, words):
+        before = add_to_corpus(two, corpus).read_bytes()
+        files = stored(corpus)
+        spoil(two[0])
+        with pytest.raises(error, match=words):
+            add_to_corpus(two, corpus)
+        assert (corpus / "manifest.tsv").read_bytes() == before
+        assert stored(corpus) == files
+
+    @pytest.mark.parametrize("which", ["recordings", "prepared", "manifest", "layouts"])
+    def test_a_full_disk_leaves_the_last_good_state(self, two, corpus, monkeypatch, which):
+        before = add_to_corpus(two[1], corpus).read_bytes()
+        replace_file = os.replace
+
+        def full(source, target):
+            if which in str(target):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            replace_file(source, target)
+
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(ReadWriteFailed, match=r"No space left on device.*is the disk full\?"):
+            add_to_corpus(two, corpus)
+        monkeypatch.undo()
+        assert (corpus / "manifest.tsv").read_bytes() == before
+        assert all(np.isfinite(one.signal).all() for one in read_corpus(corpus))
+        assert not list(corpus.rglob(".partial-*"))
+        add_to_corpus(two, corpus)
+        assert len(labels(corpus)) == 7
+
+    def test_folders_without_recordings_are_named(self, tmp_path, corpus):
+        (tmp_path / "data").mkdir()
+        with pytest.raises(NothingSelected, match=r"no standardised recording under .*data: run"):
+            add_to_corpus(tmp_path / "data", corpus)
+        assert not corpus.exists()
+
+    def test_a_corpus_that_is_not_there_says_what_to_do(self, tmp_path):
+        with pytest.raises(MissingInput, match=r"manifest.tsv does not exist: build the corpus"):
+            read_corpus(tmp_path)
+
+    def test_a_broken_signal_file_is_named_and_stored_anew_once_removed(self, two, corpus):
+        add_to_corpus(two, corpus)
+        one = read_corpus(corpus)[0]
+        path = corpus / "recordings" / one.source
+        path.write_bytes(b"\x93NUMPY")
+        with pytest.raises(DataError, match=r"\.npy cannot be read .*build the corpus again"):
+            _ = one.signal
         path.unlink()
-    (dataset / "sub-01/func").rmdir()
-    _write_series(dataset, "01", seed=9)
-    for path in (dataset / "sub-02/func").iterdir():
-        path.unlink()
-    build_corpus([dataset], tmp_path / "corpus")
-    second = read_manifest(tmp_path / "corpus")
-    assert second["participant"].tolist() == ["01"]
-    assert second["checksum"][0] != first["checksum"][0]
-
-
-def test_a_build_cut_short_before_the_manifest_goes_on(dataset, tmp_path):
-    manifest = build_corpus([dataset], tmp_path / "corpus")
-    before = manifest.read_bytes()
-    manifest.unlink()
-    assert build_corpus([dataset], tmp_path / "corpus").read_bytes() == before
+        add_to_corpus(two, corpus)
+        assert np.isfinite(read_corpus(corpus)[0].signal).all()
 
 
 def test_splits_are_by_participant_and_stay_when_the_corpus_grows():
-    labels = [str(number) for number in range(2000)]
-    splits = [split_of("data", label) for label in labels]
-    assert splits == [split_of("data", label) for label in labels]
+    people = [str(number) for number in range(2000)]
+    splits = [split_of("data", label) for label in people]
+    assert splits == [split_of("data", label) for label in people]
     assert 0.17 < splits.count("validation") / len(splits) < 0.23
 
 
-def test_no_recordings_are_refused_with_the_folders_and_the_way_out(tmp_path):
-    (tmp_path / "data").mkdir()
-    with pytest.raises(NothingSelected, match=r"no standardised recording under .*data: run the"):
-        build_corpus([tmp_path / "data"], tmp_path / "corpus")
-
-
-def test_a_corpus_that_is_not_there_says_what_to_do(tmp_path):
-    with pytest.raises(MissingInput, match=r"manifest.tsv does not exist: build the corpus first"):
-        read_corpus(tmp_path)
-
-
-def test_a_broken_signal_file_is_named(dataset, tmp_path):
-    build_corpus([dataset], tmp_path / "corpus")
-    recording = read_corpus(tmp_path / "corpus")[0]
-    next((tmp_path / "corpus/recordings").glob(recording.source)).write_bytes(b"\x93NUMPY")
-    with pytest.raises(DataError, match=r"\.npy cannot be read .*build the corpus again"):
-        _ = recording.signal
+def test_a_split_is_what_the_manifest_says_and_holds_whole_people(two, corpus):
+    add_to_corpus(two, corpus)
+    parts = {name: read_corpus(corpus, split=name) for name in ("train", "validation")}
+    people = [{one.key[:2] for one in part} for part in parts.values()]
+    assert not people[0] & people[1]
+    assert sum(map(len, parts.values())) == 7

@@ -124,6 +124,10 @@ def prepare(recording):
     ModelError
         If no channel is usable, the recording is shorter than one patch, or EEG is not in volts.
     """
+    return recording.keep(recording, _prepare) if recording.keep else _prepare(recording)
+
+
+def _prepare(recording):
     spec = SPECS[recording.modality]
     signal = recording.signal
     _check_length(recording, spec)
@@ -186,15 +190,14 @@ def random_crop(prepared, rng, *, max_channels=None):
         Channels kept at most, drawn without replacement; and never fewer than half of them.
     """
     spec = SPECS[prepared.modality]
-    longest = max(prepared.signal.shape[1] - spec.window, 0)
-    start = int(rng.integers(longest + 1))
+    n_channels, n_times = prepared.signal.shape
+    start = int(rng.integers(max(n_times - spec.window, 0) + 1))
     if max_channels is None:
         return cut(prepared, start)
-    n_channels = len(prepared.signal)
     n_kept = min(int(rng.integers((n_channels + 1) // 2, n_channels + 1)), max_channels)
     chosen = np.sort(rng.permutation(n_channels)[:n_kept])
-    few = replace(prepared, signal=prepared.signal[chosen], positions=prepared.positions[chosen])
-    return cut(few, start)
+    signal, positions, patches = cut(prepared, start)
+    return signal[chosen], positions[chosen], patches
 
 
 def cut(prepared, start):

@@ -44,7 +44,7 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
     NothingSelected
         If the corpus is empty.
     ModelError
-        If it holds one recording only, or one that cannot be used.
+        If it holds one participant only, or a recording that cannot be used.
     """
     training, validation = _split(corpus_dir)
     resume_dir = Path(out_dir) / f".resume-{_run_key(corpus_dir, config, seed)}"
@@ -66,16 +66,22 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
 
 
 def _split(corpus_dir):
-    everyone = RecordingTable.from_recordings(read_corpus(corpus_dir))
-    if not len(everyone):
+    training = read_corpus(corpus_dir, split="train")
+    validation = read_corpus(corpus_dir, split="validation")
+    people = {one.key[:2] for one in [*training, *validation]}
+    if not people:
         raise NothingSelected(f"the corpus {corpus_dir} is empty: nothing to pretrain on.")
-    if len(set(everyone.groups)) < _FEWEST_TO_SPLIT:
+    if len(people) == 1:
+        raise ModelError(
+            f"the corpus {corpus_dir} holds one participant; pretraining needs at least two: "
+            "add another dataset."
+        )
+    if len(people) < _FEWEST_TO_SPLIT:
         log.info("fewer than %d people: all are trained on", _FEWEST_TO_SPLIT)
-        return everyone, RecordingTable([])
-    training = RecordingTable.from_recordings(read_corpus(corpus_dir, split="train"))
+        training, validation = [*training, *validation], []
     if len(training) < 2:
         raise ModelError(f"the training split of {corpus_dir} has {len(training)} recordings.")
-    return training, RecordingTable.from_recordings(read_corpus(corpus_dir, split="validation"))
+    return RecordingTable.from_recordings(training), RecordingTable.from_recordings(validation)
 
 
 def _run_key(corpus_dir, config, seed):

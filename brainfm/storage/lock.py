@@ -1,6 +1,7 @@
-"""One process a participant: a lock file that outlives neither its process nor its machine."""
+"""One process a participant, one at a time for a file: locks that do not outlive their process."""
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -13,6 +14,31 @@ from brainfm.errors import CannotCreateOutput, TemporaryFailure
 #: A lock of another machine that was not touched for so long is taken to be left behind.
 STALE_AFTER_S = 600.0
 _TOUCH_EVERY_S = 60.0
+
+
+@contextlib.contextmanager
+def exclusive(path):
+    """Wait until nobody else is in a block on the same path, then run this one.
+
+    For changes of a moment: the kernel gives the lock back when its process ends, however it
+    ends. On a network file system it holds between machines where ``flock`` does.
+
+    Raises
+    ------
+    CannotCreateOutput
+        If the file cannot be made, or its file system has no locks.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab")  # noqa: SIM115
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        raise CannotCreateOutput(
+            f"{path} cannot be locked ({error.strerror}): choose a folder that you may write to, "
+            "on a file system with flock."
+        ) from error
+    with file:
+        yield
 
 
 class WorkLock:

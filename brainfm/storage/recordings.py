@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import DataError, MissingInput
+from brainfm.errors import DataError, MissingInput, SignalError
 from brainfm.recording import Recording
 from brainfm.storage.bids import entities_of
 from brainfm.storage.files import read_json
@@ -54,7 +54,10 @@ def find_recordings(root, *, modality=None, positions=None, **labels):
     for path in _standardised_files(root, wanted.get("participant")):
         kind = "eeg" if path.suffix == ".vhdr" else "bold"
         if modality in (None, kind) and _matches(path, wanted):
-            found.append(read_eeg(path) if kind == "eeg" else read_timeseries(path, positions))
+            try:
+                found.append(read_eeg(path) if kind == "eeg" else read_timeseries(path, positions))
+            except SignalError as error:
+                raise SignalError(f"{path}: {error}") from error
     return found
 
 

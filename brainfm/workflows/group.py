@@ -8,11 +8,12 @@ import pandas as pd
 from brainfm.config import Settings
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.embedder import BrainEmbedder
-from brainfm.stages.corpus import build_corpus
+from brainfm.stages.corpus import build_corpus, source_checksum
 from brainfm.stages.embed import embed_recording
 from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.pretrain import pretrain_corpus
 from brainfm.stages.report_group import write_group_report
+from brainfm.storage.corpus import read_withdrawn
 from brainfm.storage.files import read_tsv
 from brainfm.storage.recordings import find_recordings
 from brainfm.storage.status import sha256_of
@@ -71,7 +72,10 @@ def read_participants(tables):
 def _corpus(group, book):
     corpus_dir = group.output_dir / "group" / "corpus"
     found = [r for root in group.roots for r in find_recordings(root)]
-    facts = {"recordings": _checksums(sorted(Path(r.source) for r in found), whole=True)}
+    facts = {
+        "recordings": [source_checksum(recording) for recording in found],
+        "withdrawn": sorted(read_withdrawn(corpus_dir)),
+    }
     (manifest,) = book.run("corpus", facts, lambda: [build_corpus(list(group.roots), corpus_dir)])
     return manifest
 
@@ -156,7 +160,5 @@ def _seen_in_training(checkpoint, recordings):
     return [name for name, was_seen in zip(groups, seen, strict=True) if was_seen]
 
 
-def _checksums(paths, *, whole=False):
-    """Hash files; ``whole`` also those that share the name up to the extension."""
-    files = [p for path in paths for p in (path.parent.glob(f"{path.stem}.*") if whole else [path])]
-    return [(path.name, sha256_of(path)) for path in sorted(files)]
+def _checksums(paths):
+    return [(path.name, sha256_of(path)) for path in sorted(paths)]

@@ -1,0 +1,60 @@
+"""Small datasets of standardised recordings, as the participant level or others write them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+from brains import bold, eeg
+
+
+def write_dataset(root, name, participants, **options):
+    """Write parcel series of several participants; seeds differ between datasets."""
+    root.mkdir(parents=True)
+    (root / "dataset_description.json").write_text(json.dumps({"Name": name}))
+    for number, participant in enumerate(participants):
+        write_series(root, participant, seed=100 * len(name) + number, **options)
+    return root
+
+
+def write_series(root, participant, *, seed=0, atlas="X", scale_mm=1.0, edit=None, **options):
+    """Write one run of parcel series and return its path; ``edit`` changes the table."""
+    recording = bold(seed, **options)
+    stem = f"sub-{participant}_task-rest_atlas-{atlas}_timeseries"
+    path = root / f"sub-{participant}" / "func" / f"{stem}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(recording.signal, columns=[f"p{n}" for n in range(recording.shape[1])])
+    places = dict(zip(frame, (scale_mm * recording.positions).tolist(), strict=True))
+    if edit:
+        edit(frame)
+    frame.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    sidecar = {"RepetitionTime": 1 / recording.sampling_hz, "Positions": places}
+    path.with_suffix(".json").write_text(json.dumps(sidecar))
+    return path
+
+
+def write_clean_eeg(root, participant, *, seed=0, scale=1.0, places=1.0, sampling_hz=200):
+    """Write one clean EEG with its electrodes; ``scale`` and ``places`` put units wrong."""
+    import pybv
+
+    recording = eeg(seed, n_channels=5, sampling_hz=sampling_hz)
+    folder = root / f"sub-{participant}" / "eeg"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["Fz", "Cz", "Pz", "Oz", "F3"]
+    stem = f"sub-{participant}_task-rest"
+    pybv.write_brainvision(
+        data=recording.signal.T.astype(float) * scale, sfreq=sampling_hz, ch_names=names,
+        fname_base=f"{stem}_desc-preproc_eeg", folder_out=str(folder), fmt="binary_float32",
+        overwrite=True,
+    )  # fmt: skip
+    table = pd.DataFrame(recording.positions * places, columns=list("xyz"))
+    table.insert(0, "name", names)
+    table.to_csv(folder / f"sub-{participant}_electrodes.tsv", sep="\t", index=False)
+    status = pd.DataFrame({"name": names, "type": "EEG", "status": ["bad"] + ["good"] * 4})
+    status.to_csv(folder / f"{stem}_desc-preproc_channels.tsv", sep="\t", index=False)
+    return folder / f"{stem}_desc-preproc_eeg.vhdr"
+
+
+def holes(frame):
+    """Put a sample that is missing into every parcel."""
+    for number, name in enumerate(frame):
+        frame.loc[number + 3, name] = np.nan
