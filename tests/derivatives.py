@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from brains import bold, eeg
 
+from brainfm.storage.corpus import key_of, read_manifest
+
 
 def write_dataset(root, name, participants, **options):
     """Write parcel series of several participants; seeds differ between datasets."""
@@ -16,10 +18,31 @@ def write_dataset(root, name, participants, **options):
     return root
 
 
-def write_series(root, participant, *, seed=0, atlas="X", scale_mm=1.0, edit=None, **options):
+def write_two_datasets(folder):
+    """Return the roots of two datasets, seven recordings in all; the first has both modalities."""
+    one = write_dataset(folder / "one", "One", ["01", "02", "03"], tr_s=2.2)
+    write_clean_eeg(one, "01")
+    write_clean_eeg(one, "02", seed=1, sampling_hz=128)
+    return [one, write_dataset(folder / "two", "Second", ["01", "x"], n_channels=30, tr_s=3.0)]
+
+
+def labels(corpus):
+    """Labels of all recordings of a corpus."""
+    return {key_of(row) for row in read_manifest(corpus).to_dict("records")}
+
+
+def stored(corpus):
+    """All files of a corpus but the manifest, and when each was written."""
+    return {p: p.stat().st_mtime_ns for name in ("recordings", "prepared", "layouts")
+            for p in (corpus / name).iterdir()}  # fmt: skip
+
+
+def write_series(
+    root, participant, *, seed=0, task="rest", atlas="X", scale_mm=1.0, edit=None, **options
+):
     """Write one run of parcel series and return its path; ``edit`` changes the table."""
     recording = bold(seed, **options)
-    stem = f"sub-{participant}_task-rest_atlas-{atlas}_timeseries"
+    stem = f"sub-{participant}_task-{task}_atlas-{atlas}_timeseries"
     path = root / f"sub-{participant}" / "func" / f"{stem}.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(recording.signal, columns=[f"p{n}" for n in range(recording.shape[1])])

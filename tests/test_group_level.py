@@ -6,7 +6,10 @@ import pandas as pd
 import pytest
 from skeleton import write, write_person
 
+from brainfm import readmit_participant, withdraw_participant
 from brainfm.cli.run import main
+from brainfm.models.checkpoint import training_participants
+from brainfm.storage.corpus import read_manifest
 from brainfm.storage.steps import StepBook
 
 
@@ -85,6 +88,20 @@ def test_a_lost_embedding_is_made_again(study, finished, capsys):
     said = capsys.readouterr().err
     assert "pretrain: nothing to do" in said
     assert "embed done in" in said
+
+
+def test_a_withdrawn_participant_is_trained_on_no_more_until_readmitted(study, finished, capsys):
+    corpus = finished / "group" / "corpus"
+    (dataset,) = set(read_manifest(corpus)["dataset"])
+    withdraw_participant(corpus, dataset, "sub-03")
+    assert group(study) == 0
+    assert "pretrain done in" in capsys.readouterr().err
+    people = training_participants(next((finished / "models").iterdir()))
+    assert f"{dataset}/03" not in people
+    assert "03" not in set(read_manifest(corpus)["participant"])
+    readmit_participant(corpus, dataset, "sub-03")
+    assert group(study) == 0
+    assert len(read_manifest(corpus)) == 12
 
 
 def test_without_a_question_there_is_no_evaluation_but_a_report(study, tmp_path, capsys):

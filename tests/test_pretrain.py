@@ -5,11 +5,20 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from brains import bold
+from derivatives import write_clean_eeg, write_series
 
-from brainfm import BrainEmbedder, load_recordings
+from brainfm import (
+    BrainEmbedder,
+    BrainPretrainer,
+    add_to_corpus,
+    load_recordings,
+    read_corpus,
+    withdraw_participant,
+)
 from brainfm.config import PretrainConfig
-from brainfm.errors import MissingInput, ModelError
+from brainfm.errors import MissingInput, ModelError, NothingSelected
 from brainfm.models.checkpoint import load_checkpoint, training_participants
 from brainfm.stages import pretrain
 from brainfm.stages.corpus import build_corpus
@@ -100,9 +109,39 @@ def test_few_people_are_all_trained_on(tmp_path):
     assert load_checkpoint(folder).info["training"]["n_participants"] == 3
 
 
-def test_one_recording_or_no_corpus_is_refused(tmp_path):
-    corpus = build_corpus([write_people(tmp_path / "one", 1)], tmp_path / "corpus").parent
-    with pytest.raises(ModelError, match=r"at least two recordings"):
+def test_one_participant_or_nobody_or_no_corpus_is_refused(data, tmp_path):
+    write_series(data, "00", task="film")
+    corpus = add_to_corpus(data, tmp_path / "corpus", participant="00").parent
+    assert len(read_corpus(corpus)) == 2
+    with pytest.raises(ModelError, match=r"holds one participant; .* at least two: add another"):
+        pretrain_corpus(corpus, tmp_path / "models", CONFIG, 0, device="cpu")
+    withdraw_participant(corpus, "data", "00")
+    with pytest.raises(NothingSelected, match=r"the corpus .* is empty: nothing to pretrain on"):
         pretrain_corpus(corpus, tmp_path / "models", CONFIG, 0, device="cpu")
     with pytest.raises(MissingInput, match=r"build the corpus first"):
         pretrain_corpus(tmp_path / "nowhere", tmp_path / "models", CONFIG, 0)
+    assert not (tmp_path / "models").exists()
+
+
+def test_sampling_rates_and_modalities_may_be_mixed(tmp_path):
+    root = tmp_path / "mixed"
+    for number, tr_s in enumerate([0.8, 2.0, 3.0]):
+        write_series(root, f"b{number}", seed=number, tr_s=tr_s, n_channels=10 + number)
+        write_clean_eeg(root, f"e{number}", seed=number, sampling_hz=100 + 28 * number)
+    corpus = add_to_corpus(root, tmp_path / "corpus").parent
+    folder = pretrain_corpus(corpus, tmp_path / "models", CONFIG, 0, device="cpu")
+    found = load_checkpoint(folder).info["training"]
+    assert found["n_recordings"] == {"bold": 3, "eeg": 3}
+    assert np.isfinite(
+        [epoch["train_loss"] for epoch in json.loads((folder / "history.json").read_text())]
+    ).all()
+
+
+def test_training_from_a_corpus_is_training_from_memory(corpus, data):
+    def weights(recordings):
+        fitted = BrainPretrainer("nano", max_epochs=1, batch_size=8, device="cpu").fit(recordings)
+        return torch.cat([value.flatten() for value in fitted.encoder_.state_dict().values()])
+
+    from_disk = weights(read_corpus(corpus))
+    in_memory = weights(load_recordings(data).recordings)
+    torch.testing.assert_close(from_disk, in_memory, rtol=1e-4, atol=1e-5)

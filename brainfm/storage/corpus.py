@@ -73,7 +73,9 @@ def read_manifest(corpus_dir):
     frame = pd.read_csv(path, sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
     lost = [name for name in COLUMNS if name not in frame]
     if lost:
-        raise DataError(f"{path} has no column {', '.join(lost)}: build the corpus again.")
+        raise DataError(
+            f"{path} has no column {', '.join(lost)}: remove the folder and build the corpus again."
+        )
     numbers = {"n_times": int, "n_channels": int, "sampling_hz": float}
     frame = frame.astype(numbers)
     return frame.astype(object).where(frame.notna(), None)

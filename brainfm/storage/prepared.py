@@ -10,7 +10,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from brainfm.errors import CannotCreateOutput, DataError
 from brainfm.models import windows
@@ -87,7 +87,8 @@ class Kept:
             "positions": np.ascontiguousarray(prepared.positions),
         }
         with atomic(path) as partial:
-            save_file(arrays, partial, {"log_scale": repr(float(prepared.log_scale))})
+            # Not save_file: on a full disk it raises what is no OSError.
+            partial.write_bytes(save(arrays, {"log_scale": repr(float(prepared.log_scale))}))
 
     def _path(self, recording):
         stored = Path(self.read.path)
