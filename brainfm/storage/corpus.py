@@ -30,7 +30,7 @@ from brainfm.errors import DataError, MissingInput
 from brainfm.models.windows import prepare
 from brainfm.recording import Recording
 from brainfm.storage.bids import entities_of
-from brainfm.storage.files import read_json, write_json, write_npy, write_tsv
+from brainfm.storage.files import read_json, read_tsv, write_json, write_npy, write_tsv
 from brainfm.storage.lock import exclusive
 from brainfm.storage.prepared import Kept
 
@@ -70,7 +70,7 @@ def read_manifest(corpus_dir):
     path = Path(corpus_dir) / "manifest.tsv"
     if not path.exists():
         raise MissingInput(f"{path} does not exist: build the corpus first.")
-    frame = pd.read_csv(path, sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False)
+    frame = read_tsv(path, dtype=str, na_values=["n/a"], keep_default_na=False)
     lost = [name for name in COLUMNS if name not in frame]
     if lost:
         raise DataError(
@@ -86,7 +86,7 @@ def read_withdrawn(corpus_dir):
     path = Path(corpus_dir) / "withdrawn.tsv"
     if not path.exists():
         return set()
-    frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    frame = read_tsv(path, dtype=str, keep_default_na=False)
     return set(zip(frame["dataset"], frame["participant"], strict=True))
 
 
