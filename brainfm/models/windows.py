@@ -156,7 +156,12 @@ def halves(prepared):
     length = n_whole_patches(prepared) // 2 * SPECS[prepared.modality].patch
     signal = prepared.signal
     return tuple(
-        replace(prepared, signal=half)
+        Prepared(  # not replace(): what is mapped from disk is no Prepared
+            signal=half,
+            positions=prepared.positions,
+            modality=prepared.modality,
+            log_scale=prepared.log_scale,
+        )
         for half in (signal[:, :length], signal[:, length : 2 * length])
     )
 
