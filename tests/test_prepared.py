@@ -30,6 +30,8 @@ def test_prepared_signals_are_those_of_the_recording_to_the_bit(two, corpus):
         np.testing.assert_array_equal(kept.signal, held.signal)
         np.testing.assert_array_equal(kept.positions, held.positions)
         assert (kept.log_scale, kept.modality) == (held.log_scale, held.modality)
+        for half, other in zip(windows.halves(kept), windows.halves(held), strict=True):
+            np.testing.assert_array_equal(half.signal, other.signal)
 
 
 def test_prepared_signals_are_made_once_and_never_held(two, corpus, monkeypatch):
