@@ -172,6 +172,24 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How ``python -m brainfm.cli.pretrain`` uses machines; no part of the two levels."""
+
+    n_processes: int = setting(1, "processes (GPUs) of each machine; they share each batch")
+    n_nodes: int = setting(1, "machines; more than one needs srun or torchrun")
+    precision: str = setting(
+        "32", "bf16 encodes in bfloat16, weights and losses stay float32", choices=("32", "bf16")
+    )
+    patience: int | None = setting(
+        None, "stop after so many epochs without a lower validation loss, keep the best weights"
+    )
+    n_workers: int = setting(0, "processes that cut crops beside each training process")
+    keep_every_s: float = setting(
+        600.0, "time between two states within an epoch; one is kept after each epoch", unit="s"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
     """What the group level predicts, and how it is scored."""
 

@@ -9,7 +9,8 @@ from brainfm.errors import ModelError
 from brainfm.models.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.objectives import OBJECTIVES, Batch, build_objective
 from brainfm.models.objectives.base import hide_blocks
-from brainfm.models.objectives.crops import effective_rank, sigreg
+from brainfm.models.objectives.crops import sigreg
+from brainfm.models.objectives.watch import effective_rank, watch
 from brainfm.models.windows import collate, prepare, random_crop
 
 CONFIG = EncoderConfig.preset("nano")

@@ -31,7 +31,7 @@ exit codes: 0 done; 1 a step failed; 16 the dataset is not usable; 17 unknown le
 missing data; 73 output cannot be written; 74 reading or writing stopped; 75 try again."""
 
 
-class _Parser(argparse.ArgumentParser):
+class PlainParser(argparse.ArgumentParser):
     """Raise what argparse would print, so that one place decides on text and exit code."""
 
     def error(self, message):
@@ -68,7 +68,7 @@ def build_parser():
     Each destination is ``section.name``, so that defaults never hide a value which came
     from a file or from the environment.
     """
-    parser = _Parser(
+    parser = PlainParser(
         prog="brainfm",
         usage="brainfm bids_dir output_dir {participant,group} [options]",
         description=_DESCRIPTION,

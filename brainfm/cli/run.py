@@ -25,12 +25,12 @@ def main(argv=None):
         See the end of ``brainfm --help``.
     """
     try:
-        with _stoppable():
+        with stoppable(signal.SIGTERM):
             return _run(sys.argv[1:] if argv is None else list(argv))
     except BrainFMError as error:
         print_error(error)
         return error.exit_code
-    except _Stopped as stop:
+    except Stopped as stop:
         _end_children()
         print_error(f"stopped ({stop}); run the same command again to go on from here.")
         return TemporaryFailure.exit_code
@@ -47,24 +47,26 @@ def main(argv=None):
         return ReadWriteFailed.exit_code
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """The scheduler asks for the machine back; like KeyboardInterrupt, nothing may catch it."""
 
 
 @contextlib.contextmanager
-def _stoppable():
+def stoppable(*numbers):
+    """Raise :class:`Stopped` when one of these signals comes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _stop)
+    before = {number: signal.signal(number, _stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(number, frame):
-    raise _Stopped(signal.Signals(number).name)
+    raise Stopped(signal.Signals(number).name)
 
 
 def _where(error):

@@ -51,6 +51,10 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         The three describe ``X`` when it is an array.
     resume_dir : path, optional
         Keep the state after each epoch there, and take up what is found there.
+    loop : callable, optional
+        What learns the weights: by default :func:`brainfm.models.training.train`, one process
+        for notebooks; for several processes or GPUs, mixed precision, early stopping and
+        TensorBoard, a :class:`brainfm.models.lightning_loop.LightningLoop`.
     device : {"auto", "cpu", "cuda"}
     random_state : int
         Seed of all that is random.
@@ -60,7 +64,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
     encoder_ : BrainEncoder
     history_ : list of dict
         One entry an epoch: losses, share explained (0 is as good as predicting the mean),
-        effective rank of the summaries, how often a second crop finds its first.
+        effective rank of the summaries, how often the nearest crop is of the same person.
     validation_ : dict
         What :meth:`validate` found.
     modalities_ : tuple of str
@@ -83,6 +87,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         sampling_hz=None,
         modality=None,
         resume_dir=None,
+        loop=None,
         device="auto",
         random_state=0,
     ):
@@ -97,15 +102,18 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         self.sampling_hz = sampling_hz
         self.modality = modality
         self.resume_dir = resume_dir
+        self.loop = loop
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, validation=None):
         """Pretrain on ``X``; ``y`` is ignored.
 
         Parameters
         ----------
         X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
+        validation : same as X, optional
+            Of other people; the objective is scored on it after each epoch.
 
         Raises
         ------
@@ -118,9 +126,9 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         rows = _prepare_rows(table)
         encoder, module = self._build(rows)
         reduce = _StatisticsReduction(encoder, rows)
-        crops = self._crops(rows, reduce)
+        crops = self._crops(table, rows, reduce)
         log.info("pretraining %s (%d parameters) on %r", self.preset, n_parameters(encoder), table)
-        self.history_ = train(
+        self.history_ = (self.loop or train)(
             module,
             crops,
             max_epochs=self.max_epochs,
@@ -129,6 +137,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             weight_decay=self.weight_decay,
             device=device_of(self.device),
             resume_dir=self.resume_dir,
+            validation=None if validation is None else self._validation(validation, reduce),
         )
         set_references(encoder, rows)
         learn_reliability(encoder, rows)
@@ -141,7 +150,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
     def validate(self, X):
         """Score the objective on recordings that were not trained on; kept in ``validation_``."""
         check_is_fitted(self, "encoder_")
-        crops = self._crops(_prepare_rows(self._table(X)), self._reduce)
+        crops = self._validation(X, self._reduce)
         self.validation_ = score(self._module, crops, batch_size=self.batch_size)
         told = ", ".join(f"{name} {value:.3g}" for name, value in self.validation_.items())
         log.info("on %d recordings kept apart: %s", len(crops.rows), told)
@@ -241,10 +250,18 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
         )
 
-    def _crops(self, rows, reduce):
+    def _validation(self, X, reduce):
+        table = self._table(X)
+        return self._crops(table, _prepare_rows(table), reduce)
+
+    def _crops(self, table, rows, reduce):
         return Crops(
-            rows, reduce(rows), seed=self.random_state, max_channels=self.max_channels
-        )  # fmt: skip
+            rows,
+            reduce(rows),
+            seed=self.random_state,
+            max_channels=self.max_channels,
+            people=_people(table),
+        )
 
     def _build(self, rows):
         config = EncoderConfig.preset(self.preset)
@@ -294,6 +311,14 @@ def learn_reliability(encoder, rows):
             )
             parts = readout.layout(encoder.config, name)
             encoder.reliability[name].learn(whole, np.stack(both), parts, readout.SHARES)
+
+
+def _people(table):
+    """Say who each row is; a row of an array, without a name, is somebody of its own."""
+    return [
+        f"row {index}" if row[0].participant == "unknown" else group
+        for index, (row, group) in enumerate(zip(table, table.groups, strict=True))
+    ]
 
 
 def _prepare_rows(table):

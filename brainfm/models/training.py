@@ -14,6 +14,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from brainfm.errors import ModelError
 from brainfm.models.objectives import Batch
 from brainfm.models.windows import SPECS, collate, n_whole_patches, random_crop
 
@@ -30,9 +31,23 @@ class Pretraining(nn.Module):
         self.encoder, self.objective = encoder, objective
         self.generator = torch.Generator()
 
-    def forward(self, batch):
-        """See :meth:`brainfm.models.objectives.Objective.loss`."""
-        return self.objective.loss(self.encoder, batch, self.generator)
+    def forward(self, batch, encoder=None):
+        """See :meth:`brainfm.models.objectives.Objective.loss`.
+
+        Raises
+        ------
+        ModelError
+            If the loss is not a finite number.
+        """
+        loss, metrics = self.objective.loss(encoder or self.encoder, batch, self.generator)
+        if not torch.isfinite(loss):
+            people = ", ".join(sorted(set(batch.people)))
+            raise ModelError(
+                f"the loss is {float(loss.detach())} on the batch with {people}: look at these recordings "
+                "for values no scanner or amplifier gives; if they are fine, take a lower "
+                "learning rate."
+            )
+        return loss, metrics
 
 
 class Crops(Dataset):
@@ -49,10 +64,14 @@ class Crops(Dataset):
     seed : int
     max_channels : int
         Channels of a crop, at most.
+    people : sequence of str, optional
+        Who is recorded in each row; by default, each row is somebody else.
     """
 
-    def __init__(self, rows, statistics, *, seed, max_channels):
+    def __init__(self, rows, statistics, *, seed, max_channels, people=None):
         self.rows, self.statistics = rows, statistics
+        names = [f"row {index}" for index in range(len(rows))] if people is None else people
+        self.people = [str(name) for name in names]
         self.seed, self.max_channels, self.epoch = seed, max_channels, 0
         self.row_of = [index for index, row in enumerate(rows) for _ in range(_n_pairs(row))]
 
@@ -66,7 +85,7 @@ class Crops(Dataset):
             name: [random_crop(one, rng, max_channels=self.max_channels) for _ in range(2)]
             for name, one in self.rows[row].items()
         }
-        return crops, self.statistics[row]
+        return crops, self.statistics[row], self.people[row]
 
     def batches(self, batch_size):
         """Shuffle the rows of this epoch into batches of the same modalities."""
@@ -82,6 +101,30 @@ class Crops(Dataset):
         return [batches[index] for index in rng.permutation(len(batches))]
 
 
+class Order:
+    """The batches of one epoch after the other, as lists of indices; a batch sampler.
+
+    Parameters
+    ----------
+    crops : Crops
+        Says which epoch it is.
+    batch_size : int
+    n_done : int
+        Batches already trained on: the first epoch begins after them.
+    """
+
+    def __init__(self, crops, batch_size, n_done=0):
+        self.crops, self.batch_size = crops, batch_size
+        self.first_epoch, self.n_skipped = divmod(n_done, len(self))
+
+    def __len__(self):
+        return len(self.crops.batches(self.batch_size))
+
+    def __iter__(self):
+        n_skipped = self.n_skipped if self.crops.epoch == self.first_epoch else 0
+        return iter(self.crops.batches(self.batch_size)[n_skipped:])
+
+
 def _n_pairs(row):
     """Half as many as the longest of the recordings has windows."""
     n_windows = [n_whole_patches(one) / SPECS[name].n_patches for name, one in row.items()]
@@ -90,16 +133,17 @@ def _n_pairs(row):
 
 def collate_crops(items):
     """Put the crops of several rows into one :class:`Batch`: first crops, then second crops."""
-    crops = [crop for crop, _ in items]
+    crops = [crop for crop, _, _ in items]
     windows = {
         name: collate([row[name][which] for which in range(2) for row in crops])
         for name in crops[0]
     }
     statistics = {
-        name: torch.as_tensor(np.stack([one[name] for _, one in items]), dtype=torch.float32)
+        name: torch.as_tensor(np.stack([one[name] for _, one, _ in items]), dtype=torch.float32)
         for name in items[0][1]
     }
-    return Batch(windows=windows, statistics=statistics), torch.zeros(len(items))
+    people = tuple(person for _, _, person in items)
+    return Batch(windows=windows, statistics=statistics, people=people), torch.zeros(len(items))
 
 
 class PretrainNet(NeuralNet):
@@ -107,8 +151,8 @@ class PretrainNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Iterate over batches of rows with the same modalities."""
-        batches = dataset.batches(self.batch_size)
-        return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_crops)
+        order = Order(dataset, self.batch_size)  # asked anew in each epoch
+        return DataLoader(dataset, batch_sampler=order, collate_fn=collate_crops)
 
     def infer(self, x, **_):
         """Run the module on one batch."""
@@ -131,7 +175,7 @@ class Schedule(Callback):
     def on_epoch_begin(self, net, dataset_train=None, **_):
         """Seed what is random in this epoch by its number, so that a resumed run is the same."""
         self.epoch_ = dataset_train.epoch = len(net.history) - 1
-        net.module_.generator.manual_seed(dataset_train.seed * 1_000_003 + self.epoch_)
+        net.module_.generator.manual_seed(objective_seed(dataset_train.seed, self.epoch_))
         self.n_steps_ = len(dataset_train.batches(net.batch_size))
         self.step_ = 0
 
@@ -139,31 +183,56 @@ class Schedule(Callback):
         """Set the learning rate of this step."""
         done = (self.epoch_ + self.step_ / self.n_steps_) / self.max_epochs
         self.step_ += 1
-        factor = min(done / 0.1 + 1e-2, 0.5 * (1 + math.cos(math.pi * done)), 1.0)
         for group in net.optimizer_.param_groups:
-            group["lr"] = self.learning_rate * factor
+            group["lr"] = self.learning_rate * rate_factor(done)
+
+
+def rate_factor(done):
+    """Share of the highest learning rate when ``done`` (0 to 1) of the training is over."""
+    return min(done / 0.1 + 1e-2, 0.5 * (1 + math.cos(math.pi * done)), 1.0)
+
+
+def objective_seed(seed, epoch):
+    """Seed of what the objective draws in an epoch, so that a resumed run draws the same."""
+    return seed * 1_000_003 + epoch
 
 
 class Watch(Callback):
     """Average what was watched over each epoch, log it, and keep the state for resuming."""
 
-    def __init__(self, max_epochs, resume_dir=None):
-        self.max_epochs, self.resume_dir = max_epochs, resume_dir
+    def __init__(self, max_epochs, *, validation=None, resume_dir=None):
+        self.max_epochs, self.validation, self.resume_dir = max_epochs, validation, resume_dir
 
     def on_epoch_end(self, net, **_):
         """See the class."""
-        for name, value in average(net.history[-1]["batches"]).items():
+        metrics = average(net.history[-1]["batches"])
+        if self.validation is not None:
+            found = score(net.module_, self.validation, batch_size=net.batch_size)
+            metrics |= {f"valid_{name}": value for name, value in found.items()}
+        for name, value in metrics.items():
             net.history.record(name, value)
-        shown = {k: v for k, v in net.history[-1].items() if k.endswith(("loss", "explained"))
-                 or k in ("crops_found", "effective_rank")}  # fmt: skip
-        told = ", ".join(f"{name} {value:.3g}" for name, value in shown.items())
-        log.info("epoch %d of %d: %s", len(net.history), self.max_epochs, told)
+        log.info("epoch %d of %d: %s", len(net.history), self.max_epochs, told(net.history[-1]))
         if self.resume_dir is not None:
             _keep_state(net, Path(self.resume_dir))
 
 
+def told(metrics):
+    """Put the losses of an epoch, and what tells a collapse, into one line."""
+    watched = ("train_loss", "valid_loss", "explained", "effective_rank", "found", "by_chance")
+    return ", ".join(f"{k} {v:.3g}" for k, v in metrics.items() if k.endswith(watched))
+
+
 def train(
-    module, crops, *, max_epochs, batch_size, learning_rate, weight_decay, device, resume_dir
+    module,
+    crops,
+    *,
+    max_epochs,
+    batch_size,
+    learning_rate,
+    weight_decay,
+    device,
+    resume_dir=None,
+    validation=None,
 ):
     """Train a module in place.
 
@@ -177,6 +246,8 @@ def train(
     device : torch.device
     resume_dir : path, optional
         The state of the last whole epoch is kept there; a state found there is taken up.
+    validation : Crops, optional
+        Scored after each epoch.
 
     Returns
     -------
@@ -196,7 +267,7 @@ def train(
         callbacks=[
             Schedule(max_epochs, learning_rate),
             GradientNormClipping(1.0),
-            Watch(max_epochs, resume_dir),
+            Watch(max_epochs, validation=validation, resume_dir=resume_dir),
         ],
     ).initialize()
     if resume_dir is not None:
@@ -238,9 +309,10 @@ def score(module, crops, *, batch_size):
     """
     module.eval().generator.manual_seed(crops.seed)
     seen, crops.epoch = [], 0
+    device = next(module.parameters()).device
     for rows in crops.batches(batch_size):
         batch, _ = collate_crops([crops[index] for index in rows])
-        loss, metrics = module(batch)
+        loss, metrics = module(batch.to(device))
         seen.append({"loss": float(loss), **metrics})
     return average(seen)
 

@@ -257,13 +257,14 @@ def training_figure(history):
     history : DataFrame
         One row an epoch, from ``history.json``.
     """
+    parts = [c for c in history if c == "valid_loss" or not c.startswith("valid_")]
     panels = {
-        "loss": [c for c in history if c.endswith("loss")],
+        "loss": [c for c in parts if c.endswith("loss")],
         "share of variance explained\n(0: as good as predicting the mean)":
-            [c for c in history if c.endswith("explained")],
+            [c for c in parts if c.endswith("explained")],
         "effective rank of the embeddings\n(1: collapsed)":
             [c for c in history if c == "effective_rank"],
-        "crops of one recording found": [c for c in history if c == "crops_found"],
+        "nearest crop is of the same person": [c for c in history if c.startswith("person_")],
     }  # fmt: skip
     panels = {title: columns for title, columns in panels.items() if columns}
     if not panels:

@@ -7,10 +7,13 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from brainfm import __version__
 from brainfm.errors import ModelError, NothingSelected
+from brainfm.models.distributed import is_first_process
 from brainfm.models.pretrainer import BrainPretrainer
 from brainfm.recording import RecordingTable
-from brainfm.storage.corpus import read_corpus
+from brainfm.storage.corpus import read_corpus, read_manifest
+from brainfm.storage.files import read_json
 
 log = logging.getLogger("brainfm")
 
@@ -18,10 +21,11 @@ log = logging.getLogger("brainfm")
 _FEWEST_TO_SPLIT = 8
 
 
-def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device="auto"):
+def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device="auto", loop=None):
     """Pretrain on the training split of a corpus and write ``out_dir/brainfm-<preset>``.
 
-    Stopped half-way, the same call goes on after the last whole epoch.
+    Stopped half-way, the same call goes on from the last state kept; once finished, it does
+    nothing. With several processes, the first one writes.
 
     Parameters
     ----------
@@ -33,6 +37,8 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
     licence : str, optional
         Of the weights; it follows that of the data.
     device : {"auto", "cpu", "cuda"}
+    loop : brainfm.models.lightning_loop.LightningLoop, optional
+        For several processes or machines; by default, the notebook loop.
 
     Returns
     -------
@@ -44,22 +50,33 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
     NothingSelected
         If the corpus is empty.
     ModelError
-        If it holds one participant only, or a recording that cannot be used.
+        If it holds one participant only, or a recording that cannot be used; if the loss is not
+        finite.
+    TemporaryFailure
+        If a ``loop`` was asked to stop by a signal; its state is kept.
     """
+    folder = Path(out_dir) / f"brainfm-{config.preset}"
+    key = _run_key(corpus_dir, config, seed, [licence, loop and loop.recipe])
+    if _run_of(folder) == key:
+        log.info("%s is finished, from the same corpus and settings", folder)
+        return folder
     training, validation = _split(corpus_dir)
-    resume_dir = Path(out_dir) / f".resume-{_run_key(corpus_dir, config, seed)}"
+    resume_dir = Path(out_dir) / f".resume-{key}"
     pretrainer = BrainPretrainer(
         config.preset,
         max_epochs=config.max_epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         resume_dir=resume_dir,
+        loop=loop,
         device=device,
         random_state=seed,
-    ).fit(training)
+    ).fit(training, validation=validation if len(validation) else None)
+    if not is_first_process():
+        return folder
     if len(validation):
         pretrainer.validate(validation)
-    folder = Path(out_dir) / f"brainfm-{config.preset}"
+    pretrainer.training_["run"] = key
     pretrainer.save(folder, licence=licence)
     shutil.rmtree(resume_dir, ignore_errors=True)
     return folder
@@ -84,7 +101,15 @@ def _split(corpus_dir):
     return RecordingTable.from_recordings(training), RecordingTable.from_recordings(validation)
 
 
-def _run_key(corpus_dir, config, seed):
+def _run_key(corpus_dir, config, seed, rest):
+    read_manifest(corpus_dir)  # refuses a folder that is no corpus
     digest = hashlib.sha256((Path(corpus_dir) / "manifest.tsv").read_bytes())
-    digest.update(json.dumps([asdict(config), seed], sort_keys=True).encode())
+    settings = [__version__, asdict(config), seed, rest]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()[:16]
+
+
+def _run_of(folder):
+    """Key of the run that made a checkpoint; None if there is none."""
+    path = folder / "config.json"
+    return read_json(path).get("training", {}).get("run") if path.is_file() else None

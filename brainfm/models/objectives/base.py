@@ -1,12 +1,14 @@
 """What every objective is: a batch in, one loss and what to watch out."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from brainfm.models.objectives.watch import explained, watch
 from brainfm.models.windows import Windows
+
+__all__ = ["Batch", "Objective", "WeightedSum", "explained", "hide_blocks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +21,13 @@ class Batch:
         The modalities all rows of the batch have; 2 * n_rows windows each.
     statistics : dict of str to Tensor, shape (n_rows, n_statistics)
         What connectivity-preserving regression predicts; computed over whole recordings.
+    people : tuple of str, length n_rows
+        Who is recorded in each row, to watch whether people are told apart; empty if unknown.
     """
 
     windows: dict[str, Windows]
     statistics: dict[str, torch.Tensor]
+    people: tuple[str, ...] = ()
 
     def __len__(self):
         return len(next(iter(self.windows.values()))) // 2
@@ -32,6 +37,7 @@ class Batch:
         return Batch(
             windows={name: one.to(device) for name, one in self.windows.items()},
             statistics={name: one.to(device) for name, one in self.statistics.items()},
+            people=self.people,
         )
 
 
@@ -58,13 +64,15 @@ class Objective(nn.Module):
         loss : Tensor, shape ()
         metrics : dict of str to float
             What to watch; higher ``*_explained`` is better, 0 is as good as the mean; NaN where
-            it cannot be told.
+            it cannot be told. Those of :func:`brainfm.models.objectives.watch.watch` are always
+            among them.
         """
         visible = None
         if self.hides:
             visible = {name: hide_blocks(one, generator) for name, one in batch.windows.items()}
         encoded = encoder(batch.windows, visible)
-        return self.score(batch, visible, encoded, generator)
+        loss, metrics = self.score(batch, visible, encoded, generator)
+        return loss, {**metrics, **watch(encoded.summary, batch.people)}
 
     def score(self, batch, visible, encoded, generator):
         """Return the loss and the metrics of what was encoded; see :meth:`loss`."""
@@ -125,13 +133,3 @@ def hide_blocks(windows, generator, share=0.55, block=2):
     visible = rank >= n_hidden[:, None, None]  # b g c
     visible = visible.repeat_interleave(block, dim=1)[:, :n_patches]
     return visible.transpose(1, 2) & windows.usable
-
-
-def explained(prediction, target):
-    """Share of the variance of ``target`` that is predicted; 0 for its mean, at most 1.
-
-    NaN where the target does not vary, as with a single recording.
-    """
-    error = (prediction - target).square().mean()
-    variance = (target - target.mean(dim=0)).square().mean()
-    return float((1 - error / variance).detach()) if variance > 1e-6 else math.nan

@@ -1,0 +1,111 @@
+"""Large pretraining: ``python -m brainfm.cli.pretrain CORPUS_DIR OUT_DIR [options]``.
+
+The corpus is the one the group level builds (``OUTPUT_DIR/group/corpus``). Exit code 75 says that
+the run was asked to stop, has kept its state, and goes on when the same command is run again.
+"""
+
+import logging
+import os
+import signal
+import sys
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+from brainfm.cli.parser import PlainParser, print_error
+from brainfm.cli.run import Stopped, stoppable
+from brainfm.config import LoopConfig, PretrainConfig
+from brainfm.errors import BrainFMError, TemporaryFailure
+
+
+def main(argv=None):
+    """Pretrain on a corpus in one or several processes.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+
+    Returns
+    -------
+    exit_code : int
+        0, that of the error, or 75 after SIGTERM or SIGUSR1.
+    """
+    try:
+        with stoppable(signal.SIGTERM, signal.SIGUSR1):
+            return _run(sys.argv[1:] if argv is None else argv)
+    except BrainFMError as error:
+        return _refuse(error, error.exit_code)
+    except Stopped as stop:
+        return _refuse(f"stopped ({stop}); the same command goes on.", TemporaryFailure.exit_code)
+
+
+def _run(argv):
+    given = vars(_parser().parse_args(argv))
+    config, loop = (
+        section(**{item.name: given[item.name] for item in fields(section)})
+        for section in (PretrainConfig, LoopConfig)
+    )
+    logging.basicConfig(
+        level=logging.INFO if _is_first() else logging.WARNING, format="%(message)s"
+    )
+    # Imported late: --help answers at once.
+    from brainfm.models.lightning_loop import LightningLoop
+    from brainfm.stages.pretrain import pretrain_corpus
+
+    log_dir = given["out_dir"] / "tensorboard" / f"brainfm-{config.preset}"
+    folder = pretrain_corpus(
+        given["corpus_dir"],
+        given["out_dir"],
+        config,
+        given["seed"],
+        licence=given["licence"],
+        device=given["device"],
+        loop=LightningLoop(**vars(loop), log_dir=log_dir),
+    )
+    logging.getLogger("brainfm").info("the model is %s", folder)
+    return 0
+
+
+def _parser():
+    parser = PlainParser(prog="python -m brainfm.cli.pretrain", description=__doc__)
+    parser.add_argument("corpus_dir", type=Path)
+    parser.add_argument("out_dir", type=Path)
+    for section in (PretrainConfig, LoopConfig):
+        for item in fields(section):
+            kind = (typing.get_args(item.type) or (item.type,))[0]
+            unit = f", in {item.metadata['unit']}" if item.metadata["unit"] else ""
+            parser.add_argument(
+                f"--{item.name.replace('_', '-')}",
+                type=kind,
+                default=item.default,
+                choices=item.metadata["choices"],
+                help=f"{item.metadata['help']}{unit} (default: {item.default})",
+            )
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--licence", help="of the weights, which follows that of the data")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    return parser
+
+
+def _is_first():
+    """Tell whether this is the first of the processes that Lightning, srun or torchrun started."""
+    ranks = [os.environ.get(name, "0") for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK")]
+    return set(ranks) == {"0"}
+
+
+def _refuse(error, exit_code):
+    if _is_first():
+        print_error(error)
+        return exit_code
+    return 0  # the first process says what happened; any other code would kill it meanwhile
+
+
+def _leave(exit_code):
+    """End this process at once: threads of gloo may abort one that leaves in the usual way."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+if __name__ == "__main__":
+    _leave(main())

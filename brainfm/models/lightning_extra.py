@@ -1,0 +1,14 @@
+"""Lightning and TensorBoard, or a sentence that says how to install them."""
+
+from brainfm.errors import UsageError
+
+try:
+    import lightning as L  # noqa: N812
+    import tensorboard  # noqa: F401
+except ModuleNotFoundError as error:
+    raise UsageError(
+        f"pretraining in several processes needs the package {error.name}, which is not here: "
+        "pip install 'brainfm[train]'."
+    ) from error
+
+__all__ = ["L"]
