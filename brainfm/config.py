@@ -169,6 +169,8 @@ class PretrainConfig:
     max_epochs: int = setting(20, "passes over the corpus", at_least=1)
     batch_size: int = setting(32, "windows of one step", at_least=1)
     learning_rate: float = setting(1e-3, "highest learning rate")
+    bold_window_s: float = setting(120.0, "window of BOLD, a multiple of 12 s", unit="s")
+    eeg_window_s: float = setting(10.0, "window of EEG, a multiple of 1 s", unit="s")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from brainfm.models.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.objectives import OBJECTIVES, Batch, build_objective
 from brainfm.models.objectives.base import hide_blocks
 from brainfm.models.objectives.crops import sigreg
-from brainfm.models.objectives.watch import effective_rank, watch
+from brainfm.models.objectives.watch import effective_rank, same_person, watch
 from brainfm.models.windows import collate, prepare, random_crop
 
 CONFIG = EncoderConfig.preset("nano")
@@ -100,6 +100,41 @@ def test_effective_rank_counts_directions():
     points = torch.randn(500, 8, generator=draw)
     assert effective_rank(points) == pytest.approx(8, abs=0.3)
     assert effective_rank(points[:, :1] * torch.ones(1, 8)) == pytest.approx(1, abs=0.1)
+
+
+def test_a_crop_whose_neighbour_is_of_the_same_person_counts_as_found():
+    one = torch.tensor([[0.0, 0], [1, 0], [5, 5], [9, 9]])
+    people = ("a", "a", "b", "c")  # the second crops: of a beside a, of b beside c, of c beside b
+    two = torch.tensor([[0.1, 0], [1.1, 0], [9, 9.1], [5, 5.1]])
+    found, by_chance = same_person(torch.cat([one, two]), people)
+    assert found == pytest.approx(0.5)
+    assert by_chance == pytest.approx((4 * 3 + 4 * 1) / 8 / 7)
+
+
+def test_a_collapse_is_seen_whatever_is_learned():
+    draw = torch.Generator().manual_seed(0)
+    person = torch.randn(12, 8, generator=draw)
+    crops = person.repeat(2, 1) + 0.1 * torch.randn(24, 8, generator=draw)
+    people = tuple(f"{number}" for number in range(12))
+    well = watch(crops, people)
+    assert well["person_found"] == 1
+    assert well["person_by_chance"] == pytest.approx(1 / 23)
+    assert well["summary_explained"] > 0.9
+    assert well["effective_rank"] > 6
+    collapsed = watch(torch.randn(24, 1, generator=draw) * torch.ones(8), people)
+    assert collapsed["effective_rank"] == pytest.approx(1, abs=0.1)
+    assert collapsed["summary_explained"] < 0.1
+    assert collapsed["person_found"] < 0.4
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_is_watched(name):
+    batch = _batch("bold")
+    batch = Batch(windows=batch.windows, statistics=batch.statistics, people=tuple("abcdef"))
+    objective = build_objective(name, CONFIG)
+    _, metrics = objective.loss(BrainEncoder(CONFIG), batch, torch.Generator().manual_seed(0))
+    wanted = {"effective_rank", "summary_explained", "person_found", "person_by_chance"}
+    assert wanted <= set(metrics)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Corpus to checkpoint: a short pretraining that learns, resumes and is loaded again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from brainfm import (
 from brainfm.config import PretrainConfig
 from brainfm.errors import MissingInput, ModelError, NothingSelected
 from brainfm.models.checkpoint import load_checkpoint, training_participants
+from brainfm.models.windows import all_windows, prepare
 from brainfm.stages import pretrain
 from brainfm.stages.corpus import build_corpus
 from brainfm.stages.pretrain import pretrain_corpus
@@ -101,6 +103,26 @@ def test_a_stopped_run_is_taken_up(corpus, tmp_path, monkeypatch, caplog):
         again = pretrain_corpus(corpus, tmp_path / "again", CONFIG, 0, device="cpu")
     assert "taken up after epoch 3" in caplog.text
     assert load_checkpoint(again).sha256 == load_checkpoint(whole).sha256
+
+
+def test_the_length_of_the_windows_is_a_setting_that_the_checkpoint_keeps(corpus, data, tmp_path):
+    config = replace(CONFIG, max_epochs=1, bold_window_s=48.0)
+    folder = pretrain_corpus(corpus, tmp_path / "models", config, 0, device="cpu")
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.encoder.config.n_patches_of("bold") == 4
+    assert checkpoint.encoder.config.n_patches_of("eeg") == 10
+    assert len(checkpoint.info["training"]["participants"]) > 2
+    recordings = load_recordings(data)
+    vectors = BrainEmbedder.from_pretrained(folder).transform(recordings)
+    one = prepare(recordings.recordings[0])
+    by_hand = checkpoint.encoder({"bold": all_windows(one, 4)}).summary.mean(dim=0)
+    np.testing.assert_allclose(vectors[0, :32], by_hand.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_window_that_is_no_whole_number_of_patches_is_refused(corpus, tmp_path):
+    config = replace(CONFIG, bold_window_s=50.0)
+    with pytest.raises(ModelError, match=r"window_s of bold is 50; expected whole patches, a mul"):
+        pretrain_corpus(corpus, tmp_path / "models", config, 0, device="cpu")
 
 
 def test_few_people_are_all_trained_on(tmp_path):

@@ -1,6 +1,6 @@
 """The encoder: tokens of either modality, or both of one session, through one transformer."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from einops import rearrange
@@ -26,6 +26,8 @@ class EncoderConfig:
     n_queries: int = 4
     n_bold_places: int = 64
     n_eeg_places: int = 16
+    n_bold_patches: int = SPECS["bold"].n_patches
+    n_eeg_patches: int = SPECS["eeg"].n_patches
 
     def __post_init__(self):
         if self.dim % self.heads:
@@ -49,6 +51,36 @@ class EncoderConfig:
     def n_places_of(self, modality):
         """Return how many places look at a modality."""
         return {"bold": self.n_bold_places, "eeg": self.n_eeg_places}[modality]
+
+    def n_patches_of(self, modality):
+        """Return how many patches of a modality one window holds."""
+        return {"bold": self.n_bold_patches, "eeg": self.n_eeg_patches}[modality]
+
+    def with_windows(self, window_s):
+        """Return the same sizes for windows of another length.
+
+        Parameters
+        ----------
+        window_s : dict of str to float
+            Seconds of each modality that differs; whole patches (12 s of BOLD, 1 s of EEG).
+
+        Raises
+        ------
+        ModelError
+            If a modality is unknown or a length is not a whole number of patches.
+        """
+        n_patches = {}
+        for name, seconds in window_s.items():
+            if name not in SPECS:
+                raise ModelError(f"window_s speaks of {name!r}; expected {' or '.join(SPECS)}.")
+            number = seconds / SPECS[name].patch_s
+            if number < 1 or number != round(number):
+                raise ModelError(
+                    f"window_s of {name} is {seconds:g}; expected whole patches, a multiple of "
+                    f"{SPECS[name].patch_s:g} s."
+                )
+            n_patches[f"n_{name}_patches"] = round(number)
+        return replace(self, **n_patches)
 
     def n_covariances_of(self, modality):
         """Return how many covariances between places are kept: EEG has one in each of 4 bands."""

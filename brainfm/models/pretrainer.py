@@ -45,6 +45,9 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         Of AdamW; warm-up over a tenth of the steps, then cosine.
     max_channels : int
         Channels of one crop, drawn anew each time.
+    window_s : dict of str to float, optional
+        Seconds of one window, for instance ``{"bold": 60, "eeg": 4}``: whole patches, 12 s of
+        BOLD and 1 s of EEG; by default 120 and 10. The checkpoint keeps it.
     positions : array-like, shape (n_channels, 3), optional
     sampling_hz : float, optional
     modality : {"bold", "eeg"}, optional
@@ -83,6 +86,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         learning_rate=1e-3,
         weight_decay=0.05,
         max_channels=128,
+        window_s=None,
         positions=None,
         sampling_hz=None,
         modality=None,
@@ -98,6 +102,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.max_channels = max_channels
+        self.window_s = window_s
         self.positions = positions
         self.sampling_hz = sampling_hz
         self.modality = modality
@@ -261,10 +266,11 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             seed=self.random_state,
             max_channels=self.max_channels,
             people=_people(table),
+            n_patches={name: reduce.start.config.n_patches_of(name) for name in SPECS},
         )
 
     def _build(self, rows):
-        config = EncoderConfig.preset(self.preset)
+        config = EncoderConfig.preset(self.preset).with_windows(self.window_s or {})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             encoder = BrainEncoder(config)

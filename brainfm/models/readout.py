@@ -101,7 +101,7 @@ def features(encoder, prepared, *, batch_size=32):
     -------
     features : ndarray of float, shape (d,)
     """
-    windows = all_windows(prepared)
+    windows = all_windows(prepared, encoder.config.n_patches_of(prepared.modality))
     parts = [*_context(encoder, prepared.modality, windows, batch_size)]
     references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
     covariances = place_covariances(encoder, prepared)

@@ -181,7 +181,7 @@ class ModalityTokens(nn.Module):
 
     def _times(self, windows):
         """Seconds from the start of the window to the middle of each token's patch."""
-        middle = (torch.arange(self.spec.n_patches) + 0.5) * self.spec.patch_s
+        middle = (torch.arange(windows.patches.shape[1]) + 0.5) * self.spec.patch_s
         each = torch.cat([middle.repeat_interleave(self.n_queries), middle.mean()[None]])
         return each.to(windows.signal.device)
 

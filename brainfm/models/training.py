@@ -43,9 +43,9 @@ class Pretraining(nn.Module):
         if not torch.isfinite(loss):
             people = ", ".join(sorted(set(batch.people)))
             raise ModelError(
-                f"the loss is {float(loss.detach())} on the batch with {people}: look at these recordings "
-                "for values no scanner or amplifier gives; if they are fine, take a lower "
-                "learning rate."
+                f"the loss is {float(loss.detach())} on the batch with {people}: look at these "
+                "recordings for values no scanner or amplifier gives; if they are fine, take a "
+                "lower learning rate."
             )
         return loss, metrics
 
@@ -66,14 +66,17 @@ class Crops(Dataset):
         Channels of a crop, at most.
     people : sequence of str, optional
         Who is recorded in each row; by default, each row is somebody else.
+    n_patches : dict of str to int, optional
+        Of a window of each modality; by default, as in ``SPECS``.
     """
 
-    def __init__(self, rows, statistics, *, seed, max_channels, people=None):
+    def __init__(self, rows, statistics, *, seed, max_channels, people=None, n_patches=None):
         self.rows, self.statistics = rows, statistics
         names = [f"row {index}" for index in range(len(rows))] if people is None else people
         self.people = [str(name) for name in names]
         self.seed, self.max_channels, self.epoch = seed, max_channels, 0
-        self.row_of = [index for index, row in enumerate(rows) for _ in range(_n_pairs(row))]
+        self.n_patches = n_patches or {name: spec.n_patches for name, spec in SPECS.items()}
+        self.row_of = [i for i, row in enumerate(rows) for _ in range(self._n_pairs(row))]
 
     def __len__(self):
         return len(self.row_of)
@@ -82,10 +85,18 @@ class Crops(Dataset):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         row = self.row_of[index]
         crops = {
-            name: [random_crop(one, rng, max_channels=self.max_channels) for _ in range(2)]
-            for name, one in self.rows[row].items()
+            name: [self._crop(one, rng) for _ in range(2)] for name, one in self.rows[row].items()
         }
         return crops, self.statistics[row], self.people[row]
+
+    def _crop(self, prepared, rng):
+        n_patches = self.n_patches[prepared.modality]
+        return random_crop(prepared, rng, max_channels=self.max_channels, n_patches=n_patches)
+
+    def _n_pairs(self, row):
+        """Half as many as the longest of the recordings has windows."""
+        n_windows = [n_whole_patches(one) / self.n_patches[name] for name, one in row.items()]
+        return max(1, math.ceil(max(n_windows) / 2))
 
     def batches(self, batch_size):
         """Shuffle the rows of this epoch into batches of the same modalities."""
@@ -123,12 +134,6 @@ class Order:
     def __iter__(self):
         n_skipped = self.n_skipped if self.crops.epoch == self.first_epoch else 0
         return iter(self.crops.batches(self.batch_size)[n_skipped:])
-
-
-def _n_pairs(row):
-    """Half as many as the longest of the recordings has windows."""
-    n_windows = [n_whole_patches(one) / SPECS[name].n_patches for name, one in row.items()]
-    return max(1, math.ceil(max(n_windows) / 2))
 
 
 def collate_crops(items):

@@ -166,25 +166,32 @@ def halves(prepared):
     )
 
 
-def all_windows(prepared):
+def all_windows(prepared, n_patches=None):
     """Cut a recording into windows that follow each other and cover all whole patches.
 
     The last window is moved back to end with the recording, so that no patch is lost; a
     recording shorter than a window is padded and masked.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    n_patches : int, optional
+        Of one window; by default, as in ``SPECS``.
 
     Returns
     -------
     windows : Windows
     """
     spec = SPECS[prepared.modality]
-    n_patches = n_whole_patches(prepared)
-    starts = list(range(0, n_patches - spec.n_patches + 1, spec.n_patches)) or [0]
-    if n_patches - starts[-1] > spec.n_patches:
-        starts.append(n_patches - spec.n_patches)
-    return collate([cut(prepared, start * spec.patch) for start in starts])
+    n_patches = n_patches or spec.n_patches
+    n_whole = n_whole_patches(prepared)
+    starts = list(range(0, n_whole - n_patches + 1, n_patches)) or [0]
+    if n_whole - starts[-1] > n_patches:
+        starts.append(n_whole - n_patches)
+    return collate([cut(prepared, start * spec.patch, n_patches) for start in starts])
 
 
-def random_crop(prepared, rng, *, max_channels=None):
+def random_crop(prepared, rng, *, max_channels=None, n_patches=None):
     """Cut one window at a random time, from a random subset of channels.
 
     Parameters
@@ -193,20 +200,30 @@ def random_crop(prepared, rng, *, max_channels=None):
     rng : numpy.random.Generator
     max_channels : int, optional
         Channels kept at most, drawn without replacement; and never fewer than half of them.
+    n_patches : int, optional
+        Of the window; by default, as in ``SPECS``.
     """
     spec = SPECS[prepared.modality]
+    n_patches = n_patches or spec.n_patches
     n_channels, n_times = prepared.signal.shape
-    start = int(rng.integers(max(n_times - spec.window, 0) + 1))
+    start = int(rng.integers(max(n_times - n_patches * spec.patch, 0) + 1))
     if max_channels is None:
-        return cut(prepared, start)
+        return cut(prepared, start, n_patches)
     n_kept = min(int(rng.integers((n_channels + 1) // 2, n_channels + 1)), max_channels)
     chosen = np.sort(rng.permutation(n_channels)[:n_kept])
-    signal, positions, patches = cut(prepared, start)
+    signal, positions, patches = cut(prepared, start, n_patches)
     return signal[chosen], positions[chosen], patches
 
 
-def cut(prepared, start):
+def cut(prepared, start, n_patches=None):
     """Cut the window that begins at sample ``start``; what lies beyond the end is masked.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    start : int
+    n_patches : int, optional
+        Of the window; by default, as in ``SPECS``.
 
     Returns
     -------
@@ -214,11 +231,12 @@ def cut(prepared, start):
         signal (n_channels, n_patches, patch), positions (n_channels, 3), patches (n_patches,).
     """
     spec = SPECS[prepared.modality]
-    piece = prepared.signal[:, start : start + spec.window]
+    n_patches = n_patches or spec.n_patches
+    piece = prepared.signal[:, start : start + n_patches * spec.patch]
     n_whole = piece.shape[1] // spec.patch
-    signal = np.zeros((len(piece), spec.n_patches, spec.patch), dtype=np.float32)
+    signal = np.zeros((len(piece), n_patches, spec.patch), dtype=np.float32)
     signal[:, :n_whole] = piece[:, : n_whole * spec.patch].reshape(len(piece), n_whole, spec.patch)
-    return signal, prepared.positions, np.arange(spec.n_patches) < n_whole
+    return signal, prepared.positions, np.arange(n_patches) < n_whole
 
 
 def collate(windows):

@@ -113,7 +113,7 @@ def _sidecar(path, out_dir, recording, checkpoint, vector):
             name: [part.start, part.stop]
             for name, part in layout(checkpoint.encoder.config, recording.modality).items()
         },
-        "WindowLength": spec.window_s,
+        "WindowLength": spec.patch_s * checkpoint.encoder.config.n_patches_of(recording.modality),
         "WindowLengthUnit": "s",
         "SamplingFrequency": spec.sampling_hz,
         "Normalization": _NORMALIZATION[recording.modality],

@@ -67,6 +67,7 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
         max_epochs=config.max_epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
+        window_s={"bold": config.bold_window_s, "eeg": config.eeg_window_s},
         resume_dir=resume_dir,
         loop=loop,
         device=device,
