@@ -75,9 +75,9 @@ class LightningLoop(LoopConfig):
         n_done = _steps_done(keep.last)
         data = CropData(crops, validation, training.pop("batch_size"), self.n_workers, n_done)
         learner = PretrainModule(module, crops, half=self.precision == "bf16", **training)
-        trainer = self._trainer(keep, n_done, device, training["max_epochs"], validation)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
+            trainer = self._trainer(keep, n_done, device, training["max_epochs"], validation)
             trainer.fit(learner, data, ckpt_path=keep.last if n_done else None, weights_only=True)
         if self.patience is not None:
             best = torch.load(keep.folder / "best.ckpt", map_location="cpu", weights_only=True)
@@ -196,7 +196,10 @@ class PretrainModule(L.LightningModule):
         metrics = average(self.seen)
         metrics |= {f"valid_{k}": v for k, v in average(self.seen_apart).items()}
         self.history.append({"epoch": self.current_epoch + 1, **metrics})
-        self.log_dict(metrics, batch_size=1)
+        self.log_dict(metrics, batch_size=1, logger=False)
+        # Before the state is kept: what lies behind it is not done again.
+        self.logger.log_metrics(metrics, step=self.global_step - 1)
+        self.logger.experiment.flush()
         if self.trainer.is_global_zero:
             number = self.current_epoch + 1
             log.info("epoch %d of %d: %s", number, self.max_epochs, told(metrics))

@@ -60,7 +60,7 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
     if _run_of(folder) == key:
         log.info("%s is finished, from the same corpus and settings", folder)
         return folder
-    training, validation = _split(corpus_dir)
+    training, validation = split_corpus(corpus_dir)
     resume_dir = Path(out_dir) / f".resume-{key}"
     pretrainer = BrainPretrainer(
         config.preset,
@@ -83,7 +83,8 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
     return folder
 
 
-def _split(corpus_dir):
+def split_corpus(corpus_dir):
+    """Return those to train on and those kept apart, as two tables; the second may be empty."""
     training = read_corpus(corpus_dir, split="train")
     validation = read_corpus(corpus_dir, split="validation")
     people = {one.key[:2] for one in [*training, *validation]}
