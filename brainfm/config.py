@@ -190,6 +190,13 @@ class LoopConfig:
         600.0, "time between two states within an epoch; one is kept after each epoch", unit="s"
     )
 
+    def __post_init__(self):
+        _check_choices("loop", self)
+        for name, least in {"n_processes": 1, "n_nodes": 1, "patience": 1, "n_workers": 0}.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} is {value}; expected at least {least}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
@@ -261,7 +268,7 @@ def _check_band(section, high_pass_hz, low_pass_hz):
 
 def _check_choices(name, section):
     for item in fields(section):
-        choices, value = item.metadata["choices"], getattr(section, item.name)
+        choices, value = item.metadata.get("choices"), getattr(section, item.name)
         if choices and value not in choices:
             raise UsageError(
                 f"{name}.{item.name} is {value!r}; expected one of {', '.join(choices)}."

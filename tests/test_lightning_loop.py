@@ -101,8 +101,11 @@ def test_a_run_killed_with_9_ends_with_the_weights_of_one_that_was_not(corpus, w
         assert (tmp_path / "brainfm-nano" / name).read_bytes() == (whole / name).read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=lambda n: n.name)
-@pytest.mark.parametrize("after", [1, 15, 27], ids="crop {}".format)
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [(signal.SIGUSR1, 1), (signal.SIGTERM, 25), (signal.SIGUSR1, 33)],
+    ids=["in the first step", "within an epoch", "in the last step of an epoch"],
+)
 def test_a_run_asked_to_stop_keeps_its_state_and_goes_on_from_there(
     corpus, whole, tmp_path, monkeypatch, capsys, number, after
 ):
@@ -211,6 +214,19 @@ def test_recordings_of_one_person_are_found_by_chance_and_the_history_says_so(tm
         "nano", max_epochs=1, device="cpu", resume_dir=tmp_path, loop=LightningLoop()
     ).fit(table)
     assert fitted.history_[-1]["person_found"] == fitted.history_[-1]["person_by_chance"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"precision": "16"}, r"loop.precision is '16'; expected one of 32, bf16"),
+        ({"n_processes": 0}, r"n_processes is 0; expected at least 1"),
+        ({"patience": 0}, r"patience is 0; expected at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong, words):
+    with pytest.raises(UsageError, match=words):
+        LightningLoop(**wrong)
 
 
 def test_a_loop_without_a_place_for_its_state_is_refused(tmp_path):
