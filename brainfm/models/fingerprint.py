@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from brainfm.models.windows import all_windows
+from brainfm.models.windows import all_windows, halves, n_whole_patches
 
 
 @torch.inference_mode()
@@ -30,10 +30,11 @@ def halves_known(encoder, rows, people):
     """
     people, shares = np.asarray(people), []
     for name in dict.fromkeys(name for row in rows for name in row):
-        mine = [index for index, row in enumerate(rows) if name in row]
-        halves = torch.stack([_halves(encoder, rows[index][name]) for index in mine], dim=1)
-        halves = (halves - halves.mean(dim=1, keepdim=True)) / halves.std().clamp_min(1e-12)
-        distance = torch.cdist(halves[0], halves[1]).numpy()
+        mine = [i for i, row in enumerate(rows) if name in row and n_whole_patches(row[name]) > 1]
+        if not mine:
+            continue
+        one, two = torch.stack([_halves(encoder, rows[i][name]) for i in mine], dim=1)
+        distance = torch.cdist(one - one.mean(dim=0), two - two.mean(dim=0)).numpy()
         own, others = np.diag(distance), people[mine][:, None] != people[mine]
         for away in (distance, distance.T):
             further = away > own[:, None]
@@ -43,10 +44,9 @@ def halves_known(encoder, rows, people):
 
 def _halves(encoder, prepared):
     """Mean summaries of the first and of the second half, (2, dim)."""
-    middle = prepared.signal.shape[1] // 2
     n_patches = encoder.config.n_patches_of(prepared.modality)
-    summaries = []
-    for piece in (slice(None, middle), slice(middle, None)):
-        windows = all_windows(prepared.part(piece), n_patches)
-        summaries.append(encoder({prepared.modality: windows}).summary.mean(dim=0))
+    summaries = [
+        encoder({prepared.modality: all_windows(half, n_patches)}).summary.mean(dim=0)
+        for half in halves(prepared)
+    ]
     return torch.stack(summaries)

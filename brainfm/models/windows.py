@@ -72,10 +72,6 @@ class Prepared:
     modality: str
     log_scale: float = 0.0
 
-    def part(self, times):
-        """Return the same channels at some times, a slice."""
-        return replace(self, signal=self.signal[:, times])
-
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
