@@ -146,10 +146,10 @@ def test_sizes_are_what_the_presets_say():
 def test_resampling_keeps_what_is_slow_and_removes_what_is_fast(sampling_hz):
     time_s = np.arange(20 * sampling_hz) / sampling_hz
     slow, fast = np.sin(2 * np.pi * 10 * time_s), np.sin(2 * np.pi * 48 * time_s)
-    found = resample(np.stack([slow, fast], axis=1), sampling_hz, 100, 40)
+    found = resample(np.stack([slow, fast]), sampling_hz, 100, 40)
     expected = np.sin(2 * np.pi * 10 * np.arange(2000) / 100)
-    np.testing.assert_allclose(found[200:-200, 0], expected[200:-200], atol=0.02)
-    assert np.abs(found[200:-200, 1]).max() < 0.05
+    np.testing.assert_allclose(found[0, 200:-200], expected[200:-200], atol=0.02)
+    assert np.abs(found[1, 200:-200]).max() < 0.05
 
 
 def test_silence_at_the_ends_of_eeg_is_cut_off(encoder):
