@@ -165,7 +165,10 @@ class ModelConfig:
 class PretrainConfig:
     """How the group level pretrains on the corpus."""
 
-    preset: str = setting("tiny", "size of the encoder", choices=("nano", "tiny"))
+    preset: str = setting("tiny", "size of the encoder", choices=("nano", "tiny", "small", "base"))
+    tokenizer: str = setting(
+        "patch", "what makes a vector of a patch", choices=("patch", "conv", "recurrent")
+    )
     max_epochs: int = setting(20, "passes over the corpus", at_least=1)
     batch_size: int = setting(32, "windows of one step", at_least=1)
     learning_rate: float = setting(1e-3, "highest learning rate")

@@ -136,7 +136,9 @@ def test_two_modalities_share_the_transformer_and_either_may_be_missing(encoder)
 def test_sizes_are_what_the_presets_say():
     assert n_parameters(BrainEncoder(CONFIG)) < 60_000
     assert 4 * n_parameters(BrainEncoder(EncoderConfig.preset("tiny"))) < 8e6
-    with pytest.raises(ModelError, match=r"preset is 'huge'; expected one of nano, tiny"):
+    with pytest.raises(
+        ModelError, match=r"preset is 'huge'; expected one of nano, tiny, small, base"
+    ):
         EncoderConfig.preset("huge")
     with pytest.raises(ModelError, match=r"dim must be a multiple of heads"):
         EncoderConfig(dim=30, heads=4)

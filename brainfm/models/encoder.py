@@ -10,6 +10,7 @@ from torch.nn import functional
 from brainfm.errors import ModelError
 from brainfm.models.readout import n_outputs
 from brainfm.models.reliability import Reliability
+from brainfm.models.tokenizers import TOKENIZERS
 from brainfm.models.tokens import ModalityTokens, seconds_features
 from brainfm.models.windows import SPECS
 
@@ -18,7 +19,7 @@ _TIME_FEATURES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """Sizes of an encoder; ``preset`` makes the ones that are measured."""
+    """Sizes and parts of an encoder; ``preset`` makes the ones that are measured."""
 
     dim: int = 128
     depth: int = 4
@@ -28,25 +29,37 @@ class EncoderConfig:
     n_eeg_places: int = 16
     n_bold_patches: int = SPECS["bold"].n_patches
     n_eeg_patches: int = SPECS["eeg"].n_patches
+    tokenizer: str = "patch"
 
     def __post_init__(self):
+        if self.tokenizer not in TOKENIZERS:
+            raise ModelError(
+                f"tokenizer is {self.tokenizer!r}; expected one of {', '.join(TOKENIZERS)}."
+            )
         if self.dim % self.heads:
             raise ModelError(
                 f"dim is {self.dim} and heads is {self.heads}: dim must be a multiple of heads."
             )
 
     @classmethod
-    def preset(cls, name):
-        """Return the sizes called ``name``: nano (tests) or tiny (ships, trains on a CPU).
+    def preset(cls, name, *, tokenizer="patch"):
+        """Return the sizes called ``name``.
+
+        Parameters
+        ----------
+        name : {"nano", "tiny", "small", "base"}
+            For tests; for a CPU (this one ships); for minutes of a GPU; for hours of a GPU.
+        tokenizer : {"patch", "conv", "recurrent"}
+            See :mod:`brainfm.models.tokenizers`.
 
         Raises
         ------
         ModelError
-            If there is no such preset.
+            If there is no such preset or tokenizer.
         """
         if name not in PRESETS:
             raise ModelError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}.")
-        return cls(**PRESETS[name])
+        return cls(**PRESETS[name], tokenizer=tokenizer)
 
     def n_places_of(self, modality):
         """Return how many places look at a modality."""
@@ -87,7 +100,7 @@ class EncoderConfig:
         return {"bold": 1, "eeg": 4}[modality]
 
     def as_dict(self):
-        """Return plain numbers, as they stand in ``config.json``."""
+        """Return plain values, as they stand in ``config.json``."""
         return asdict(self)
 
 
@@ -95,7 +108,9 @@ PRESETS = {
     "nano": {
         "dim": 32, "depth": 2, "heads": 2, "n_queries": 2, "n_bold_places": 16, "n_eeg_places": 8,
     },
-    "tiny": {"dim": 64, "depth": 3, "heads": 4, "n_queries": 4, "n_bold_places": 100},
+    "tiny": {"dim": 64, "depth": 3, "heads": 4, "n_bold_places": 100},
+    "small": {"dim": 256, "depth": 8, "heads": 8, "n_bold_places": 100},
+    "base": {"dim": 384, "depth": 12, "heads": 8, "n_bold_places": 100},
 }  # fmt: skip
 
 
@@ -110,11 +125,14 @@ class Encoded:
         False where a token stands for padding or for a patch without any visible channel.
     summary : Tensor, shape (b, dim)
         The token that stands for the whole window.
+    mixed : dict of str to Mixed
+        What the places of each modality saw.
     """
 
     tokens: torch.Tensor
     seen: torch.Tensor
     summary: torch.Tensor
+    mixed: dict
 
 
 class BrainEncoder(nn.Module):
@@ -153,10 +171,11 @@ class BrainEncoder(nn.Module):
         -------
         encoded : Encoded
         """
-        tokens, seen = [], []
+        tokens, seen, mixed = [], [], {}
         for name, windows in batch.items():
             shown = windows.usable if visible is None else windows.usable & visible[name]
-            one, there, time_s = self.tokens[name](windows, shown)
+            mixed[name] = self.tokens[name].places(windows, shown)
+            one, there, time_s = self.tokens[name](mixed[name])
             tokens.append(one + self.embed_time(seconds_features(time_s, _TIME_FEATURES)))
             seen.append(there)
         n_windows = len(tokens[0])
@@ -166,7 +185,7 @@ class BrainEncoder(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, seen)
         tokens = self.norm(tokens)
-        return Encoded(tokens[:, 1:], seen[:, 1:], tokens[:, 0])
+        return Encoded(tokens[:, 1:], seen[:, 1:], tokens[:, 0], mixed)
 
 
 class Block(nn.Module):

@@ -35,8 +35,10 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    preset : {"nano", "tiny"}
+    preset : {"nano", "tiny", "small", "base"}
         Size of the encoder.
+    tokenizer : {"patch", "conv", "recurrent"}
+        What makes a vector of a patch; see :mod:`brainfm.models.tokenizers`.
     objective : str or dict of str to float
         ``"default"``, the name of one objective ("masked", "crops", "connectivity"), or weights.
     max_epochs, batch_size : int
@@ -80,6 +82,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         self,
         preset="tiny",
         *,
+        tokenizer="patch",
         objective="default",
         max_epochs=20,
         batch_size=32,
@@ -96,6 +99,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         random_state=0,
     ):
         self.preset = preset
+        self.tokenizer = tokenizer
         self.objective = objective
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -270,7 +274,8 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         )
 
     def _build(self, rows):
-        config = EncoderConfig.preset(self.preset).with_windows(self.window_s or {})
+        config = EncoderConfig.preset(self.preset, tokenizer=self.tokenizer)
+        config = config.with_windows(self.window_s or {})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             encoder = BrainEncoder(config)

@@ -21,7 +21,7 @@ functional connectivity rests.
 import numpy as np
 import torch
 
-from brainfm.models.tokens import SHRINKAGE, log_spectrum
+from brainfm.models.tokens import SHRINKAGE
 from brainfm.models.windows import SPECS, Windows, all_windows
 
 #: Hz, both ends included; bins are 1 Hz wide.
@@ -102,12 +102,14 @@ def features(encoder, prepared, *, batch_size=32):
     features : ndarray of float, shape (d,)
     """
     windows = all_windows(prepared, encoder.config.n_patches_of(prepared.modality))
-    parts = [*_context(encoder, prepared.modality, windows, batch_size)]
+    pieces = _encode(encoder, prepared.modality, windows, batch_size)
+    parts = [*_context(pieces, encoder.config.n_queries)]
     references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
     covariances = place_covariances(encoder, prepared)
     parts += [tangent(*pair) for pair in zip(covariances, references, strict=True)]
     if prepared.modality == "eeg":
-        bands = _place_bands(encoder, windows)
+        spectrum = torch.cat([one.mixed["eeg"].spectrum for one in pieces])
+        bands = _place_bands(spectrum, windows.patches)
         parts += [np.median(bands, axis=-1).ravel(), _log_spread(bands).ravel()]
         parts.append([prepared.log_scale])
     return np.concatenate(parts)
@@ -125,7 +127,9 @@ def statistics(encoder, prepared):
     connectivity = np.arctanh(np.clip(correlation, -0.99, 0.99))
     if prepared.modality == "bold":
         return connectivity
-    bands = np.median(_place_bands(encoder, all_windows(prepared)), axis=-1).ravel()
+    windows, places = all_windows(prepared), encoder.tokens["eeg"].places
+    mixed = places(windows.to(places.centres.device), windows.usable)
+    bands = np.median(_place_bands(mixed.spectrum, windows.patches), axis=-1).ravel()
     return np.concatenate([connectivity, bands])
 
 
@@ -147,13 +151,13 @@ def place_covariances(encoder, prepared):
 
 
 def _place_series(encoder, prepared):
-    """(n_places, n_times) as float64."""
+    """(n_places, n_times) as float64; mixed as float32, which is what the signal is."""
     places = encoder.tokens[prepared.modality].places
     device = places.centres.device
     positions = torch.from_numpy(prepared.positions)[None].to(device)
     everywhere = torch.ones(positions.shape[:2], dtype=torch.bool, device=device)
-    weights = places.weights(positions, everywhere)[0].cpu().numpy().astype(float)
-    return (weights / weights.sum(axis=1, keepdims=True)) @ prepared.signal
+    weights = places.weights(positions, everywhere)[0].cpu().numpy()
+    return ((weights / weights.sum(axis=1, keepdims=True)) @ prepared.signal).astype(float)
 
 
 def _correlation(series):
@@ -199,19 +203,18 @@ def tangent(covariance, reference):
     return log[rows, columns] * np.where(rows == columns, 1, np.sqrt(2))
 
 
-def _context(encoder, modality, windows, batch_size):
+def _encode(encoder, modality, windows, batch_size):
     device = next(encoder.parameters()).device
-    summaries, tokens, seen = [], [], []
-    for piece in _pieces(windows, batch_size):
-        encoded = encoder({modality: piece.to(device)})
-        summaries.append(encoded.summary.cpu())
-        tokens.append(encoded.tokens[:, :-1].cpu())  # the last one stands for the whole window
-        seen.append(encoded.seen[:, :-1].cpu())
-    n_queries = encoder.config.n_queries
-    tokens = torch.cat(tokens).unflatten(1, (-1, n_queries))  # w s q d
-    kept = tokens[torch.cat(seen).unflatten(1, (-1, n_queries))[..., 0]]  # patches of signal, q d
+    return [encoder({modality: one.to(device)}) for one in _pieces(windows, batch_size)]
+
+
+def _context(pieces, n_queries):
+    summary = torch.cat([one.summary for one in pieces]).float().cpu()
+    tokens = torch.cat([one.tokens for one in pieces]).float().cpu()[:, :-1]  # the last one stands
+    seen = torch.cat([one.seen for one in pieces]).cpu()[:, :-1:n_queries]  # for the whole window
+    kept = tokens.unflatten(1, (-1, n_queries))[seen]  # patches of signal, q d
     spread = kept.std(dim=0, correction=0).clamp_min(_LEAST_SD).log().mean(dim=0)
-    return torch.cat(summaries).mean(0).numpy(), kept.mean(0).flatten().numpy(), spread.numpy()
+    return summary.mean(0).numpy(), kept.mean(0).flatten().numpy(), spread.numpy()
 
 
 def _pieces(windows, size):
@@ -220,17 +223,11 @@ def _pieces(windows, size):
         yield Windows(**parts)
 
 
-def _place_bands(encoder, windows):
+def _place_bands(spectrum, patches):
     """Log power of each place in each band over time, (n_places, n_bands, n_patches)."""
-    places = encoder.tokens["eeg"].places
-    device = places.centres.device
-    first = next(_pieces(windows, 1)).to(device)  # the channels of all windows are the same
-    weights = places.weights(first.positions, first.channels)[0]
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    spectrum = log_spectrum(windows.signal.to(device))  # w c s f
     bands = [spectrum[..., low - 1 : high].mean(dim=-1) for low, high in BANDS_HZ.values()]
-    at_places = torch.einsum("kc,wcsb->kbws", weights, torch.stack(bands, dim=-1))
-    return at_places.cpu().numpy()[:, :, windows.patches.numpy()]
+    at_places = torch.stack(bands).permute(2, 0, 1, 3)  # b w k s -> k b w s
+    return at_places.cpu().numpy()[:, :, patches.numpy()]
 
 
 def _log_spread(values):

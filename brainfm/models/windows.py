@@ -302,8 +302,9 @@ def resample(signal, sampling_hz, target_hz, low_pass_hz=None):
     n_kept = min(n_padded, n_resampled) // 2 + 1
     delay = np.exp(2j * np.pi * np.arange(n_kept) * half_length / n_padded)
     response = (rfft(taps, n_padded)[:n_kept] * delay).real * float(ratio)
-    spectrum = rfft(signal, n_padded)[:, :n_kept] * response.astype(signal.dtype)
-    return irfft(spectrum, n_resampled)[:, : math.ceil(n_times * ratio)]
+    workers = torch.get_num_threads()
+    spectrum = rfft(signal, n_padded, workers=workers)[:, :n_kept] * response.astype(signal.dtype)
+    return irfft(spectrum, n_resampled, workers=workers)[:, : math.ceil(n_times * ratio)]
 
 
 def _scale_bold(signal, recording, spec):

@@ -64,6 +64,7 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
     resume_dir = Path(out_dir) / f".resume-{key}"
     pretrainer = BrainPretrainer(
         config.preset,
+        tokenizer=config.tokenizer,
         max_epochs=config.max_epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
