@@ -170,6 +170,7 @@ def peak_mb(make, threads):
         target=_report, args=(make, threads, sender)
     )
     child.start()
+    sender.close()  # so that a child that fails ends the wait
     found = receiver.recv()
     child.join()
     return found
