@@ -14,6 +14,8 @@ from brainfm.errors import DataError, MissingInput, ModelError, NothingSelected,
 from brainfm.interfaces.learn import EmbedRecording
 from brainfm.models.checkpoint import save_checkpoint
 from brainfm.models.encoder import BrainEncoder, EncoderConfig
+from brainfm.models.readout import embed
+from brainfm.models.windows import prepare
 from brainfm.stages.embed import embed_recording, embedding_path
 from brainfm.storage.recordings import find_recordings, read_eeg, read_timeseries
 
@@ -177,17 +179,14 @@ def test_raw_files_and_unknown_models_are_refused(dataset, tmp_path):
         embed_recording(next(dataset.rglob("*_timeseries.tsv")), tmp_path, "other")
 
 
-def test_five_minutes_are_embedded_within_half_a_second():
-    from brainfm.models.readout import embed
-    from brainfm.models.windows import prepare
-
+def test_five_minutes_are_prepared_and_embedded_within_half_a_second_of_processor_time():
     torch.manual_seed(0)
     encoder = BrainEncoder(EncoderConfig.preset("tiny")).eval()
     for recording in (bold(n_channels=100, n_times=150), eeg(n_channels=19, duration_s=300)):
         embed(encoder, prepare(recording))
-        began = time.perf_counter()
+        began = time.process_time()
         embed(encoder, prepare(recording))
-        assert time.perf_counter() - began < 0.5
+        assert time.process_time() - began < 0.5
 
 
 def test_people_of_abide_are_read_as_they_lie(real_data):
