@@ -90,7 +90,9 @@ def embed(encoder, prepared, *, batch_size=32):
     """
     steady = encoder.reliability[prepared.modality]
     vector = torch.from_numpy(features(encoder, prepared, batch_size=batch_size)).float()
-    return steady(vector.to(steady.mean.device)[None])[0].cpu().numpy()
+    device = steady.mean.device
+    with torch.autocast(device.type, enabled=False):
+        return steady(vector.to(device)[None])[0].cpu().numpy()
 
 
 @torch.inference_mode()
@@ -127,8 +129,9 @@ def statistics(encoder, prepared):
     connectivity = np.arctanh(np.clip(correlation, -0.99, 0.99))
     if prepared.modality == "bold":
         return connectivity
-    windows, places = all_windows(prepared), encoder.tokens["eeg"].places
-    mixed = places(windows.to(places.centres.device), windows.usable)
+    places = encoder.tokens["eeg"].places
+    windows = all_windows(prepared).to(places.centres.device)
+    mixed = places(windows, windows.usable)
     bands = np.median(_place_bands(mixed.spectrum, windows.patches), axis=-1).ravel()
     return np.concatenate([connectivity, bands])
 
@@ -227,7 +230,7 @@ def _place_bands(spectrum, patches):
     """Log power of each place in each band over time, (n_places, n_bands, n_patches)."""
     bands = [spectrum[..., low - 1 : high].mean(dim=-1) for low, high in BANDS_HZ.values()]
     at_places = torch.stack(bands).permute(2, 0, 1, 3)  # b w k s -> k b w s
-    return at_places.cpu().numpy()[:, :, patches.numpy()]
+    return at_places.cpu().numpy()[:, :, patches.cpu().numpy()]
 
 
 def _log_spread(values):
