@@ -23,7 +23,7 @@ from brainfm.cli.pretrain import main
 from brainfm.errors import ModelError, ReadWriteFailed, TemporaryFailure, UsageError
 from brainfm.models.lightning_loop import LightningLoop
 from brainfm.models.training import Crops
-from brainfm.storage.corpus import store_recording, write_manifest
+from brainfm.storage.corpus import merge_rows, store_recording
 
 JOB_SCRIPT = Path(__file__).parent.parent / "docs" / "how_to" / "pretrain.sbatch"
 COMMAND = ("--preset", "nano", "--max-epochs", "3", "--batch-size", "4", "--device", "cpu")
@@ -40,7 +40,7 @@ def people(numbers):
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     everyone = people(range(14))
-    write_manifest(folder, [store_recording(folder, one, "made up") for one in everyone])
+    merge_rows(folder, [store_recording(folder, one, "made up") for one in everyone])
     return folder
 
 

@@ -21,7 +21,7 @@ from brainfm.models.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.fingerprint import halves_known
 from brainfm.models.windows import prepare
 from brainfm.stages.tune import suggest_settings, tune
-from brainfm.storage.corpus import store_recording, write_manifest
+from brainfm.storage.corpus import merge_rows, store_recording
 
 CONFIG = PretrainConfig(preset="nano", max_epochs=1, batch_size=8)
 
@@ -30,7 +30,7 @@ CONFIG = PretrainConfig(preset="nano", max_epochs=1, batch_size=8)
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     everyone = [bold(number, n_channels=6, n_times=130) for number in range(14)]
-    write_manifest(folder, [store_recording(folder, one, "made up") for one in everyone])
+    merge_rows(folder, [store_recording(folder, one, "made up") for one in everyone])
     return folder
 
 
@@ -118,7 +118,7 @@ def test_halves_of_recordings_are_known_by_an_encoder_that_sees_who_it_is():
 
 def test_a_corpus_without_people_kept_apart_cannot_be_tuned_on(tmp_path):
     few = [bold(number, n_channels=6) for number in range(3)]
-    write_manifest(tmp_path / "few", [store_recording(tmp_path / "few", one, "x") for one in few])
+    merge_rows(tmp_path / "few", [store_recording(tmp_path / "few", one, "x") for one in few])
     with pytest.raises(ModelError, match=r"fewer than two people: tuning has nothing to compare"):
         tune(tmp_path / "few", tmp_path / "out", CONFIG, n_trials=1)
     assert not Path(tmp_path / "out").exists()

@@ -1,9 +1,9 @@
 """From channels anywhere to a fixed set of places, and from places to a few tokens a patch.
 
 A model never knows names of channels, only where they are. *Places* are points of the head that
-the model has learned; each looks at the channels around it, so any atlas and any montage becomes
-the same few dozen series at a cost linear in channels. Learned queries then attend to the places
-of each time patch and give the tokens the transformer reads.
+look at the channels around them, so any atlas and any montage becomes the same few dozen series at
+a cost linear in channels. Learned queries then attend to the places of each time patch and give
+the tokens the transformer reads.
 """
 
 import functools
@@ -86,7 +86,7 @@ def full_precision(method):
 
     @functools.wraps(method)
     def in_full(module, *arguments):
-        device = next(module.parameters()).device.type
+        device = module.centres.device.type
         with torch.autocast(device, enabled=False):
             return method(module, *arguments)
 
@@ -103,33 +103,27 @@ class Mixed:
 
 
 class Places(nn.Module):
-    """Learned points of the head that look at the channels around them.
+    """Points of the head that look at the channels around them.
 
-    The weight of a channel falls with its squared distance to the place, at a learned width, and
-    is corrected by a learned function of its position (Fourier features, zero at first). What is
-    measured stays in full precision under autocast.
+    The weight of a channel falls with its squared distance to the place (a Gaussian of fixed
+    width). Places are put where the channels of the training recordings are and then stay: moved
+    by gradients, they served the objectives and made connectivity between places tell less of
+    people.
     """
 
-    def __init__(self, modality, n_places, dim):
+    def __init__(self, modality, n_places):
         super().__init__()
-        self.modality = modality
-        self.centres = nn.Parameter(default_places(modality, n_places))
-        width = {"bold": 0.08, "eeg": 0.3}[modality]
-        self.log_width = nn.Parameter(torch.full((n_places,), math.log(width)))
-        self.query = nn.Parameter(torch.zeros(n_places, dim))
-        self.key = nn.Linear(N_FOURIER, dim)
+        self.modality, self.width = modality, {"bold": 0.08, "eeg": 0.3}[modality]
+        self.register_buffer("centres", default_places(modality, n_places))
 
     @full_precision
     def weights(self, positions, channels):
         """Return how much each place looks at each channel, at most 1, (b, k, c); 0 if padded."""
         distance = (self.centres[None, :, None] - positions[:, None]).square().sum(-1)  # b k c
-        logits = -distance / (2 * (2 * self.log_width).exp()[None, :, None])
-        logits = logits + self.query @ self.key(fourier(positions)).transpose(1, 2)
-        logits = logits.masked_fill(~channels[:, None], -torch.inf)
+        logits = (-distance / (2 * self.width**2)).masked_fill(~channels[:, None], -torch.inf)
         nearest = logits.amax(dim=-1, keepdim=True).clamp_min(-1e9)  # no channel at all: finite
         return (logits - nearest).clamp_min(_FARTHEST).exp() * channels[:, None]
 
-    @full_precision
     def forward(self, windows, visible):
         """Mix the visible (b, c, s) channels of :class:`Windows` into places."""
         weights = self.weights(windows.positions, windows.channels)
@@ -155,7 +149,7 @@ class ModalityTokens(nn.Module):
         super().__init__()
         self.spec, self.n_queries = SPECS[modality], config.n_queries
         dim, n_places = config.dim, config.n_places_of(modality)
-        self.places = Places(modality, n_places, dim)
+        self.places = Places(modality, n_places)
         self.embed_patch = TOKENIZERS[config.tokenizer](self.spec.patch, dim)
         self.embed_spectrum = nn.Linear(40, dim) if modality == "eeg" else None
         self.embed_place = nn.Linear(N_FOURIER, dim)
@@ -173,7 +167,7 @@ class ModalityTokens(nn.Module):
         together = self.embed_correlation(_upper(correlation_of(mixed)))[:, None]
         seen_patches = repeat(mixed.seen.any(dim=1), "b s -> b (s q)", q=self.n_queries)
         seen = torch.cat([seen_patches, seen_patches.any(dim=1, keepdim=True)], dim=1)
-        return torch.cat([tokens, together], dim=1) + self.modality, seen, self._times()
+        return torch.cat([tokens, together], dim=1) + self.modality, seen, self._times(mixed)
 
     def _embed(self, mixed):
         tokens = self.embed_patch(mixed.series)
@@ -196,9 +190,9 @@ class ModalityTokens(nn.Module):
         asked = rearrange(asked, "(b s) h q e -> b (s q) (h e)", b=batch)
         return self.merge(asked) + repeat(self.queries, "q d -> (s q) d", s=n_patches)
 
-    def _times(self):
+    def _times(self, mixed):
         """Seconds from the start of the window to the middle of each token's patch."""
-        middle = (torch.arange(windows.patches.shape[1]) + 0.5) * self.spec.patch_s
+        middle = (torch.arange(mixed.seen.shape[2]) + 0.5) * self.spec.patch_s
         each = torch.cat([middle.repeat_interleave(self.n_queries), middle.mean()[None]])
         return each.to(self.queries.device)
 
