@@ -125,14 +125,14 @@ class Encoded:
         False where a token stands for padding or for a patch without any visible channel.
     summary : Tensor, shape (b, dim)
         The token that stands for the whole window.
-    mixed : dict of str to Mixed
-        What the places of each modality saw.
+    mixed : dict of str to Mixed, optional
+        What the places of each modality saw; left out where several processes share a batch.
     """
 
     tokens: torch.Tensor
     seen: torch.Tensor
     summary: torch.Tensor
-    mixed: dict
+    mixed: dict | None = None
 
 
 class BrainEncoder(nn.Module):

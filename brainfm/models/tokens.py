@@ -124,6 +124,7 @@ class Places(nn.Module):
         nearest = logits.amax(dim=-1, keepdim=True).clamp_min(-1e9)  # no channel at all: finite
         return (logits - nearest).clamp_min(_FARTHEST).exp() * channels[:, None]
 
+    @full_precision
     def forward(self, windows, visible):
         """Mix the visible (b, c, s) channels of :class:`Windows` into places."""
         weights = self.weights(windows.positions, windows.channels)
