@@ -131,8 +131,10 @@ class TestRefusals:
         assert "either --target or --contrast, not both" in said
 
     def test_a_task_that_is_not_there(self, study, finished, capsys):
+        before = sorted((study / "out").rglob("*"))
         said = self.refused(capsys, 18, study, "--contrast", "rest", "film")
-        assert "no recording of task film" in said
+        assert "no standardised recording of task film; there are tasks: rest." in said
+        assert sorted((study / "out").rglob("*")) == before  # refused before any work
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(study, tmp_path, capsys):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fake_engines import FakeEmbed, calls, stand_ins
+from identities import plant_identities, where_identities_show
 from skeleton import write, write_mri, write_skeleton
 
 from brainfm.cli.run import main
@@ -232,6 +233,27 @@ class TestResume:
         next((brainfm.out / "sub-01" / "eeg").glob("*.npy")).unlink()
         assert self.ran(brainfm) == ["embed sub-01_task-rest_desc-preproc_eeg.vhdr"]
 
+    @pytest.mark.parametrize("how", ["failed", "killed"])
+    def test_an_interruption_while_only_embedding_does_not_forget_the_preprocessing(
+        self, brainfm, monkeypatch, how
+    ):
+        self.ran(brainfm)
+        with monkeypatch.context() as patch:
+            patch.setattr(FakeEmbed, "_run_interface", _interrupted)
+            if how == "killed":  # nothing is written any more
+                patch.setattr("brainfm.cli.outcome.Outcome.finish", _interrupted)
+                patch.setattr("brainfm.cli.outcome.Outcome.stop", lambda *words: None)
+                with pytest.raises(TypeError):
+                    brainfm("--model", "other")
+            else:
+                assert brainfm("--model", "other") == 1
+        assert state(brainfm.out, "sub-01_task-rest_eeg") == {"killed": "running"}.get(how, how)
+        shutil.rmtree(brainfm.out / "work")
+        again = self.ran(brainfm, "--model", "other")
+        assert len(again) == 4
+        assert all(name.startswith("embed ") for name in again)
+        assert self.ran(brainfm, "--model", "other") == []
+
     def test_a_lost_report_is_written_again(self, brainfm):
         self.ran(brainfm)
         (brainfm.out / "sub-02.html").unlink()
@@ -370,6 +392,13 @@ class TestInvalidParticipants:
         assert brainfm("--participant-label", "01", "77") == 66
         assert not (brainfm.out / "sub-77").exists()
 
+    def test_one_problem_of_one_participant_is_told_in_the_singular(self, brainfm, raw, capsys):
+        shutil.rmtree(raw / "sub-01" / "anat")
+        brainfm("--dry-run")
+        said = capsys.readouterr().err
+        assert "1 problem of 1 participant, left out:" in said
+        assert "2 recordings of 1 participant: 2 to do" in said
+
 
 class TestReportsOnly:
     def test_reports_are_written_again_without_the_raw_data(self, brainfm, raw):
@@ -381,6 +410,14 @@ class TestReportsOnly:
         assert (brainfm.out / "sub-01.html").is_file()
         assert len(calls(brainfm.out)) == before
 
+    def test_a_dry_run_names_the_reports_and_writes_nothing(self, brainfm, capsys):
+        brainfm()
+        (brainfm.out / "sub-01.html").unlink()
+        before = {path: path.stat().st_mtime_ns for path in brainfm.out.rglob("*")}
+        assert brainfm("--reports-only", "--dry-run") == 0
+        assert "reports of 01, 02 would be written again" in capsys.readouterr().err
+        assert {path: path.stat().st_mtime_ns for path in brainfm.out.rglob("*")} == before
+
     def test_without_an_output_there_is_nothing_to_report(self, brainfm, capsys):
         assert brainfm("--reports-only") == 66
         assert not brainfm.out.exists()
@@ -388,15 +425,23 @@ class TestReportsOnly:
 
 
 class TestPrivacy:
-    def test_names_and_birth_dates_of_sidecars_stay_out_of_the_output(self, brainfm, raw):
-        secret = {"PatientName": "Doe^Jane", "PatientBirthDate": "19700230"}
+    @pytest.mark.parametrize("failing", ["nothing", "sub-01"])
+    def test_names_and_dates_of_headers_and_sidecars_stay_out_of_the_output(
+        self, brainfm, raw, monkeypatch, failing
+    ):
         for name in ("func/sub-01_task-rest_bold.json", "anat/sub-01_T1w.json"):
-            write(raw / "sub-01" / name, secret)
-        assert brainfm() == 0
-        for path in brainfm.out.rglob("*"):
-            if path.is_file():
-                assert b"Jane" not in path.read_bytes(), path
-                assert b"19700230" not in path.read_bytes(), path
+            write(raw / "sub-01" / name, {})
+        assert plant_identities(raw) == 6
+        monkeypatch.setenv("BRAINFM_FAKE_FAIL", failing)  # a crash file holds the inputs of a step
+        assert brainfm() == (failing != "nothing")
+        assert not where_identities_show(brainfm.out)
+
+    def test_what_a_header_says_is_not_told_with_its_problem(self, brainfm, raw):
+        plant_identities(raw)
+        for path in raw.rglob("sub-01*.edf"):
+            path.write_bytes(path.read_bytes()[:-200])
+        assert brainfm() == 65
+        assert not where_identities_show(brainfm.out)
 
 
 class TestOneProcessAParticipant:

@@ -71,6 +71,26 @@ class TestProblemsOfAParticipant:
         assert "millisecond" in texts(check(raw))[0]
 
     @pytest.mark.parametrize(
+        ("sidecar", "said"),
+        [
+            ({"SliceTiming": [0, 1]}, "has 2 entries but the image has 6 slices along axis 2"),
+            ({"SliceTiming": [0, 300, 600, 900, 1200, 1500]}, "are they milliseconds?"),
+            ({"SliceTiming": [0, 0.3, 0.6, "n/a", 1.2, 1.5]}, "something that is no number"),
+            ({"SliceTiming": 0.3}, "something that is no number"),
+            ({"SliceTiming": [0] * 6, "SliceEncodingDirection": "z"}, "expected i, j or k"),
+        ],
+    )
+    def test_a_slice_timing_that_does_not_fit_the_image(self, raw, sidecar, said):
+        write(raw / "sub-01" / "func" / "sub-01_task-rest_bold.json", sidecar)
+        (text,) = texts(check(raw))
+        assert said in text
+
+    def test_a_slice_timing_that_fits_is_no_problem(self, raw):
+        sidecar = {"SliceTiming": [0, 1, 0.5, 1.5, 1, 2], "SliceEncodingDirection": "i-"}
+        write(raw / "sub-01" / "func" / "sub-01_task-rest_bold.json", sidecar)
+        assert not check(raw).problems
+
+    @pytest.mark.parametrize(
         "name", ["anat/sub-01_T1w.nii.gz", "func/sub-01_task-rest_bold.nii.gz"]
     )
     def test_a_truncated_nifti(self, raw, name):

@@ -14,6 +14,7 @@ from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.methods_text import numbered
 from brainfm.stages.report_group import write_group_report
 from brainfm.stages.report_participant import quality_value, write_participant_report
+from brainfm.storage.lock import WorkLock
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8ff"
@@ -152,6 +153,15 @@ class TestParticipant:
         assert "sub-01_task-music_bold: it broke: mend it." in page.words
         assert "logs/1/crash/crash-01.txt" in page.words
         assert "something else went wrong." in page.words
+
+    def test_what_a_killed_call_left_is_called_interrupted_and_only_what_runs_running(self, out):
+        put(out / "sub-01/status.json", {"state": "running", "recordings": {}})
+        page = Page(write_participant_report(out, "01"))
+        assert "interrupted before its end: run the same command again" in page.words
+        lock = WorkLock(out, "sub-01").acquire()
+        page = Page(write_participant_report(out, "01"))
+        lock.release()
+        assert "being worked on" in page.words
 
     def test_what_is_missing_is_named(self, out):
         page = Page(write_participant_report(out, "01"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainfm.errors import SignalError
-from brainfm.signal.slice_timing import correct_slice_timing
+from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
 
 TR_S = 2.0
 
@@ -34,3 +34,9 @@ def test_times_of_another_number_of_slices_are_refused():
 def test_times_in_milliseconds_are_refused():
     with pytest.raises(SignalError, match=r"0 to 1500; expected seconds .* milliseconds\?"):
         correct_slice_timing(np.ones((2, 2, 2, 9)), [0, 1500], repetition_time_s=TR_S)
+
+
+def test_the_direction_of_slices_names_an_axis_or_is_refused():
+    assert [slice_axis(name) for name in ("i", "j-", "k-")] == [0, 1, 2]
+    with pytest.raises(SignalError, match="'z'; expected i, j or k"):
+        slice_axis("z")

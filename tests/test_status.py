@@ -21,6 +21,7 @@ from brainfm.storage.status import (
     key_of_source,
     read_status,
     sha256_of,
+    status_to_show,
     write_status,
 )
 
@@ -42,6 +43,7 @@ class TestLock:
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
         lock = WorkLock(tmp_path, "sub-01")
         assert lock.path.is_file()
+        assert not lock.is_held
         lock.acquire().release()
 
     def test_the_lock_of_another_machine_counts_as_long_as_it_is_touched(self, tmp_path):
@@ -143,6 +145,18 @@ class TestStatusFile:
         assert again["state"] == "done"
         assert again["recordings"] == {"x": {"state": "done"}}
         assert again["brainfm_version"]
+
+    def test_what_nobody_works_on_is_shown_as_interrupted_and_never_as_running(self, tmp_path):
+        recordings = {"a": {"state": "running"}, "b": {"state": "done"}}
+        status = {"participant": "01", "recordings": recordings}
+        write_status(tmp_path, status, state="running")
+        lock = WorkLock(tmp_path, "sub-01").acquire()
+        assert status_to_show(tmp_path, "01")["state"] == "running"
+        lock.release()
+        shown = status_to_show(tmp_path, "01")
+        assert shown["state"] == shown["recordings"]["a"]["state"] == "interrupted"
+        assert shown["recordings"]["b"]["state"] == "done"
+        assert read_status(tmp_path, "01")["state"] == "running"
 
     @pytest.mark.parametrize("content", ["{", "[]", json.dumps({"recordings": 3})])
     def test_a_damaged_one_counts_as_none(self, tmp_path, content):

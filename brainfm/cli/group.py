@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from brainfm.cli.job import Job
-from brainfm.errors import MissingInput, UsageError
+from brainfm.errors import MissingInput, NothingSelected, UsageError
 from brainfm.stages.folders import check_folders
 from brainfm.stages.preflight import raise_all, read_derivatives
 from brainfm.storage.bids import participants_of
 from brainfm.storage.dataset import write_description
 from brainfm.storage.lock import WorkLock
+from brainfm.storage.recordings import tasks_of
 
 
 def run_group_level(job: Job):
@@ -70,7 +71,8 @@ def _check(job):
     errors = check_folders(job.bids_dir, job.output_dir, run)
     derivatives, wrong = read_derivatives(run.derivatives)
     errors += wrong
-    if not _roots(job, derivatives) and not wrong:
+    roots = _roots(job, derivatives)
+    if not roots and not wrong:
         errors.append(
             MissingInput(
                 f"{job.output_dir} holds no participants; run the participant level first, or "
@@ -80,6 +82,8 @@ def _check(job):
     if evaluate.contrast and len(set(evaluate.contrast)) != 2:
         given = " ".join(evaluate.contrast)
         errors.append(UsageError(f"--contrast {given}: expected two tasks that differ."))
+    elif evaluate.contrast and roots and not wrong:
+        errors += _check_contrast(evaluate.contrast, roots)
     if evaluate.target and evaluate.contrast:
         errors.append(UsageError("give either --target or --contrast, not both."))
     if evaluate.target and not wrong:
@@ -99,6 +103,19 @@ def _say_unused(job):
             option,
             job.output_dir,
         )
+
+
+def _check_contrast(tasks, roots):
+    there = sorted({task for root in roots for task in tasks_of(root)})
+    absent = [task for task in tasks if task not in there]
+    if not absent:
+        return []
+    return [
+        NothingSelected(
+            f"--contrast: no standardised recording of task {', '.join(absent)}; there are tasks: "
+            f"{', '.join(there) or 'none'}."
+        )
+    ]
 
 
 def _check_target(column, tables):

@@ -65,7 +65,8 @@ class Outcome:
         for label, tasks in self.plans.items():
             for task in tasks:
                 if not task.is_done:
-                    entry = {"state": "running", "keys": task.keys}
+                    kept = {} if task.preprocess else self._cleaned(label, task)
+                    entry = {**kept, "state": "running", "keys": task.keys}
                     self._status[label]["recordings"][task.run.name] = entry
             self._status[label].pop("problems", None)
             write_status(self.output_dir, self._status[label], state="running")
@@ -108,8 +109,8 @@ class Outcome:
         for label, tasks in self.plans.items():
             for task in tasks:
                 if self.recording(label, task.run.name).get("state") == "running":
-                    entry = {**self._failed(task.run.name, text, None), "keys": task.keys}
-                    self._status[label]["recordings"][task.run.name] = entry
+                    entry = self._cleaned(label, task) | self._failed(task.run.name, text, None)
+                    self._status[label]["recordings"][task.run.name] = {**entry, "keys": task.keys}
             with contextlib.suppress(BrainFMError):  # on a full disk, which is said anyway
                 write_status(self.output_dir, self._status[label], state="failed")
 
@@ -155,13 +156,22 @@ class Outcome:
     def _fail(self, label, task, by_recording):
         names = [task.run.name, *([task.upstream] if task.upstream else [])]
         text, crash_file = "not run, since the workflow was stopped before.", None
+        kept = self._cleaned(label, task)
         for name in [name for name in reversed(names) if name in by_recording]:
             text, path = by_recording[name]
             crash_file = str(path.relative_to(self.output_dir))
             self._status[label]["recordings"][name] = self._failed(name, text, crash_file)
-        entry = self._failed(task.run.name, text, crash_file)
+        entry = kept | self._failed(task.run.name, text, crash_file)
         self._status[label]["recordings"][task.run.name] = {**entry, "keys": task.keys}
         self.errors[label].append(f"{task.run.name}: {text}")
+
+    def _cleaned(self, label, task):
+        """What the status says of preprocessed files: it stays true while embedding."""
+        entry = self.recording(label, task.run.name)
+        if not entry.get("outputs"):
+            return {}
+        outputs = {name: sha for name, sha in entry["outputs"].items() if "_embedding." not in name}
+        return {"outputs": outputs, "standardised": entry.get("standardised")}
 
     def _failed(self, name, text, crash_file):
         seconds = self.seconds.get(name, {})

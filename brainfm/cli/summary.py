@@ -11,9 +11,9 @@ def say_problems(log, checks):
     for problem in checks.problems:
         by_participant[problem.participant].append(problem)
     log.error(
-        "%d problems of %d participants, who are left out:",
-        len(checks.problems),
-        len(by_participant),
+        "%s of %s, left out:",
+        _several(len(checks.problems), "problem"),
+        _several(len(by_participant), "participant"),
     )
     for label, problems in sorted(by_participant.items()):
         log.error("  sub-%s", label)
@@ -27,7 +27,8 @@ def say_plan(log, plans, checks):
     modalities = {task.run.modality for task in tasks}
     engine = f", fMRI by {checks.engine}" if "bold" in modalities else ""
     todo = sum(not task.is_done for task in tasks)
-    log.info("%d recordings of %d participants: %d to do%s", len(tasks), len(plans), todo, engine)
+    recordings, people = _several(len(tasks), "recording"), _several(len(plans), "participant")
+    log.info("%s of %s: %d to do%s", recordings, people, todo, engine)
     for task in tasks:
         words = [*(["preprocess"] if task.preprocess else []), *(["embed"] if task.embed else [])]
         log.info("  %s: %s", task.run.name, " and ".join(words) or "nothing to do")
@@ -52,6 +53,10 @@ def say_summary(job, outcome, *, plans, stages, reports):
     for report in reports:
         log.info("report: %s", report)
     log.info("finished after %.1f s", job.took_s)
+
+
+def _several(count, noun):
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _rows(label, tasks, outcome):

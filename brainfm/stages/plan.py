@@ -113,14 +113,13 @@ def _compare(output_dir, parts, before):
     embeddings = {name: sha for name, sha in outputs.items() if "_embedding." in name}
     cleaned = {name: sha for name, sha in outputs.items() if name not in embeddings}
     standardised = before.get("standardised")
-    was_done = before.get("state") == "done"
-    whole = was_done and standardised in cleaned and is_intact(output_dir, cleaned)
+    whole = standardised in cleaned and is_intact(output_dir, cleaned)
     preprocessed = whole and old.get("preprocessed") == keys["preprocessed"]
     embedded = preprocessed and old.get("embedded") == keys["embedded"]
     return Task(
         **parts,
         preprocess=not preprocessed,
         embed=not (embedded and is_intact(output_dir, embeddings)),
-        stale=(was_done and not whole) or old.get("source", keys["source"]) != keys["source"],
+        stale=bool(outputs and not whole) or old.get("source", keys["source"]) != keys["source"],
         standardised=Path(output_dir) / standardised if preprocessed else None,
     )

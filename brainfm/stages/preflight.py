@@ -22,7 +22,7 @@ from brainfm.errors import (
 from brainfm.stages.folders import check_description, check_folders
 from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids import participants_of, raw_runs, read_filters, t1w_for
-from brainfm.storage.checks_bold import check_bold, check_t1w
+from brainfm.storage.checks_bold import check_bold, check_slice_timing, check_t1w
 from brainfm.storage.checks_eeg import check_eeg
 from brainfm.storage.files import read_json
 from brainfm.storage.fmriprep import find_fmriprep_run
@@ -278,7 +278,10 @@ def _check_runs(runs, settings, engine, derivatives):
 
 def _check_bold_run(run, runs, engine):
     metadata = None if run.problems else run.metadata
-    texts = [(text, DataError.exit_code) for text in check_bold(run.path, metadata)]
+    said = check_bold(run.path, metadata)
+    if engine == "builtin" and metadata and not said:
+        said = check_slice_timing(run.path, metadata)
+    texts = [(text, DataError.exit_code) for text in said]
     if engine != "derivatives" and not t1w_for(run, runs):
         text = (
             f"sub-{run.participant} has no T1w image, which this BOLD run is normalised with: "

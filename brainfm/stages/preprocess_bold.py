@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation, spline_filter
 
 from brainfm.errors import DataError
 from brainfm.signal.realign import estimate_motion, rigid_matrices, sample_volume
-from brainfm.signal.slice_timing import correct_slice_timing
+from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
 from brainfm.stages.register import align_rigidly
 from brainfm.storage.files import write_json, write_npy
 from brainfm.storage.images import (
@@ -190,7 +190,7 @@ def _slices_at_once(volumes, metadata):
         volumes,
         times[::-1] if direction.endswith("-") else times,
         repetition_time_s=float(metadata["RepetitionTime"]),
-        axis="ijk".index(direction[0]),
+        axis=slice_axis(direction),
     )
 
 

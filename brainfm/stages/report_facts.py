@@ -11,6 +11,7 @@ import pandas as pd
 from brainfm.errors import BrainFMError
 from brainfm.storage.bids import entities_of, stem_of
 from brainfm.storage.files import read_json
+from brainfm.storage.status import status_to_show
 
 #: What a reader wants to see first; figures nobody thought of come after, by name.
 _ORDER = (
@@ -111,7 +112,7 @@ def gather(out_dir, participant):
     ParticipantFacts
     """
     out_dir, folder = Path(out_dir), Path(out_dir) / f"sub-{participant}"
-    status = quiet_json(folder / "status.json")
+    status = status_to_show(out_dir, participant)
     found = {}
 
     def at(stem, suffix):

@@ -21,7 +21,8 @@ _INTROS = {
 _STATES = {
     "done": "all steps done",
     "failed": "some steps failed",
-    "running": "not finished: running, or stopped half-way",
+    "running": "being worked on",
+    "interrupted": "interrupted before its end: run the same command again",
     "invalid": "left out by the check of the input",
 }
 _ENGINES = {

@@ -8,6 +8,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from brainfm.errors import SignalError
+from brainfm.signal.slice_timing import checked_slice_times, slice_axis
+
 _FEWEST_VOLUMES = 10
 _TR_RANGE_S = (0.1, 20.0)
 
@@ -35,6 +38,20 @@ def check_bold(bold_file, metadata):
                 f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."
             )
     return problems if metadata is None else problems + _check_repetition_time(metadata)
+
+
+def check_slice_timing(bold_file, metadata):
+    """List what keeps the slice timing of a readable BOLD run from being corrected."""
+    times, repetition_time_s = metadata.get("SliceTiming"), metadata.get("RepetitionTime")
+    if not times or not isinstance(repetition_time_s, int | float):
+        return []
+    try:
+        axis = slice_axis(metadata.get("SliceEncodingDirection", "k"))
+        n_slices = nib.load(bold_file).shape[axis]
+        checked_slice_times(times, n_slices, repetition_time_s=repetition_time_s, axis=axis)
+    except SignalError as error:
+        return [str(error)]
+    return []
 
 
 def check_t1w(t1w_file):

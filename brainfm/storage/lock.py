@@ -87,6 +87,12 @@ class WorkLock:
             f"remove {self.path} if that is not so."
         )
 
+    @property
+    def is_held(self):
+        """True while some process holds the lock, this one or another."""
+        holder = self._read()
+        return holder is not None and not self._is_stale(holder)
+
     def release(self):
         """Give the lock back; harmless when it is not held."""
         self._stop.set()

@@ -61,6 +61,12 @@ def find_recordings(root, *, modality=None, positions=None, **labels):
     return found
 
 
+def tasks_of(root):
+    """Return the tasks the standardised recordings of a dataset have, by their names alone."""
+    tasks = {entities_of(path).get("task") for path in _standardised_files(Path(root), None)}
+    return tasks - {None}
+
+
 def read_timeseries(path, positions=None):
     """Describe one TSV of parcel time series; the numbers are read when asked for.
 

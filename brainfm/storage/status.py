@@ -9,6 +9,7 @@ from brainfm import __version__
 from brainfm.errors import BrainFMError
 from brainfm.storage.bids import stem_of
 from brainfm.storage.files import read_json, write_json
+from brainfm.storage.lock import WorkLock
 
 #: Settings which say how to run, not what comes out.
 _NOT_IN_KEY = {"fmriprep_container", "fs_license_file", "device", "batch_size"}
@@ -29,6 +30,26 @@ def read_status(output_dir, participant):
     if not isinstance(status, dict) or not isinstance(status.get("recordings", {}), dict):
         status = {}
     return {"participant": participant, "recordings": {}, **status}
+
+
+def status_to_show(output_dir, participant):
+    """Return the status of a participant as a person should read it.
+
+    A killed call leaves ``running`` behind. It is told as ``interrupted``, of the participant and
+    of each recording, when nobody holds the lock of the participant.
+    """
+    status = read_status(output_dir, participant)
+    if WorkLock(output_dir, f"sub-{participant}").is_held:
+        return status
+    entries = status["recordings"]
+    told = {name: _not_running(entry) for name, entry in entries.items()}
+    return _not_running({**status, "recordings": told})
+
+
+def _not_running(entry):
+    if not isinstance(entry, dict) or entry.get("state") != "running":
+        return entry
+    return {**entry, "state": "interrupted"}
 
 
 def write_status(output_dir, status, *, state):
