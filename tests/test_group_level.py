@@ -1,15 +1,19 @@
 """The group level: steps are done once, refusals come before work, the answer is written."""
 
 import json
+import os
+import time
 
 import pandas as pd
 import pytest
 from skeleton import write, write_person
 
 from brainfm import readmit_participant, withdraw_participant
+from brainfm.cli.group import _clear_partial
 from brainfm.cli.run import main
 from brainfm.models.checkpoint import training_participants
 from brainfm.storage.corpus import read_manifest
+from brainfm.storage.lock import WorkLock
 from brainfm.storage.steps import StepBook
 
 
@@ -144,6 +148,22 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(study, tmp_path, cap
     assert f"corpus from output: {study / 'out'}" in said
     assert "evaluate group" in said
     assert sorted((study / "out").rglob("*")) == before
+
+
+def test_what_a_killed_call_left_half_written_is_cleared_unless_somebody_works_on_it(tmp_path):
+    left = [tmp_path / name for name in ("group/corpus", "models", "sub-01/func", "sub-02/func")]
+    for folder in left:
+        write(folder / ".partial-x" / "half.json", {})
+    for age_s, name in ((7200, ".partial-old"), (0, ".partial-new")):
+        write(tmp_path / name / "sub-01.html", {})
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    lock = WorkLock(tmp_path, "sub-02").acquire()
+    _clear_partial(tmp_path)
+    lock.release()
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(".partial-*")} == {
+        "sub-02/func/.partial-x",
+        ".partial-new",
+    }
 
 
 class TestStepBook:

@@ -1,13 +1,15 @@
 """The group level as a call: check, run the steps, say where the report is."""
 
+import contextlib
 from pathlib import Path
 
 from brainfm.cli.job import Job
-from brainfm.errors import MissingInput, NothingSelected, UsageError
+from brainfm.errors import MissingInput, NothingSelected, TemporaryFailure, UsageError
 from brainfm.stages.folders import check_folders
 from brainfm.stages.preflight import raise_all, read_derivatives
 from brainfm.storage.bids import participants_of
 from brainfm.storage.dataset import write_description
+from brainfm.storage.files import remove_old_partial, remove_partial
 from brainfm.storage.lock import WorkLock
 from brainfm.storage.recordings import tasks_of
 
@@ -48,6 +50,7 @@ def run_group_level(job: Job):
     )
     lock = WorkLock(job.output_dir, "group").acquire()
     try:
+        _clear_partial(job.output_dir)
         report, seconds = run_group(
             Group(
                 output_dir=job.output_dir,
@@ -63,6 +66,19 @@ def run_group_level(job: Job):
     job.log.info("report: %s", report)
     job.log.info("finished after %.1f s", job.took_s)
     return 0
+
+
+def _clear_partial(output_dir):
+    """Remove what a killed call left half-written, except where somebody works on it."""
+    remove_old_partial(output_dir)
+    for name in ("group", "models"):
+        remove_partial(output_dir / name)
+    for folder in {left.parent for left in output_dir.glob("sub-*/**/.partial-*")}:
+        lock = WorkLock(output_dir, folder.relative_to(output_dir).parts[0])
+        with contextlib.suppress(TemporaryFailure):
+            lock.acquire()
+            remove_partial(folder)
+            lock.release()
 
 
 def _check(job):

@@ -14,7 +14,7 @@ from brainfm.errors import ReadWriteFailed, TemporaryFailure
 from brainfm.models.checkpoint_files import find_checkpoint, pinned
 from brainfm.stages.preflight import preflight
 from brainfm.storage.dataset import write_description
-from brainfm.storage.files import remove_partial
+from brainfm.storage.files import remove_old_partial, remove_partial
 from brainfm.storage.lock import WorkLock
 from brainfm.storage.status import read_status, write_status
 
@@ -122,6 +122,7 @@ def _run(job, checks, plans, stages, *, model, invalid):
         busy = [label for label in todo if not _locked(job, label, locks)]
         mine = {label: tasks for label, tasks in todo.items() if label not in busy}
         outcome = Outcome(job.output_dir, job.log_dir, runs=checks.runs, plans=mine)
+        remove_old_partial(job.output_dir)
         if mine:
             with stages("preprocess and embed"):
                 _execute(job, checks, outcome, model)

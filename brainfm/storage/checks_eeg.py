@@ -56,6 +56,9 @@ def _check_file(path):
     except Exception as error:  # readers of four formats raise whatever they like
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [f"cannot be read as EEG ({reason}): copy or convert it again."]
+    outside = _check_signal_file(path, raw)
+    if outside:
+        return outside
     return [*_check_brainvision_size(path, raw), *_check_length(raw), *_check_positions(path, raw)]
 
 
@@ -75,6 +78,16 @@ def _check_edf_size(path):
     if n_records > 0 and found < expected:
         return f"is truncated: holds {found} bytes of {expected}; copy or convert it again."
     return None
+
+
+def _check_signal_file(path, raw):
+    """A BrainVision or EEGLAB header names the file of its samples, and could name any file."""
+    if path.suffix.lower() not in (".vhdr", ".set"):
+        return []
+    signal = Path(os.path.abspath(raw.filenames[0]))
+    if signal.parent in (Path(os.path.abspath(path)).parent, path.resolve().parent):
+        return []
+    return ["names a file of samples in another folder; expected it beside the header: mend it."]
 
 
 def _check_brainvision_size(path, raw):

@@ -4,13 +4,16 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from brainfm.errors import CannotCreateOutput, DataError, MissingInput, ReadWriteFailed
+
+_ABANDONED_AFTER_S = 3600.0
 
 
 @contextmanager
@@ -50,9 +53,20 @@ def atomic(path):
 
 
 def remove_partial(folder):
-    """Remove what a killed process left half-written under ``folder``."""
+    """Remove what a killed process left half-written under ``folder``; hold its lock."""
     for left in Path(folder).rglob(".partial-*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def remove_old_partial(folder):
+    """Remove what lies half-written for an hour directly in a folder that several calls share.
+
+    Nothing written there, such as a report, takes so long.
+    """
+    for left in Path(folder).glob(".partial-*"):
+        with suppress(FileNotFoundError):  # another call may clear, or finish, at the same time
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path, text):
