@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 
 SIDECAR = {
     "PatientName": "Zyxwy^Quux",
@@ -37,7 +38,7 @@ def plant_identities(raw):
         _plant_in_edf(path)
     for path in images:
         _plant_in_nifti(path)
-    for folder in raw.glob("sub-*"):
+    for folder in [path for path in raw.glob("sub-*") if path.is_dir()]:
         names = [path.relative_to(folder) for path in [*edf, *images] if folder in path.parents]
         rows = "".join(f"{name}\t1985-12-24T08:30:00\tQuux\n" for name in names)
         table = "filename\tacq_time\toperator\n" + rows
@@ -66,7 +67,7 @@ def _plant_in_edf(path):
 
 def _plant_in_nifti(path):
     image = nib.load(path)
-    image = nib.Nifti1Image(image.get_fdata().astype(image.get_data_dtype()), None, image.header)
+    image = nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header)
     image.header["descrip"] = b"Zyxwy Quux 19311224"
     image.header["db_name"] = b"Quux"
     image.header["aux_file"] = b"Quux 24.12.85"

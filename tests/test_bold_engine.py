@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from identities import plant_identities, where_identities_show
 
 from brainfm.config import BoldConfig
 from brainfm.errors import DataError, MissingInput
@@ -43,6 +44,7 @@ def folder(person, tmp_path_factory):
     root = tmp_path_factory.mktemp("engine")
     nib.save(person.t1w, root / "sub-01_T1w.nii.gz")
     nib.save(person.bold, root / f"{STEM}_bold.nii.gz")
+    assert plant_identities(root) == 2
     return root
 
 
@@ -243,6 +245,11 @@ class TestBold:
     def test_a_run_without_time_is_refused(self, folder, tmp_path):
         with pytest.raises(DataError, match="expected four dimensions"):
             realign_bold(folder / "sub-01_T1w.nii.gz", tmp_path, metadata=METADATA)
+
+
+def test_no_name_and_no_date_of_a_header_reaches_the_result(folder, series):
+    assert where_identities_show(folder)
+    assert not where_identities_show(folder / "out")
 
 
 class TestChecks:

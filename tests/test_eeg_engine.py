@@ -6,6 +6,7 @@ import mne
 import numpy as np
 import pytest
 from eeg_dataset import NAMES, eeg_signal, write_run, write_table
+from identities import plant_identities, where_identities_show
 from PIL import Image
 
 from brainfm.config import EegConfig
@@ -127,6 +128,18 @@ class TestComponents:
         raw = cleaned.run.raw
         first, second = (find_components(raw, threshold=0.8, seed=0, sloppy=True) for _ in "ab")
         np.testing.assert_array_equal(first.probabilities, second.probabilities)
+
+
+def test_no_name_and_no_date_of_raw_headers_and_sidecars_reaches_the_result(tmp_path):
+    run = write_run(tmp_path / "raw", eeg_signal())
+    assert plant_identities(tmp_path / "raw") == 1
+    words = {"out_dir": tmp_path / "out", "config": EegConfig(), "seed": 0, "sloppy": True}
+    workflow = init_eeg_wf(eeg_file=run, **words)
+    workflow.base_dir = str(tmp_path / "work")
+    workflow.run(plugin="Linear")
+    assert list((tmp_path / "out").rglob("*_desc-preproc_eeg.vhdr"))
+    assert where_identities_show(tmp_path / "raw")
+    assert not where_identities_show(tmp_path / "out")
 
 
 def test_workflow_writes_data_and_figures_and_does_nothing_twice(tmp_path):
