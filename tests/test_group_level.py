@@ -134,7 +134,7 @@ class TestRefusals:
         said = self.refused(capsys, 64, study, "--target", "age", "--contrast", "a", "b")
         assert "either --target or --contrast, not both" in said
 
-    def test_a_task_that_is_not_there(self, study, finished, capsys):
+    def test_a_task_that_is_not_there(self, study, capsys):
         before = sorted((study / "out").rglob("*"))
         said = self.refused(capsys, 18, study, "--contrast", "rest", "film")
         assert "no standardised recording of task film; there are tasks: rest." in said

@@ -98,7 +98,7 @@ def _check(job):
     if evaluate.contrast and len(set(evaluate.contrast)) != 2:
         given = " ".join(evaluate.contrast)
         errors.append(UsageError(f"--contrast {given}: expected two tasks that differ."))
-    elif evaluate.contrast and roots and not wrong:
+    elif evaluate.contrast and not evaluate.target and roots and not wrong:
         errors += _check_contrast(evaluate.contrast, roots)
     if evaluate.target and evaluate.contrast:
         errors.append(UsageError("give either --target or --contrast, not both."))
