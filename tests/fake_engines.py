@@ -149,6 +149,8 @@ def stand_ins():
         ("brainfm.workflows.participant.EmbedRecording", FakeEmbed),
         ("brainfm.stages.report_participant.write_participant_report", fake_report),
         ("brainfm.stages.plan.model_key", lambda model: f"key of {model}"),
+        ("brainfm.cli.participant.find_checkpoint", Path),
+        ("brainfm.cli.participant.pinned", str),
     ]
 
 
