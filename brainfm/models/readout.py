@@ -6,7 +6,7 @@ part                      what it holds
 ``summary``               the summary token, mean over windows (dim)
 ``tokens_mean``           each query's token, mean over time (n_queries * dim)
 ``tokens_log_sd``         log deviation of the tokens over time, mean over queries (dim)
-``connectivity``          covariance of the learned places over the recording, in the tangent
+``connectivity``          covariance of the places over the recording, in the tangent
                           space of its mean over the training recordings (upper triangle); for
                           EEG in each of 4 bands
 ``spectrum_mean``         EEG only: log power in 6 bands at each place, median over time
@@ -16,6 +16,9 @@ part                      what it holds
 
 The second-order part is kept on purpose: averaged tokens alone lose the covariance on which
 functional connectivity rests.
+
+The parts side by side (:func:`features`) are then centred, scaled and freed of what differs within
+recordings (:class:`brainfm.models.reliability.Reliability`); :func:`embed` returns the result.
 """
 
 import numpy as np
