@@ -70,7 +70,9 @@ ALL = [
 ]
 
 
-@pytest.mark.parametrize(("features", "make", "n_features"), ALL, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("features", "make", "n_features"), ALL, ids=[str(features) for features, _, _ in ALL]
+)
 class TestEveryTransformer:
     def test_gives_finite_features_of_the_size_it_should(self, features, make, n_features):
         table = make(6)
