@@ -25,9 +25,9 @@ from brainfm.models.baselines import (
     ConnectivityFeatures,
     RiemannFeatures,
 )
+from brainfm.models.closed_form import place, set_references
 from brainfm.models.embedder import embed_table
 from brainfm.models.encoder import BrainEncoder
-from brainfm.models.pretrainer import place, set_references
 from brainfm.models.readout import layout
 from brainfm.models.windows import prepare
 

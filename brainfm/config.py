@@ -174,6 +174,14 @@ class PretrainConfig:
     learning_rate: float = setting(1e-3, "highest learning rate")
     bold_window_s: float = setting(120.0, "window of BOLD, a multiple of 12 s", unit="s")
     eeg_window_s: float = setting(10.0, "window of EEG, a multiple of 1 s", unit="s")
+    phenotypes: tuple[str, ...] = setting(
+        (), "columns of participants.tsv to learn from too, such as age sex; by default, no labels"
+    )
+
+    @property
+    def model_name(self):
+        """Name of the model; one that has seen labels is told by it."""
+        return f"brainfm-{self.preset}" + ("-phenotypes" if self.phenotypes else "")
 
 
 @dataclass(frozen=True, kw_only=True)

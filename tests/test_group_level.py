@@ -201,3 +201,10 @@ class TestStepBook:
         (tmp_path / "group").mkdir()
         (tmp_path / "group" / "status.json").write_text("{")
         assert StepBook(tmp_path).steps == {}
+
+
+class TestLearningFromLabels:
+    def test_people_whose_labels_the_model_has_learned_are_not_evaluated(self, study):
+        words = ("--pretrain-phenotypes", "group", "--target", "age")
+        assert group(study, *words, out="labelled") == 0
+        assert (study / "labelled" / "models" / "brainfm-nano-phenotypes").is_dir()

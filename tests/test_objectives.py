@@ -1,17 +1,21 @@
 """Objectives: each can be learned, none sees what it must predict, all follow the seed."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from brains import bold, eeg
 
 from brainfm.errors import ModelError
 from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.models.objectives import OBJECTIVES, Batch, build_objective
+from brainfm.models.objectives import OBJECTIVES, Batch, PhenotypeTargets, build_objective
 from brainfm.models.objectives.base import hide_blocks
 from brainfm.models.objectives.crops import sigreg
+from brainfm.models.objectives.masked import MaskedPrediction
 from brainfm.models.objectives.watch import effective_rank, same_person, watch
-from brainfm.models.windows import collate, prepare, random_crop
+from brainfm.models.windows import SPECS, collate, prepare, random_crop
 
 CONFIG = EncoderConfig.preset("nano")
 N_ROWS = 6
@@ -25,13 +29,19 @@ def _batch(*modalities):
         prepared = [prepare(make[name](seed)) for seed in range(N_ROWS)] * 2
         windows[name] = collate([random_crop(one, rng) for one in prepared])
         statistics[name] = torch.from_numpy(rng.standard_normal((N_ROWS, 32))).float()
-    return Batch(windows=windows, statistics=statistics)
+    phenotypes = torch.from_numpy(rng.standard_normal((N_ROWS, 2))).float()
+    phenotypes[0, 1] = torch.nan
+    return Batch(windows=windows, statistics=statistics, phenotypes=phenotypes)
+
+
+def _build(objective):
+    return build_objective(objective, CONFIG, ("age", "sex"))
 
 
 def _learn(objective, batch, *, n_steps, seed=0):
     torch.manual_seed(seed)
     encoder = BrainEncoder(CONFIG)
-    objective = build_objective(objective, CONFIG)
+    objective = _build(objective)
     parameters = [*encoder.parameters(), *objective.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     losses = []
@@ -129,10 +139,8 @@ def test_a_collapse_is_seen_whatever_is_learned():
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_is_watched(name):
-    batch = _batch("bold")
-    batch = Batch(windows=batch.windows, statistics=batch.statistics, people=tuple("abcdef"))
-    objective = build_objective(name, CONFIG)
-    _, metrics = objective.loss(BrainEncoder(CONFIG), batch, torch.Generator().manual_seed(0))
+    batch = replace(_batch("bold"), people=tuple("abcdef"))
+    _, metrics = _build(name).loss(BrainEncoder(CONFIG), batch, torch.Generator().manual_seed(0))
     wanted = {"effective_rank", "summary_explained", "person_found", "person_by_chance"}
     assert wanted <= set(metrics)
 
@@ -140,7 +148,7 @@ def test_every_objective_is_watched(name):
 @pytest.mark.parametrize(
     ("objective", "words"),
     [
-        ("magic", r"objective is 'magic'; expected 'default', or one or several of masked, crops"),
+        ("magic", r"objective is 'magic'; expected 'default', or one or several of masked, masked_raw"),
         ({"masked": 0}, r"leave out what is not wanted"),
         ({}, r"expected 'default'"),
     ],
@@ -148,3 +156,88 @@ def test_every_objective_is_watched(name):
 def test_unknown_objectives_are_refused(objective, words):
     with pytest.raises(ModelError, match=words):
         build_objective(objective, CONFIG)
+
+
+@pytest.mark.parametrize("modality", ["bold", "eeg"])
+class TestTargets:
+    def patches(self, modality, phase=0.0):
+        windows = _batch(modality).windows[modality]
+        spec = SPECS[modality]
+        slow = torch.sin(2 * torch.pi * torch.arange(spec.patch) / spec.patch + phase)
+        return windows.signal[:, :, 0].flatten(0, 1) + 3 * slow
+
+    def target(self, kind, modality, patches):
+        objective = MaskedPrediction(CONFIG, targets=dict.fromkeys(SPECS, kind))
+        return objective._target(modality, patches)
+
+    def test_raw_ones_are_the_samples(self, modality):
+        patches = self.patches(modality)
+        torch.testing.assert_close(self.target("raw", modality, patches), patches)
+
+    @pytest.mark.parametrize("kind", ["whitened", "log_spectral"])
+    def test_others_weigh_every_frequency_alike(self, modality, kind):
+        target = self.target(kind, modality, self.patches(modality))
+        spread = target.std(dim=0, correction=0)
+        torch.testing.assert_close(spread[spread > 1e-2], torch.ones(int((spread > 1e-2).sum())))
+        torch.testing.assert_close(
+            target.mean(dim=0), torch.zeros(target.shape[1]), atol=1e-4, rtol=0
+        )
+
+    def test_a_log_spectrum_does_not_know_the_sign(self, modality):
+        patches = self.patches(modality)
+        one, other = (self.target("log_spectral", modality, x) for x in (patches, -patches))
+        torch.testing.assert_close(one, other)
+        one, other = (self.target("whitened", modality, x) for x in (patches, -patches))
+        assert (one - other).abs().max() > 0.1
+
+
+class TestPhenotypes:
+    table = pd.DataFrame({
+        "age": [20.0, 30, np.nan, 50],
+        "sex": ["F", "M", "M", None],
+        "group": ["a", "b", "c", "a"],
+    })  # fmt: skip
+
+    def test_numbers_and_classes_become_standardised_columns(self):
+        targets = PhenotypeTargets(self.table)
+        assert targets.names == ("age", "sex_M", "group_a", "group_b", "group_c")
+        values = targets(self.table)
+        np.testing.assert_allclose(np.nanmean(values, axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(np.nanstd(values, axis=0), 1, rtol=1e-5)
+        np.testing.assert_array_equal(np.isnan(values[:, :2]), self.table[["age", "sex"]].isna())
+
+    def test_other_people_are_scaled_as_the_training_people(self):
+        targets = PhenotypeTargets(self.table)
+        other = pd.DataFrame({"age": [20.0], "sex": ["F"], "group": ["a"]})
+        np.testing.assert_allclose(targets(other)[0], targets(self.table)[0], rtol=1e-6)
+
+    def test_what_is_not_known_counts_for_nothing(self):
+        objective = _build("phenotypes")
+        batch = _batch("bold")
+        encoder = BrainEncoder(CONFIG).eval()
+        draw = torch.Generator().manual_seed(0)
+        nothing = replace(batch, phenotypes=torch.full_like(batch.phenotypes, torch.nan))
+        loss, metrics = objective.loss(encoder, nothing, draw)
+        loss.backward()
+        assert float(loss) == 0
+        assert not any(name.startswith("phenotype") for name in metrics)
+
+    @pytest.mark.parametrize(
+        ("column", "words"),
+        [
+            (["F"] * 4, "'x' does not vary among these people: leave it out"),
+            ([1.0, np.nan, 1.0, 1.0], "does not vary"),
+        ],
+        ids=str,
+    )
+    def test_a_column_that_tells_nobody_apart_is_refused(self, column, words):
+        with pytest.raises(ModelError, match=words):
+            PhenotypeTargets(pd.DataFrame({"x": column}))
+
+    def test_a_column_of_texts_is_refused(self):
+        with pytest.raises(ModelError, match=r"has 30 different texts; expected numbers or up to"):
+            PhenotypeTargets(pd.DataFrame({"notes": [f"note {n}" for n in range(30)]}))
+
+    def test_a_column_lost_later_is_named(self):
+        with pytest.raises(ModelError, match=r"no column sex; the training people have age, sex"):
+            PhenotypeTargets(self.table)(self.table[["age", "group"]])

@@ -19,7 +19,7 @@ from brainfm import (
     withdraw_participant,
 )
 from brainfm.config import PretrainConfig
-from brainfm.errors import MissingInput, ModelError, NothingSelected
+from brainfm.errors import MissingInput, ModelError, NothingSelected, UsageError
 from brainfm.models.checkpoint import load_checkpoint, training_participants
 from brainfm.models.readout import features
 from brainfm.models.windows import all_windows, prepare
@@ -167,3 +167,48 @@ def test_training_from_a_corpus_is_training_from_memory(corpus, data):
     from_disk = weights(read_corpus(corpus))
     in_memory = weights(load_recordings(data).recordings)
     torch.testing.assert_close(from_disk, in_memory, rtol=1e-4, atol=1e-5)
+
+
+class TestWithLabels:
+    people = pd.DataFrame({
+        "participant_id": [f"sub-{n:02d}" for n in range(14)],
+        "age": [*range(20, 33), "n/a"],
+        "sex": ["F", "M"] * 7,
+    })  # fmt: skip
+    config = replace(CONFIG, phenotypes=("age", "sex"))
+
+    def test_the_checkpoint_says_so_by_its_name_its_card_and_when_it_is_loaded(
+        self, corpus, tmp_path
+    ):
+        folder = pretrain_corpus(
+            corpus, tmp_path, self.config, participants=self.people, device="cpu"
+        )
+        assert folder.name == "brainfm-nano-phenotypes"
+        assert "with the labels age, sex of its participants" in (folder / "README.md").read_text()
+        assert "participants and their age, sex from" in str(load_checkpoint(folder).report)
+        last = json.loads((folder / "history.json").read_text())[-1]
+        assert {"phenotype_age_explained", "valid_phenotype_sex_M_explained"} <= set(last)
+
+    def test_other_labels_make_another_run(self, corpus, tmp_path, caplog):
+        def weights(people):
+            folder = pretrain_corpus(
+                corpus, tmp_path, self.config, participants=people, device="cpu"
+            )
+            return load_checkpoint(folder).sha256
+
+        older = self.people.assign(age=[n**2 for n in range(14)])
+        assert weights(self.people) == weights(self.people) != weights(older)
+
+    def test_a_column_that_is_not_there_is_refused_before_training(self, corpus, tmp_path):
+        with pytest.raises(UsageError, match=r"has no column 'age'; it has: sex"):
+            pretrain_corpus(
+                corpus, tmp_path, self.config, participants=self.people[["participant_id", "sex"]]
+            )
+        assert not list(tmp_path.glob("brainfm-*"))
+
+    def test_the_objective_asks_for_labels_in_words(self):
+        pretrainer = BrainPretrainer("nano", objective="phenotypes")
+        with pytest.raises(ModelError, match=r"predicts phenotypes and y is NoneType; expected a"):
+            pretrainer.fit([bold(0), bold(1)])
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            pretrainer.fit([bold(0), bold(1)], pd.DataFrame({"age": [1, 2, 3]}))

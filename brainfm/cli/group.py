@@ -46,7 +46,7 @@ def run_group_level(job: Job):
         job.output_dir,
         job.bids_dir,
         derivatives=derivatives,
-        models=[f"group-brainfm-{job.settings.pretrain.preset}"],
+        models=[f"group-{job.settings.pretrain.model_name}"],
     )
     lock = WorkLock(job.output_dir, "group").acquire()
     try:
@@ -102,8 +102,9 @@ def _check(job):
         errors += _check_contrast(evaluate.contrast, roots)
     if evaluate.target and evaluate.contrast:
         errors.append(UsageError("give either --target or --contrast, not both."))
-    if evaluate.target and not wrong:
-        errors += _check_target(evaluate.target, _tables(job, derivatives))
+    columns = [*([evaluate.target] if evaluate.target else []), *job.settings.pretrain.phenotypes]
+    if columns and not wrong:
+        errors += _check_columns(columns, _tables(job, derivatives))
     raise_all(errors)
     return derivatives
 
@@ -134,12 +135,14 @@ def _check_contrast(tasks, roots):
     ]
 
 
-def _check_target(column, tables):
+def _check_columns(wanted, tables):
     columns = {name for path in tables for name in _header(path)} - {"participant_id"}
-    if column in columns:
-        return []
     there = ", ".join(sorted(columns)) or "none"
-    return [UsageError(f"participants.tsv has no column {column!r}; it has: {there}.")]
+    return [
+        UsageError(f"participants.tsv has no column {column!r}; it has: {there}.")
+        for column in dict.fromkeys(wanted)
+        if column not in columns
+    ]
 
 
 def _header(path):

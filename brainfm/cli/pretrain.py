@@ -42,7 +42,7 @@ def main(argv=None):
 def _run(argv):
     given = vars(_parser().parse_args(argv))
     config, loop = (
-        section(**{item.name: given[item.name] for item in fields(section)})
+        section(**{item.name: _frozen(given[item.name]) for item in fields(section)})
         for section in (PretrainConfig, LoopConfig)
     )
     logging.basicConfig(
@@ -51,13 +51,16 @@ def _run(argv):
     # Imported late: --help answers at once.
     from brainfm.models.lightning_loop import LightningLoop
     from brainfm.stages.pretrain import pretrain_corpus
+    from brainfm.storage.files import read_tsv
 
-    log_dir = given["out_dir"] / "tensorboard" / f"brainfm-{config.preset}"
+    log_dir = given["out_dir"] / "tensorboard" / config.model_name
+    table = given["participants"]
     folder = pretrain_corpus(
         given["corpus_dir"],
         given["out_dir"],
         config,
         given["seed"],
+        participants=table and read_tsv(table, dtype={"participant_id": str}),
         licence=given["licence"],
         device=given["device"],
         loop=LightningLoop(**vars(loop), log_dir=log_dir),
@@ -73,6 +76,7 @@ def _parser():
     for section in (PretrainConfig, LoopConfig):
         for item in fields(section):
             kind = (typing.get_args(item.type) or (item.type,))[0]
+            several = {"nargs": "*"} if item.default == () else {}
             unit = f", in {item.metadata['unit']}" if item.metadata["unit"] else ""
             parser.add_argument(
                 f"--{item.name.replace('_', '-')}",
@@ -80,11 +84,17 @@ def _parser():
                 default=item.default,
                 choices=item.metadata["choices"],
                 help=f"{item.metadata['help']}{unit} (default: {item.default})",
+                **several,
             )
+    parser.add_argument("--participants", type=Path, help="participants.tsv with the phenotypes")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     parser.add_argument("--licence", help="of the weights, which follows that of the data")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     return parser
+
+
+def _frozen(value):
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _is_first():

@@ -13,7 +13,7 @@ from brainfm.models.load_report import by_dataset
 
 _TEXT = """# {name}
 
-An encoder of resting-state fMRI and EEG, pretrained without labels by brainfm {version}.
+An encoder of resting-state fMRI and EEG, pretrained {labels} by brainfm {version}.
 
 ```python
 from brainfm import BrainEmbedder, load_recordings
@@ -90,6 +90,7 @@ def model_card(name, info, history, *, version, n_parameters):
     return _TEXT.format(
         name=name,
         version=version,
+        labels=told_labels(training),
         preset=info["preset"],
         n_parameters=f"{n_parameters:,}",
         objective=info["objective"],
@@ -104,6 +105,14 @@ def model_card(name, info, history, *, version, n_parameters):
             "max_epochs", "batch_size", "learning_rate", "seed", "n_participants",
         )},
     )  # fmt: skip
+
+
+def told_labels(training):
+    """Say whether labels of the participants were trained on, and which."""
+    phenotypes = training.get("phenotypes")
+    if not phenotypes:
+        return "without labels"
+    return f"with the labels {', '.join(phenotypes)} of its participants"
 
 
 def finished_card(card, info):

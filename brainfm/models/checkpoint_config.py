@@ -33,6 +33,7 @@ _TRAINING_TYPES = {
     "datasets": list,
     "n_recordings": dict,
     "hours": dict,
+    "phenotypes": list,
 }
 
 #: Of what the lists and tables above consist.
@@ -42,6 +43,7 @@ _ITEM_TYPES = {
     "participants": str,
     "participants_by_dataset": int,
     "datasets": str,
+    "phenotypes": str,
 }
 
 

@@ -26,6 +26,8 @@ class LoadReport:
         Datasets of the training recordings, and how many people each gave, where stated.
     licence : str or None
         Of the weights.
+    phenotypes : tuple of str
+        Labels of the participants that were trained on; mostly none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class LoadReport:
     n_participants: int | None
     datasets: dict
     licence: str | None
+    phenotypes: tuple = ()
 
     @classmethod
     def of(cls, info, *, name, revision, sha256, shares):
@@ -53,6 +56,7 @@ class LoadReport:
             n_participants=training.get("n_participants"),
             datasets={one: counts.get(one) for one in training.get("datasets", ())},
             licence=info.get("licence"),
+            phenotypes=tuple(training.get("phenotypes", ())),
         )
 
     def __str__(self):
@@ -69,8 +73,10 @@ class LoadReport:
         if self.n_participants is None:
             return "what its config.json does not state"
         modalities = " and ".join(_plain(one).upper() for one in self.modalities)
+        labels = f" and their {', '.join(map(_plain, self.phenotypes))}" if self.phenotypes else ""
         return (
-            f"{modalities} of {self.n_participants} participants from {by_dataset(self.datasets)}"
+            f"{modalities} of {self.n_participants} participants{labels} from "
+            f"{by_dataset(self.datasets)}"
         )
 
 

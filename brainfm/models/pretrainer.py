@@ -1,37 +1,38 @@
 """Pretraining as an estimator: ``fit`` needs no labels."""
 
-import copy
 import logging
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.cluster import KMeans
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from brainfm import __version__
 from brainfm.errors import ModelError
-from brainfm.models import readout
 from brainfm.models.card import finished_card, model_card, score_rows
 from brainfm.models.checkpoint import participant_hash, participants_hash, save_checkpoint
+from brainfm.models.closed_form import (
+    StatisticsReduction,
+    learn_reliability,
+    place,
+    set_references,
+)
 from brainfm.models.embedder import embed_table
 from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.inputs import as_table, device_of
-from brainfm.models.objectives import build_objective
-from brainfm.models.objectives.connectivity import N_STATISTICS
+from brainfm.models.objectives import PhenotypeTargets, build_objective, objective_weights
 from brainfm.models.publish import publish_checkpoint
 from brainfm.models.training import Crops, Pretraining, score, train
-from brainfm.models.windows import SPECS, halves, n_whole_patches, prepare
+from brainfm.models.windows import SPECS, prepare
 
 log = logging.getLogger("brainfm")
 
 
 class BrainPretrainer(TransformerMixin, BaseEstimator):
-    """Pretrain an encoder on recordings without labels, and embed recordings with it.
+    """Pretrain an encoder on recordings, without labels unless asked for, and embed with it.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
     tokenizer : {"patch", "conv", "recurrent"}
         What makes a vector of a patch; see :mod:`brainfm.models.tokenizers`.
     objective : str or dict of str to float
-        ``"default"``, the name of one objective ("masked", "crops", "connectivity"), or weights.
+        ``"default"``, the name of one objective, or weights of several; see
+        :data:`brainfm.models.objectives.OBJECTIVES`. Only "phenotypes" needs labels.
     max_epochs, batch_size : int
         Passes over the recordings; rows of one step (two crops each).
     learning_rate, weight_decay : float
@@ -75,7 +77,8 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
     modalities_ : tuple of str
         Modalities of the training recordings, the order of the blocks of ``transform``.
     training_ : dict
-        What was trained on: counts, hours, datasets, hashes of participants.
+        What was trained on: counts, hours, datasets, hashes of participants; columns of labels
+        where there were any.
     """
 
     def __init__(
@@ -116,26 +119,30 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None, validation=None):
-        """Pretrain on ``X``; ``y`` is ignored.
+        """Pretrain on ``X``.
 
         Parameters
         ----------
         X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
-        validation : same as X, optional
+        y : DataFrame, one row a row of X, optional
+            Phenotypes for the objective "phenotypes", missing ones NaN; ignored by all others.
+        validation : same as X, or a tuple (X, y), optional
             Of other people; the objective is scored on it after each epoch.
 
         Raises
         ------
         ModelError
-            If there are fewer than two recordings, or one of them cannot be used.
+            If there are fewer than two recordings, or one of them cannot be used; if the objective
+            predicts phenotypes and ``y`` does not hold any.
         """
         table = self._table(X)
         if len(table) < 2:
             raise ModelError("pretraining needs at least two recordings; X holds 1.")
         rows = _prepare_rows(table)
+        self._targets = PhenotypeTargets(_labels(y, table)) if self._needs_labels else None
         encoder, module = self._build(rows)
-        reduce = _StatisticsReduction(encoder, rows)
-        crops = self._crops(table, rows, reduce)
+        reduce = StatisticsReduction(encoder, rows)
+        crops = self._crops(table, rows, reduce, y)
         log.info("pretraining %s (%d parameters) on %r", self.preset, n_parameters(encoder), table)
         self.history_ = (self.loop or train)(
             module,
@@ -154,12 +161,14 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         self._module, self._reduce = module, reduce
         self.modalities_ = tuple(name for name in SPECS if any(name in row for row in rows))
         self.training_ = _describe(table)
+        if self._targets:
+            self.training_["phenotypes"] = list(self._targets.classes)
         return self
 
-    def validate(self, X):
+    def validate(self, X, y=None):
         """Score the objective on recordings that were not trained on; kept in ``validation_``."""
         check_is_fitted(self, "encoder_")
-        crops = self._validation(X, self._reduce)
+        crops = self._validation((X, y), self._reduce)
         self.validation_ = score(self._module, crops, batch_size=self.batch_size)
         told = ", ".join(f"{name} {value:.3g}" for name, value in self.validation_.items())
         log.info("on %d recordings kept apart: %s", len(crops.rows), told)
@@ -236,6 +245,10 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             folder = self.save(Path(temporary) / repo_id.split("/")[-1], **texts)
             return publish_checkpoint(folder, repo_id, private=private, token=token)
 
+    @property
+    def _needs_labels(self):
+        return "phenotypes" in objective_weights(self.objective)
+
     def _info(self, licence):
         objective = self.objective
         return {
@@ -259,11 +272,12 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
         )
 
-    def _validation(self, X, reduce):
+    def _validation(self, apart, reduce):
+        X, y = apart if isinstance(apart, tuple) else (apart, None)
         table = self._table(X)
-        return self._crops(table, _prepare_rows(table), reduce)
+        return self._crops(table, _prepare_rows(table), reduce, y)
 
-    def _crops(self, table, rows, reduce):
+    def _crops(self, table, rows, reduce, y):
         return Crops(
             rows,
             reduce(rows),
@@ -271,6 +285,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             max_channels=self.max_channels,
             people=_people(table),
             n_patches={name: reduce.start.config.n_patches_of(name) for name in SPECS},
+            phenotypes=self._targets and self._targets(_labels(y, table)),
         )
 
     def _build(self, rows):
@@ -280,48 +295,18 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             torch.manual_seed(self.random_state)
             encoder = BrainEncoder(config)
             place(encoder, rows, seed=self.random_state)
-            return encoder, Pretraining(encoder, build_objective(self.objective, config))
+            names = self._targets.names if self._targets else ()
+            return encoder, Pretraining(encoder, build_objective(self.objective, config, names))
 
 
-@torch.no_grad()
-def place(encoder, rows, *, seed):
-    """Put the places where the channels of the training recordings are (k-means).
-
-    A modality with fewer distinct channel positions than places keeps the even spread.
-    """
-    for name in SPECS:
-        prepared = [row[name].positions for row in rows if name in row]
-        if not prepared:
-            continue
-        positions = np.unique(np.concatenate(prepared).round(3), axis=0)
-        centres = encoder.tokens[name].places.centres
-        if len(positions) >= len(centres):
-            found = KMeans(len(centres), n_init=1, random_state=seed).fit(positions)
-            centres.copy_(torch.as_tensor(found.cluster_centers_, dtype=torch.float32))
-
-
-@torch.no_grad()
-def set_references(encoder, rows):
-    """Keep the mean covariances of the places over the training recordings in the encoder."""
-    for name in SPECS:
-        covariances = [readout.place_covariances(encoder, row[name]) for row in rows if name in row]
-        if covariances:
-            mean = torch.as_tensor(np.mean(covariances, axis=0), dtype=torch.float32)
-            getattr(encoder, f"reference_{name}").copy_(mean)
-
-
-def learn_reliability(encoder, rows):
-    """Learn what differs within recordings from the two halves of each training recording."""
-    for name in SPECS:
-        prepared = [row[name] for row in rows if name in row]
-        pairs = [halves(one) for one in prepared if n_whole_patches(one) >= 2]
-        if pairs:
-            whole, *both = (
-                np.stack([readout.features(encoder, one) for one in ones])
-                for ones in (prepared, *zip(*pairs, strict=True))
-            )
-            parts = readout.layout(encoder.config, name)
-            encoder.reliability[name].learn(whole, np.stack(both), parts, readout.SHARES)
+def _labels(y, table):
+    if not isinstance(y, pd.DataFrame) or y.empty:
+        raise ModelError(
+            f"the objective predicts phenotypes and y is {type(y).__name__}; expected a DataFrame, "
+            "one row a row of X, with columns such as age, sex and diagnosis."
+        )
+    check_consistent_length(table, y)
+    return y
 
 
 def _people(table):
@@ -334,33 +319,6 @@ def _people(table):
 
 def _prepare_rows(table):
     return [{one.modality: prepare(one) for one in row} for row in table]
-
-
-class _StatisticsReduction:
-    """First principal components of each modality's statistics, at unit mean variance.
-
-    The places are those the encoder starts with, so that the targets stay the same in training.
-    """
-
-    def __init__(self, encoder, rows):
-        self.start = copy.deepcopy(encoder)
-        self.mean, self.axes = {}, {}
-        for name in SPECS:
-            values = [readout.statistics(self.start, row[name]) for row in rows if name in row]
-            if values:
-                self.mean[name] = np.mean(values, axis=0)
-                centred = values - self.mean[name]
-                axes = np.linalg.svd(centred, full_matrices=False)[2][:N_STATISTICS]
-                spread = np.sqrt(np.mean((centred @ axes.T) ** 2))
-                self.axes[name] = axes / max(spread, 1e-12)
-
-    def __call__(self, rows):
-        return [{name: self._one(name, row[name]) for name in row} for row in rows]
-
-    def _one(self, name, prepared):
-        values = readout.statistics(self.start, prepared)
-        scores = self.axes[name] @ (values - self.mean[name])
-        return np.pad(scores, (0, N_STATISTICS - len(scores)))
 
 
 def _describe(table):

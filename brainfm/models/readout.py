@@ -37,7 +37,7 @@ COVARIANCE_BANDS_HZ = {"slow": (1, 7), "alpha": (8, 12), "beta": (13, 30), "gamm
 #: How much each part of a vector counts, as relative mean square length.
 SHARES = {
     "summary": 0.02, "tokens_mean": 0.02, "tokens_log_sd": 0.01, "connectivity": 1.0,
-    "spectrum_mean": 1.0, "spectrum_log_spread": 0.1, "log_scale": 0.02,
+    "spectrum_mean": 0.1, "spectrum_log_spread": 0.1, "log_scale": 0.02,
 }  # fmt: skip
 _LEAST_SD = 1e-3
 

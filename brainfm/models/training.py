@@ -68,10 +68,23 @@ class Crops(Dataset):
         Who is recorded in each row; by default, each row is somebody else.
     n_patches : dict of str to int, optional
         Of a window of each modality; by default, as in ``SPECS``.
+    phenotypes : ndarray of float32, shape (n_rows, n_phenotypes), optional
+        What phenotype prediction predicts of each row; NaN where it is not known.
     """
 
-    def __init__(self, rows, statistics, *, seed, max_channels, people=None, n_patches=None):
+    def __init__(
+        self,
+        rows,
+        statistics,
+        *,
+        seed,
+        max_channels,
+        people=None,
+        n_patches=None,
+        phenotypes=None,
+    ):
         self.rows, self.statistics = rows, statistics
+        self.phenotypes = np.empty((len(rows), 0)) if phenotypes is None else phenotypes
         names = [f"row {index}" for index in range(len(rows))] if people is None else people
         self.people = [str(name) for name in names]
         self.seed, self.max_channels, self.epoch = seed, max_channels, 0
@@ -87,7 +100,7 @@ class Crops(Dataset):
         crops = {
             name: [self._crop(one, rng) for _ in range(2)] for name, one in self.rows[row].items()
         }
-        return crops, self.statistics[row], self.people[row]
+        return crops, self.statistics[row], self.people[row], self.phenotypes[row]
 
     def _crop(self, prepared, rng):
         n_patches = self.n_patches[prepared.modality]
@@ -138,17 +151,22 @@ class Order:
 
 def collate_crops(items):
     """Put the crops of several rows into one :class:`Batch`: first crops, then second crops."""
-    crops = [crop for crop, _, _ in items]
+    crops, statistics, people, phenotypes = zip(*items, strict=True)
     windows = {
         name: collate([row[name][which] for which in range(2) for row in crops])
         for name in crops[0]
     }
     statistics = {
-        name: torch.as_tensor(np.stack([one[name] for _, one, _ in items]), dtype=torch.float32)
-        for name in items[0][1]
+        name: torch.as_tensor(np.stack([one[name] for one in statistics]), dtype=torch.float32)
+        for name in statistics[0]
     }
-    people = tuple(person for _, _, person in items)
-    return Batch(windows=windows, statistics=statistics, people=people), torch.zeros(len(items))
+    batch = Batch(
+        windows=windows,
+        statistics=statistics,
+        people=people,
+        phenotypes=torch.as_tensor(np.stack(phenotypes), dtype=torch.float32),
+    )
+    return batch, torch.zeros(len(items))
 
 
 class PretrainNet(NeuralNet):

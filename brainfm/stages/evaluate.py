@@ -78,6 +78,8 @@ def evaluate_outputs(
             f"{'both' if config.target else 'neither'}."
         )
     real, excluded = without_synthetic(recordings, participants)
+    real, known = _without_learned(real, embedder, seen)
+    excluded += known
     if config.contrast:
         question, chosen, y = contrast_question(real, config.contrast)
     else:
@@ -227,6 +229,28 @@ def _seen(embedder, named, groups):
     checkpoint = getattr(embedder, "checkpoint_", None)
     told = checkpoint.seen_in_training(groups) if checkpoint else [False] * len(groups)
     return [group for group, was in zip(groups, told, strict=True) if was or group in named]
+
+
+def _without_learned(recordings, embedder, named):
+    """Leave out whose labels the embedder was trained on: their scores would not be of new people.
+
+    Returns
+    -------
+    kept : list of Recording
+    excluded : list of dict
+        ``participant`` and ``why``.
+    """
+    checkpoint = getattr(embedder, "checkpoint_", None)
+    labels = checkpoint.info.get("training", {}).get("phenotypes") if checkpoint else None
+    if not labels:
+        return recordings, []
+    groups = [f"{one.dataset}/{one.participant}" for one in recordings]
+    learned = set(_seen(embedder, named, groups))
+    why = f"the model was pretrained on the {', '.join(labels)} of this participant"
+    people = {one.participant for one, group in zip(recordings, groups, strict=True)
+              if group in learned}  # fmt: skip
+    kept = [one for one, group in zip(recordings, groups, strict=True) if group not in learned]
+    return kept, [{"participant": person, "why": why} for person in sorted(people)]
 
 
 def _with_intervals(scores, drawn):

@@ -10,8 +10,10 @@ from pathlib import Path
 from brainfm import __version__
 from brainfm.errors import ModelError, NothingSelected
 from brainfm.models.distributed import is_first_process
+from brainfm.models.objectives import DEFAULT_WEIGHTS
 from brainfm.models.pretrainer import BrainPretrainer
 from brainfm.recording import RecordingTable
+from brainfm.stages.phenotypes import phenotypes_of
 from brainfm.storage.corpus import read_corpus, read_manifest
 from brainfm.storage.files import read_json
 
@@ -19,10 +21,21 @@ log = logging.getLogger("brainfm")
 
 #: With fewer people than this in the corpus nobody is kept apart for validation.
 _FEWEST_TO_SPLIT = 8
+_WITH_LABELS = {**DEFAULT_WEIGHTS, "phenotypes": 0.5}
 
 
-def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device="auto", loop=None):
-    """Pretrain on the training split of a corpus and write ``out_dir/brainfm-<preset>``.
+def pretrain_corpus(
+    corpus_dir,
+    out_dir,
+    config,
+    seed=0,
+    *,
+    participants=None,
+    licence=None,
+    device="auto",
+    loop=None,
+):
+    """Pretrain on the training split of a corpus and write ``out_dir/<config.model_name>``.
 
     Stopped half-way, the same call goes on from the last state kept; once finished, it does
     nothing. With several processes, the first one writes.
@@ -34,6 +47,8 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
     out_dir : path
     config : brainfm.config.PretrainConfig
     seed : int
+    participants : DataFrame, optional
+        ``participants.tsv``, for the phenotypes.
     licence : str, optional
         Of the weights; it follows that of the data.
     device : {"auto", "cpu", "cuda"}
@@ -51,20 +66,27 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
         If the corpus is empty.
     ModelError
         If it holds one participant only, or a recording that cannot be used; if the loss is not
-        finite.
+        finite; if a phenotype does not vary.
+    UsageError, DataError
+        If ``participants`` has not the columns of the phenotypes.
     TemporaryFailure
         If a ``loop`` was asked to stop by a signal; its state is kept.
     """
-    folder = Path(out_dir) / f"brainfm-{config.preset}"
-    key = _run_key(corpus_dir, config, seed, [licence, loop and loop.recipe])
+    folder = Path(out_dir) / config.model_name
+    training, validation = split_corpus(corpus_dir)
+    labels, labels_apart = (
+        phenotypes_of(table, participants, config.phenotypes) for table in (training, validation)
+    )
+    rest = [licence, loop and loop.recipe, labels.to_json(), labels_apart.to_json()]
+    key = _run_key(corpus_dir, config, seed, rest)
     if _run_of(folder) == key:
         log.info("%s is finished, from the same corpus and settings", folder)
         return folder
-    training, validation = split_corpus(corpus_dir)
     resume_dir = Path(out_dir) / f".resume-{key}"
     pretrainer = BrainPretrainer(
         config.preset,
         tokenizer=config.tokenizer,
+        objective=_WITH_LABELS if config.phenotypes else "default",
         max_epochs=config.max_epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -73,11 +95,11 @@ def pretrain_corpus(corpus_dir, out_dir, config, seed=0, *, licence=None, device
         loop=loop,
         device=device,
         random_state=seed,
-    ).fit(training, validation=validation if len(validation) else None)
+    ).fit(training, labels, validation=(validation, labels_apart) if len(validation) else None)
     if not is_first_process():
         return folder
     if len(validation):
-        pretrainer.validate(validation)
+        pretrainer.validate(validation, labels_apart)
     pretrainer.training_["run"] = key
     pretrainer.save(folder, licence=licence)
     shutil.rmtree(resume_dir, ignore_errors=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import DataError, NothingSelected, UsageError
+from brainfm.errors import NothingSelected, UsageError
+from brainfm.stages.phenotypes import column_values
 
 #: A numeric column with more values than this is predicted as a number.
 _MOST_CLASSES = 10
@@ -117,23 +118,10 @@ def target_question(recordings, column, participants):
     NothingSelected
         If no recording is left.
     """
-    if participants is None or column not in participants:
-        there = [] if participants is None else [c for c in participants if c != "participant_id"]
-        raise UsageError(
-            f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
-        )
-    participants = participants[["participant_id", column]].drop_duplicates()
-    labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
-    if labels.duplicated().any():
-        raise DataError(
-            f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once, "
-            f"with different {column}: use different labels in different datasets."
-        )
-    values = participants[column].replace({"n/a": np.nan, "": np.nan})
-    numbers = pd.to_numeric(values, errors="coerce")
-    is_number = numbers.notna().sum() == values.notna().sum() and values.nunique() > _MOST_CLASSES
-    values = numbers if is_number else values.map(_class_name, na_action="ignore")
-    value_of = dict(zip(labels, values, strict=True))
+    values = column_values(participants, column)
+    is_number = pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_CLASSES
+    values = values if is_number else values.map(_class_name, na_action="ignore")
+    value_of = values.to_dict()
     known = {label for label, value in value_of.items() if pd.notna(value)}
     modality, chosen = _one_modality([r for r in recordings if r.participant in known])
     missing = sorted({r.participant for r in recordings} - known)

@@ -101,13 +101,18 @@ def tune(corpus_dir, out_dir, config, *, n_trials, seed=0, device="auto", sugges
         study.sampler = optuna.samplers.TPESampler(seed=seed * 10_007 + trial.number)
         modalities = {one.modality for one in training.recordings}
         settings = suggest(trial, config, modalities)
-        trial.set_user_attr("settings", asdict(settings))
+        trial.set_user_attr("settings", _drawn(settings))
         return _score(training, validation, settings, seed, device)
 
     while _n_done(study) < n_trials:
         study.optimize(run, n_trials=1, catch=(Exception,))
         _write(study, Path(out_dir))
     return _best(study, config)
+
+
+def _drawn(settings):
+    """All settings but the labels, which tuning leaves alone: it is judged without them."""
+    return {name: value for name, value in asdict(settings).items() if name != "phenotypes"}
 
 
 def _join(out_dir):

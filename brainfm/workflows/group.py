@@ -85,6 +85,8 @@ def _pretrain(group, book, manifest):
     if group.settings.run.sloppy:
         config = replace(config, preset="nano", max_epochs=min(config.max_epochs, 2))
     facts = {"corpus": sha256_of(manifest), "settings": asdict(config), "seed": seed}
+    if config.phenotypes:
+        facts["participants"] = _checksums(group.tables)
 
     def make():
         checkpoint = pretrain_corpus(
@@ -92,6 +94,7 @@ def _pretrain(group, book, manifest):
             group.output_dir / "models",
             config,
             seed,
+            participants=read_participants(group.tables),
             device=group.settings.model.device,
         )
         return sorted(path for path in Path(checkpoint).rglob("*") if path.is_file())

@@ -1,33 +1,45 @@
-"""Ways to learn without labels, alone or weighted; all have ``loss(encoder, batch, generator)``."""
+"""Ways to learn, alone or weighted; all have ``loss(encoder, batch, generator)``.
+
+All but one need no labels; ``phenotypes`` learns from the columns of ``participants.tsv``. Another
+way is a subclass of :class:`Objective` and a line in ``OBJECTIVES``.
+"""
+
+from functools import partial
 
 from brainfm.errors import ModelError
 from brainfm.models.objectives.base import Batch, Objective, WeightedSum
 from brainfm.models.objectives.connectivity import ConnectivityRegression
 from brainfm.models.objectives.crops import TwoCrops
 from brainfm.models.objectives.masked import MaskedPrediction
+from brainfm.models.objectives.phenotypes import PhenotypePrediction, PhenotypeTargets
+from brainfm.models.windows import SPECS
 
 OBJECTIVES = {
     "masked": MaskedPrediction,
+    **{
+        f"masked_{kind}": partial(MaskedPrediction, targets=dict.fromkeys(SPECS, kind))
+        for kind in ("raw", "whitened", "log_spectral")
+    },
     "crops": TwoCrops,
     "connectivity": ConnectivityRegression,
+    "phenotypes": PhenotypePrediction,
 }
 #: What ``objective="default"`` stands for.
 DEFAULT_WEIGHTS = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5}
 
 
-def build_objective(objective, config):
-    """Make an objective by name or by weights.
+def objective_weights(objective):
+    """Return the weight of each part of an objective.
 
     Parameters
     ----------
     objective : str or dict of str to float
         ``"default"``, one name of ``OBJECTIVES``, or weights such as
         ``{"masked": 1.0, "crops": 0.5}``.
-    config : EncoderConfig
 
     Returns
     -------
-    objective : Objective
+    weights : dict of str to float
 
     Raises
     ------
@@ -45,7 +57,36 @@ def build_objective(objective, config):
         )
     if min(weights.values()) <= 0:
         raise ModelError(f"weights of the objective are {weights}; leave out what is not wanted.")
-    return WeightedSum({name: OBJECTIVES[name](config) for name in weights}, weights)
+    return weights
 
 
-__all__ = ["DEFAULT_WEIGHTS", "OBJECTIVES", "Batch", "Objective", "WeightedSum", "build_objective"]
+def build_objective(objective, config, phenotypes=()):
+    """Make an objective by name or by weights.
+
+    Parameters
+    ----------
+    objective : str or dict of str to float
+        See :func:`objective_weights`.
+    config : EncoderConfig
+    phenotypes : sequence of str
+        Names of the targets of phenotype prediction.
+
+    Returns
+    -------
+    objective : Objective
+
+    Raises
+    ------
+    ModelError
+        If a name is unknown, a weight is not positive, or there are no phenotypes to predict.
+    """
+    weights = objective_weights(objective)
+    with_labels = {"phenotypes": {"phenotypes": phenotypes}}
+    parts = {name: OBJECTIVES[name](config, **with_labels.get(name, {})) for name in weights}
+    return WeightedSum(parts, weights)
+
+
+__all__ = [
+    "DEFAULT_WEIGHTS", "OBJECTIVES", "Batch", "Objective", "PhenotypeTargets", "WeightedSum",
+    "build_objective", "objective_weights",
+]  # fmt: skip

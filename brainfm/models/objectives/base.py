@@ -23,11 +23,14 @@ class Batch:
         What connectivity-preserving regression predicts; computed over whole recordings.
     people : tuple of str, length n_rows
         Who is recorded in each row, to watch whether people are told apart; empty if unknown.
+    phenotypes : Tensor, shape (n_rows, n_phenotypes), optional
+        What phenotype prediction predicts, standardised; NaN where it is not known.
     """
 
     windows: dict[str, Windows]
     statistics: dict[str, torch.Tensor]
     people: tuple[str, ...] = ()
+    phenotypes: torch.Tensor | None = None
 
     def __len__(self):
         return len(next(iter(self.windows.values()))) // 2
@@ -38,6 +41,7 @@ class Batch:
             windows={name: one.to(device) for name, one in self.windows.items()},
             statistics={name: one.to(device) for name, one in self.statistics.items()},
             people=self.people,
+            phenotypes=None if self.phenotypes is None else self.phenotypes.to(device),
         )
 
 

@@ -10,27 +10,36 @@ from brainfm.models.windows import SPECS
 
 _TIME_FEATURES = 16
 _N_TARGETS = 48
+_LEAST_POWER = 1e-4
+#: The best of both in the ablation that docs/explanations/representation.md shows.
+DEFAULT_TARGETS = {"bold": "whitened", "eeg": "log_spectral"}
 
 
 class MaskedPrediction(Objective):
     """Predict hidden patches of channels from where and when they are.
 
-    Targets are whitened, so that slow, strong fluctuations do not take all of the loss: Fourier
-    coefficients of BOLD patches and log spectra of EEG patches, each bin with mean 0 and
-    variance 1 over the batch.
+    Parameters
+    ----------
+    config : EncoderConfig
+    targets : dict of str to {"raw", "whitened", "log_spectral"}
+        What of a patch is predicted, for each modality. ``raw``: its samples, of which slow,
+        strong fluctuations take most of the loss. ``whitened``: its Fourier coefficients, each
+        with mean 0 and variance 1 over the batch. ``log_spectral``: the logarithm of its power
+        in each frequency bin, scaled likewise; it says nothing of phase.
     """
 
     hides = True
 
-    def __init__(self, config):
+    def __init__(self, config, targets=DEFAULT_TARGETS):
         super().__init__()
+        self.targets = dict(targets)
         dim, self.heads = config.dim, config.heads
         self.embed_position = nn.Linear(N_FOURIER, dim)
         self.embed_time = nn.Linear(_TIME_FEATURES, dim)
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.feed = nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU())
-        sizes = {name: _target_size(name) for name in SPECS}
+        sizes = {name: self._target(name, torch.zeros(SPECS[name].patch)).numel() for name in SPECS}
         self.predict = nn.ModuleDict({name: nn.Linear(2 * dim, n) for name, n in sizes.items()})
 
     def score(self, batch, visible, encoded, generator):
@@ -39,11 +48,15 @@ class MaskedPrediction(Objective):
         for name, windows in batch.windows.items():
             hidden = windows.usable & ~visible[name]
             row, channel, patch = _draw(hidden, generator)
-            target = _whiten(_target(name, windows.signal[row, channel, patch]))
+            target = self._target(name, windows.signal[row, channel, patch])
             asked = self._ask(name, windows, (row, channel, patch), encoded)
             losses.append(functional.smooth_l1_loss(asked, target))
             metrics[f"masked_{name}_explained"] = explained(asked, target)
         return sum(losses) / len(losses), metrics
+
+    def _target(self, name, patches):
+        """Return what is predicted of patches (n, patch), as (n, size)."""
+        return _TARGETS[self.targets[name]](name, patches)
 
     def _ask(self, name, windows, where, encoded):
         row, channel, patch = where
@@ -76,18 +89,32 @@ def _draw(hidden, generator):
     return row, flat // n_patches, flat % n_patches
 
 
-def _target_size(name):
-    patch = SPECS[name].patch
-    return 40 if name == "eeg" else 2 * (patch // 2 + 1)
+def _raw(name, patches):
+    return patches
 
 
-def _target(name, patches):
+def _whitened(name, patches):
+    coefficients = _in_band(name, torch.fft.rfft(patches))
+    return _scaled(torch.cat([coefficients.real, coefficients.imag], dim=-1))
+
+
+def _log_spectral(name, patches):
     if name == "eeg":
-        return log_spectrum(patches)
-    coefficients = torch.fft.rfft(patches)
-    return torch.cat([coefficients.real, coefficients.imag], dim=-1)
+        return _scaled(log_spectrum(patches))
+    power = torch.fft.rfft(patches).abs().square()
+    return _scaled((power + _LEAST_POWER).log())
 
 
-def _whiten(target):
+def _in_band(name, coefficients):
+    """EEG was low-passed: beyond 40 Hz there is nothing to predict."""
+    return coefficients[..., 1:41] if name == "eeg" else coefficients
+
+
+def _scaled(target):
+    if target.dim() == 1:
+        return target
     spread = target.std(dim=0, correction=0)
     return (target - target.mean(dim=0)) / spread.clamp_min(1e-3)
+
+
+_TARGETS = {"raw": _raw, "whitened": _whitened, "log_spectral": _log_spectral}

@@ -1,0 +1,69 @@
+"""What ``participants.tsv`` says of the people: values of its columns by participant."""
+
+import numpy as np
+import pandas as pd
+
+from brainfm.errors import DataError, UsageError
+
+
+def column_values(participants, column):
+    """Return what a column says of each participant.
+
+    Parameters
+    ----------
+    participants : DataFrame or None
+        With ``participant_id``; ``n/a`` or empty where a value is missing.
+    column : str
+
+    Returns
+    -------
+    values : Series
+        Indexed by participant without ``sub-``; NaN where missing. Numbers where all are.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    DataError
+        If a participant is listed twice with different values.
+    """
+    if participants is None or column not in participants:
+        there = [] if participants is None else [c for c in participants if c != "participant_id"]
+        raise UsageError(
+            f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
+        )
+    participants = participants[["participant_id", column]].drop_duplicates()
+    labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
+    if labels.duplicated().any():
+        raise DataError(
+            f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once, "
+            f"with different {column}: use different labels in different datasets."
+        )
+    values = participants[column].replace({"n/a": np.nan, "": np.nan})
+    numbers = pd.to_numeric(values, errors="coerce")
+    values = numbers if numbers.notna().sum() == values.notna().sum() else values
+    return values.set_axis(labels)
+
+
+def phenotypes_of(table, participants, columns):
+    """Return what columns of ``participants.tsv`` say of each row of recordings.
+
+    Parameters
+    ----------
+    table : RecordingTable
+    participants : DataFrame or None
+        As for :func:`column_values`.
+    columns : sequence of str
+
+    Returns
+    -------
+    phenotypes : DataFrame, one row a row of ``table``, NaN where not known
+
+    Raises
+    ------
+    UsageError, DataError
+        As :func:`column_values`.
+    """
+    people = [row[0].participant for row in table]
+    found = {column: column_values(participants, column).reindex(people) for column in columns}
+    return pd.DataFrame({name: values.to_numpy() for name, values in found.items()})
