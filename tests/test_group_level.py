@@ -204,7 +204,13 @@ class TestStepBook:
 
 
 class TestLearningFromLabels:
-    def test_people_whose_labels_the_model_has_learned_are_not_evaluated(self, study):
-        words = ("--pretrain-phenotypes", "group", "--target", "age")
-        assert group(study, *words, out="labelled") == 0
-        assert (study / "labelled" / "models" / "brainfm-nano-phenotypes").is_dir()
+    def test_people_whose_labels_the_model_has_learned_are_not_evaluated(self, study, capsys):
+        assert group(study, "--pretrain-phenotypes", "group", "--target", "age") == 65
+        said = capsys.readouterr().err
+        assert (study / "out" / "models" / "brainfm-nano-phenotypes").is_dir()
+        assert "9 of 12 participants are left out: the model was pretrained on the group" in said
+        assert "there are 3 participants to share out" in said
+
+    def test_a_column_that_is_not_there_is_refused_before_work(self, study, capsys):
+        assert group(study, "--pretrain-phenotypes", "iq", "--dry-run") == 64
+        assert "participants.tsv has no column 'iq'; it has: age, group" in capsys.readouterr().err

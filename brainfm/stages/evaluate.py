@@ -250,6 +250,9 @@ def _without_learned(recordings, embedder, named):
     people = {one.participant for one, group in zip(recordings, groups, strict=True)
               if group in learned}  # fmt: skip
     kept = [one for one, group in zip(recordings, groups, strict=True) if group not in learned]
+    if people:
+        n_all = len({one.participant for one in recordings})
+        _log.warning("%d of %d participants are left out: %s", len(people), n_all, why)
     return kept, [{"participant": person, "why": why} for person in sorted(people)]
 
 
