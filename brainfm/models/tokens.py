@@ -73,12 +73,18 @@ def log_spectrum(signal):
     spectrum : Tensor, shape (..., 40)
         Bins of 1 Hz, Hann window, patch mean removed.
     """
-    patch = signal.shape[-1]
-    window = torch.hann_window(patch, device=signal.device)
-    centred = signal - signal.mean(dim=-1, keepdim=True)
-    parts = torch.view_as_real(torch.fft.rfft(centred * window))  # abs() is five times as slow
-    power = parts.square().sum(dim=-1) / window.square().sum()
-    return (power[..., 1:41] + 1e-4).log()
+    waves = _hann_waves(signal.shape[-1]).to(signal.device, signal.dtype)
+    cosines, sines = (signal @ waves).chunk(2, dim=-1)  # a product is three times as fast as an FFT
+    return (cosines.square() + sines.square() + 1e-4).log()
+
+
+@functools.cache
+def _hann_waves(patch):
+    """Cosines and sines of 1 to 40 Hz under a Hann window of unit power, blind to the mean."""
+    window = torch.hann_window(patch, dtype=torch.float64)
+    angles = 2 * math.pi * torch.outer(torch.arange(patch), torch.arange(1, 41)) / patch
+    waves = torch.cat([angles.cos(), angles.sin()], dim=1) * window[:, None]
+    return ((waves - waves.mean(dim=0)) / window.square().sum().sqrt()).float()
 
 
 def full_precision(method):
