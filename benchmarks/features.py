@@ -68,7 +68,9 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """One row of a table: blocks side by side, in one or several variants (random seeds).
+    """One row of a table: one or more blocks, in one or several variants (random seeds).
+
+    Each block has a head of its own; what the heads predict is averaged.
 
     ``kind`` is dummy, nuisance, baseline, random, checkpoint, part or stack.
     """
@@ -103,7 +105,7 @@ class Kernels:
         self.cache, self.known, self.measured = cache, {}, {}
 
     def of(self, blocks, folds):
-        """Return kernels of blocks side by side with equal weight.
+        """Return the kernels of each block.
 
         Parameters
         ----------
@@ -112,13 +114,10 @@ class Kernels:
 
         Returns
         -------
-        kernels : list of (ndarray, ndarray), (n_train, n_train) and (n_test, n_train)
+        kernels : list of list of (ndarray, ndarray), (n_train, n_train) and (n_test, n_train)
+            Of each fold, and in it of each block.
         """
-        each = [self._of_block(block, folds) for block in blocks]
-        return [
-            tuple(sum(side) / len(blocks) for side in zip(*fold, strict=True))
-            for fold in zip(*each, strict=True)
-        ]
+        return list(zip(*(self._of_block(block, folds) for block in blocks), strict=True))
 
     def _of_block(self, block, folds):
         key = digest(block.key, *[part for fold in folds for part in fold])

@@ -135,8 +135,9 @@ def predicted(blocks, kernels, cohort, task, splits):
     if not blocks:
         return scores
     each, groups = kernels.of(blocks, splits), cohort.groups
-    for number, ((train, test), (seen, new)) in enumerate(zip(splits, each, strict=True)):
-        scores[number, test] = ridge_scores(seen, new, task.y[train], groups[train])
+    for number, ((train, test), kernels_of) in enumerate(zip(splits, each, strict=True)):
+        heads = [ridge_scores(*pair, task.y[train], groups[train]) for pair in kernels_of]
+        scores[number, test] = np.mean(heads, axis=0)
     return scores
 
 

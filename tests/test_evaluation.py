@@ -143,7 +143,7 @@ class TestBlockFolds:
                 y, np.full(60, "p"), np.zeros(60), np.arange(60) * 5.0,
                 window_s=5, n_splits=6, gap_s=20,
             )  # fmt: skip
-            matrices = [(drift[train], drift[test]) for train, test in folds.pairs]
+            matrices = [[(drift[train], drift[test])] for train, test in folds.pairs]
             found = cross_predict(KNeighborsClassifier(1), matrices, y, folds)
             honest.append((found[0].argmax(axis=1) == y).mean())
             nearest = [np.abs(drift - row).sum(axis=1).argsort()[1] for row in drift]
@@ -238,7 +238,7 @@ class TestNothingToFind:
             rng = np.random.default_rng(seed)
             X, y = rng.normal(size=(24, 5)), np.tile([0, 1], 12)
             folds = participant_folds(y, np.arange(24).astype(str), n_splits=3)
-            matrices = [(X[a], X[b]) for a, b in folds.pairs]
+            matrices = [[(X[a], X[b])] for a, b in folds.pairs]
             values.append(
                 permutation_test(
                     linear_head(), matrices, y, folds,
@@ -272,11 +272,22 @@ class TestNothingToFind:
         plain = []
         for train, test in folds.pairs:
             scaler = BlockScaler().fit(X[train])
-            plain.append((scaler.transform(X[train]), scaler.transform(X[test])))
+            plain.append([(scaler.transform(X[train]), scaler.transform(X[test]))])
         head = linear_head().set_params(tol=1e-10)
         np.testing.assert_allclose(
             cross_predict(head, matrices, y, folds), cross_predict(head, plain, y, folds), atol=1e-4
         )
+
+    @pytest.mark.parametrize("task", ["classification", "regression"])
+    def test_blocks_have_a_head_each_and_what_the_heads_say_is_averaged(self, task):
+        rng = np.random.default_rng(0)
+        y = np.tile([0, 1], 10) if task == "classification" else rng.normal(size=20)
+        folds = participant_folds(np.tile([0, 1], 10), np.arange(20).astype(str), n_splits=4)
+        X = rng.normal(size=(2, 20, 3))
+        one, two = ([[(x[a], x[b])] for a, b in folds.pairs] for x in X)
+        both = [[*first, *second] for first, second in zip(one, two, strict=True)]
+        said = [cross_predict(linear_head(task), each, y, folds) for each in (one, two, both)]
+        np.testing.assert_allclose(said[2], (said[0] + said[1]) / 2)
 
 
 class TestStage:

@@ -23,8 +23,10 @@ _N_BOOTSTRAP = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """Features, none to several blocks of them side by side, and the head that reads them.
+    """Features, none to several blocks of them, and the head that reads them.
 
+    Each block has a head of its own, and what the heads predict is averaged: a block that says
+    little does not hide one that says much, as it does where blocks stand side by side.
     ``kind`` is ``pretrained``, ``classical``, ``combined`` or ``dummy``. A feature transformer
     with a ``measure`` method is measured once and fitted in every fold; any other is cloned,
     fitted and applied in every fold. Its ``scaler`` says how its columns are scaled there.
@@ -140,9 +142,10 @@ def fold_features(method, table, folds, *, measured=None):
 
     Returns
     -------
-    matrices : list of (ndarray, ndarray)
-        Training (n_train, n_kept) and test (n_test, n_kept) of each fold, rotated so that
-        n_kept is at most n_train; a linear model with an L2 penalty does not notice.
+    matrices : list of list of (ndarray, ndarray)
+        Of each fold, and in it of each block: training (n_train, n_kept) and test
+        (n_test, n_kept), rotated so that n_kept is at most n_train; a linear model with an L2
+        penalty does not notice.
     """
     measured = {} if measured is None else measured
     for features in method.features:
@@ -151,11 +154,11 @@ def fold_features(method, table, folds, *, measured=None):
     matrices = []
     for train, test in folds.pairs:
         if not method.features:
-            matrices.append((np.zeros((len(train), 1)), np.zeros((len(test), 1))))
+            matrices.append([(np.zeros((len(train), 1)), np.zeros((len(test), 1)))])
             continue
         blocks = [_one_fold(features, table, (train, test), measured.get(id(features)))
                   for features in method.features]  # fmt: skip
-        matrices.append(_rotated(*(np.hstack(side) for side in zip(*blocks, strict=True))))
+        matrices.append([_rotated(*block) for block in blocks])
     return matrices
 
 
@@ -165,7 +168,7 @@ def cross_predict(head, matrices, y, folds):
     Parameters
     ----------
     head : estimator
-    matrices : list of (ndarray, ndarray)
+    matrices : list of list of (ndarray, ndarray)
         From :func:`fold_features`.
     y : ndarray, shape (n_rows,)
     folds : Folds
@@ -175,22 +178,25 @@ def cross_predict(head, matrices, y, folds):
     predicted : ndarray of float, shape (n_repeats, n_rows, n_outputs)
         Probability of each class of ``np.unique(y)``, or the one predicted value.
     """
-    classes = np.unique(y)
-    classifies = hasattr(head, "predict_proba")
-    out = np.full((max(folds.repeat) + 1, len(y), len(classes) if classifies else 1), np.nan)
-    for (train, test), (X_train, X_test), number in zip(
-        folds.pairs, matrices, folds.repeat, strict=True
-    ):
+    classes = np.unique(y) if hasattr(head, "predict_proba") else None
+    n_outputs = 1 if classes is None else len(classes)
+    out = np.full((max(folds.repeat) + 1, len(y), n_outputs), np.nan)
+    for (train, test), blocks, number in zip(folds.pairs, matrices, folds.repeat, strict=True):
         if len(np.unique(y[train])) < 2:  # permuted labels may leave one
-            out[number, test] = classes == y[train][0] if classifies else y[train][0]
-            continue
-        fitted = clone(head).fit(X_train, y[train])
-        if not classifies:
-            out[number, test, 0] = fitted.predict(X_test)
-            continue
-        out[number, test] = 0.0  # a class that training lacks, under permuted labels, gets none
-        place = np.searchsorted(classes, fitted.classes_)
-        out[number, test[:, None], place] = fitted.predict_proba(X_test)
+            out[number, test] = y[train][0] if classes is None else classes == y[train][0]
+        else:
+            each = [_predict(head, *block, y[train], classes) for block in blocks]
+            out[number, test] = np.mean(each, axis=0)
+    return out
+
+
+def _predict(head, X_train, X_test, y_train, classes):
+    """Probability of each class, 0 for one that training lacks; or the value, (n_test, 1)."""
+    fitted = clone(head).fit(X_train, y_train)
+    if classes is None:
+        return fitted.predict(X_test)[:, None]
+    out = np.zeros((len(X_test), len(classes)))
+    out[:, np.searchsorted(classes, fitted.classes_)] = fitted.predict_proba(X_test)
     return out
 
 
