@@ -28,7 +28,6 @@ from representation import COLUMNS, score_all
 from scoring import episodes, repeated_folds
 
 from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.objectives import DEFAULT_WEIGHTS
 from brainfm.models.pretrainer import BrainPretrainer
 from brainfm.stages.corpus import build_corpus
 from brainfm.stages.phenotypes import phenotypes_of
@@ -36,6 +35,7 @@ from brainfm.storage.files import read_tsv
 
 #: Columns of participants.tsv that phenotype prediction learns from.
 PHENOTYPES = ("age", "sex", "diagnosis")
+_MIX = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5}
 VARIANTS = {
     "masked": {"objective": "masked"},
     "masked_raw": {"objective": "masked_raw"},
@@ -43,12 +43,11 @@ VARIANTS = {
     "masked_log_spectral": {"objective": "masked_log_spectral"},
     "crops": {"objective": "crops"},
     "connectivity": {"objective": "connectivity"},
-    "masked+crops": {"objective": {"masked": 1.0, "crops": 0.5}},
-    "masked+connectivity": {"objective": {"masked": 1.0, "connectivity": 0.5}},
-    "crops+connectivity": {"objective": {"crops": 0.5, "connectivity": 0.5}},
-    "default": {},
+    "crops+connectivity": {"objective": {"crops": 0.5, "connectivity": 1.0}},
+    "masked+crops+connectivity": {"objective": _MIX},
     "phenotypes": {"objective": "phenotypes"},
-    "default+phenotypes": {"objective": {**DEFAULT_WEIGHTS, "phenotypes": 0.5}},
+    "connectivity+phenotypes": {"objective": {"connectivity": 1.0, "phenotypes": 0.5}},
+    "masked+crops+connectivity+phenotypes": {"objective": {**_MIX, "phenotypes": 0.5}},
     "conv": {"tokenizer": "conv"},
     "recurrent": {"tokenizer": "recurrent"},
 }

@@ -51,7 +51,7 @@ class TestBrainPretrainer:
         assert vectors.dtype == np.float32
         assert np.isfinite(vectors).all()
         assert [epoch["epoch"] for epoch in pretrainer.history_] == [1, 2]
-        assert {"train_loss", "effective_rank", "masked_eeg_explained"} <= set(
+        assert {"train_loss", "effective_rank", "connectivity_eeg_explained"} <= set(
             pretrainer.history_[0]
         )
 

@@ -170,7 +170,7 @@ def test_tensorboard_shows_each_step_once_although_the_run_was_stopped(tmp_path,
     fitted = pretrain(tmp_path, loop=loop, batch_size=2)
     shown = EventAccumulator(str(tmp_path / "log")).Reload()
     wanted = {"train_loss", "valid_loss", "effective_rank", "person_found", "step_loss",
-              "person_by_chance", "summary_explained", "masked_eeg_explained"}  # fmt: skip
+              "person_by_chance", "summary_explained", "connectivity_eeg_explained"}  # fmt: skip
     assert wanted <= set(shown.Tags()["scalars"])
     losses = [event.value for event in shown.Scalars("train_loss")]
     assert losses == pytest.approx([epoch["train_loss"] for epoch in fitted.history_])

@@ -1,6 +1,7 @@
 """Objectives: each can be learned, none sees what it must predict, all follow the seed."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from brainfm.errors import ModelError
 from brainfm.models.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.objectives import OBJECTIVES, Batch, PhenotypeTargets, build_objective
 from brainfm.models.objectives.base import hide_blocks
-from brainfm.models.objectives.crops import sigreg
+from brainfm.models.objectives.crops import TwoCrops, sigreg
 from brainfm.models.objectives.masked import MaskedPrediction
 from brainfm.models.objectives.watch import effective_rank, same_person, watch
 from brainfm.models.windows import SPECS, collate, prepare, random_crop
@@ -103,6 +104,20 @@ def test_sigreg_is_least_for_a_gaussian_and_large_after_collapse():
         }.items()
     }
     assert all(found["gaussian"] < 0.2 * found[name] for name in ("wide", "line", "collapsed"))
+
+
+def test_people_on_one_point_are_worse_than_crops_that_are_alike():
+    draw = torch.Generator().manual_seed(0)
+    person, noise = (torch.randn(n, 64, generator=draw) for n in (16, 32))
+    alike = 0.8**0.5 * person.repeat(2, 1) + 0.2**0.5 * noise  # correlated by 0.8
+    objective = TwoCrops(CONFIG)
+    objective.project = torch.nn.Identity()
+
+    def loss(summary):
+        encoded = SimpleNamespace(summary=summary)
+        return objective.score(None, None, encoded, torch.Generator().manual_seed(1))[0]
+
+    assert loss(alike) < 0.5 * loss(torch.zeros(32, 64))
 
 
 def test_effective_rank_counts_directions():

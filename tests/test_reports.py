@@ -280,7 +280,7 @@ def evaluated(tmp_path_factory):
     training = {"n_participants": 1, "participants": ["abc"]}
     put(out / "models/tiny/config.json", {"preset": "nano", "training": training})
     put(out / "models/tiny/history.json",
-        [{"train_loss": 1 / n, "masked_eeg_explained": n / 10, "effective_rank": 5}
+        [{"train_loss": 1 / n, "connectivity_eeg_explained": n / 10, "effective_rank": 5}
          for n in range(1, 4)])  # fmt: skip
     put(out / "models/tiny/README.md", f"# A card {EVIL}")
     write_participant_report(out, "01")

@@ -42,8 +42,11 @@ def set_references(encoder, rows):
             getattr(encoder, f"reference_{name}").copy_(mean)
 
 
-def learn_reliability(encoder, rows):
-    """Learn what differs within recordings from the two halves of each training recording."""
+def learn_reliability(encoder, rows, shares=readout.SHARES):
+    """Learn what differs within recordings from the two halves of each training recording.
+
+    ``shares`` say how much each part of a vector counts.
+    """
     for name in SPECS:
         prepared = [row[name] for row in rows if name in row]
         pairs = [halves(one) for one in prepared if n_whole_patches(one) >= 2]
@@ -53,7 +56,7 @@ def learn_reliability(encoder, rows):
                 for ones in (prepared, *zip(*pairs, strict=True))
             )
             parts = readout.layout(encoder.config, name)
-            encoder.reliability[name].learn(whole, np.stack(both), parts, readout.SHARES)
+            encoder.reliability[name].learn(whole, np.stack(both), parts, shares)
 
 
 class StatisticsReduction:

@@ -25,6 +25,7 @@ from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.objectives import PhenotypeTargets, build_objective, objective_weights
 from brainfm.models.publish import publish_checkpoint
+from brainfm.models.readout import SHARES, SHARES_WITH_LABELS
 from brainfm.models.training import Crops, Pretraining, score, train
 from brainfm.models.windows import SPECS, prepare
 
@@ -156,7 +157,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             validation=None if validation is None else self._validation(validation, reduce),
         )
         set_references(encoder, rows)
-        learn_reliability(encoder, rows)
+        learn_reliability(encoder, rows, SHARES_WITH_LABELS if self._targets else SHARES)
         self.encoder_, self.validation_ = encoder, {}
         self._module, self._reduce = module, reduce
         self.modalities_ = tuple(name for name in SPECS if any(name in row for row in rows))

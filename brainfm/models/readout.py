@@ -36,9 +36,11 @@ BANDS_HZ = {
 COVARIANCE_BANDS_HZ = {"slow": (1, 7), "alpha": (8, 12), "beta": (13, 30), "gamma": (31, 40)}
 #: How much each part of a vector counts, as relative mean square length.
 SHARES = {
-    "summary": 0.02, "tokens_mean": 0.02, "tokens_log_sd": 0.01, "connectivity": 1.0,
+    "summary": 0.01, "tokens_mean": 0.01, "tokens_log_sd": 0.005, "connectivity": 1.0,
     "spectrum_mean": 0.1, "spectrum_log_spread": 0.1, "log_scale": 0.02,
 }  # fmt: skip
+#: The same where phenotypes were predicted from the summary.
+SHARES_WITH_LABELS = {**SHARES, "summary": 1.0}
 _LEAST_SD = 1e-3
 
 

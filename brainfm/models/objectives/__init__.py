@@ -24,8 +24,8 @@ OBJECTIVES = {
     "connectivity": ConnectivityRegression,
     "phenotypes": PhenotypePrediction,
 }
-#: What ``objective="default"`` stands for.
-DEFAULT_WEIGHTS = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5}
+#: What ``objective="default"`` stands for; docs/explanations/representation.md says why.
+DEFAULT_WEIGHTS = {"connectivity": 1.0}
 
 
 def objective_weights(objective):
