@@ -93,7 +93,7 @@ def model_card(name, info, history, *, version, n_parameters):
         labels=told_labels(training),
         preset=info["preset"],
         n_parameters=f"{n_parameters:,}",
-        objective=info["objective"],
+        objective=" + ".join(f"{weight:g} {name}" for name, weight in info["objective"].items()),
         recordings=" and ".join(recordings),
         datasets=by_dataset({one: counts.get(one) for one in training["datasets"]}),
         licence=info.get("licence") or "not stated: it follows that of the data",

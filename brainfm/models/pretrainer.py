@@ -251,11 +251,10 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         return "phenotypes" in objective_weights(self.objective)
 
     def _info(self, licence):
-        objective = self.objective
         return {
             "brainfm_version": __version__,
             "preset": self.preset,
-            "objective": objective if isinstance(objective, str) else dict(objective),
+            "objective": objective_weights(self.objective),
             "modalities": list(self.modalities_),
             "licence": licence,
             "validation": self.validation_,
