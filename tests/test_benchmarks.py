@@ -1,6 +1,7 @@
 """The benchmarks judge fairly: what they compare, who is trained on, and what a score is."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,19 @@ def features():
 @pytest.fixture
 def representation():
     return _load("representation")
+
+
+@pytest.mark.parametrize("script", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_says_how_it_is_called(script):
+    if "argparse" not in script.read_text(encoding="utf8"):
+        pytest.skip("a module of the others")
+    done = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, check=False
+    )
+    if "No module named 'zarr'" in done.stderr:
+        pytest.skip("zarr is not installed")
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout
 
 
 def _within(scoring, scores, y, sites):
