@@ -26,7 +26,9 @@ from brainfm.models.training import Crops
 from brainfm.storage.corpus import merge_rows, store_recording
 
 JOB_SCRIPT = Path(__file__).parent.parent / "docs" / "how_to" / "pretrain.sbatch"
-COMMAND = ("--preset", "nano", "--max-epochs", "3", "--batch-size", "4", "--device", "cpu")
+NAME = "brainfm-nano-phenotypes"
+#: All that draws numbers or reads tokens.
+MIX = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5}
 
 
 def people(numbers):
@@ -36,11 +38,21 @@ def people(numbers):
     return recordings + also
 
 
+def words(corpus):
+    """Options of a short run that also predicts age, which draws numbers."""
+    return [
+        *("--preset", "nano", "--max-epochs", "3", "--batch-size", "4", "--device", "cpu"),
+        *("--phenotypes", "age", "--participants", str(corpus / "people.tsv")),
+    ]
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     everyone = people(range(14))
     merge_rows(folder, [store_recording(folder, one, "made up") for one in everyone])
+    ages = [f"sub-{number:02d}\t{20 + number}\n" for number in range(14)]
+    (folder / "people.tsv").write_text("participant_id\tage\n" + "".join(ages))
     return folder
 
 
@@ -48,15 +60,15 @@ def corpus(tmp_path_factory):
 def whole(corpus, tmp_path_factory):
     """Weights and history of a run that nothing interrupts."""
     out = tmp_path_factory.mktemp("whole")
-    assert main([str(corpus), str(out), *COMMAND]) == 0
-    return out / "brainfm-nano"
+    assert main([str(corpus), str(out), *words(corpus)]) == 0
+    return out / NAME
 
 
 def pretrain(tmp_path, *, loop=None, **parameters):
     settings = {"max_epochs": 3, "batch_size": 4, "device": "cpu", "max_channels": 8, **parameters}
     table = RecordingTable.from_recordings(people(range(8)))
     apart = RecordingTable.from_recordings(people(range(20, 23)))
-    pretrainer = BrainPretrainer("nano", resume_dir=tmp_path, loop=loop, **settings)
+    pretrainer = BrainPretrainer("nano", objective=MIX, resume_dir=tmp_path, loop=loop, **settings)
     return pretrainer.fit(table, validation=apart)
 
 
@@ -87,7 +99,7 @@ def test_both_loops_learn_the_same_weights_to_the_bit(tmp_path):
 
 
 def test_a_run_killed_with_9_ends_with_the_weights_of_one_that_was_not(corpus, whole, tmp_path):
-    command = [sys.executable, "-m", "brainfm.cli.pretrain", corpus, tmp_path, *COMMAND]
+    command = [sys.executable, "-m", "brainfm.cli.pretrain", corpus, tmp_path, *words(corpus)]
     running = subprocess.Popen([*command, "--keep-every-s", "0"], stderr=subprocess.PIPE)
     while not list(tmp_path.glob(".resume-*/last.ckpt")):
         assert running.poll() is None, running.stderr.read()
@@ -95,10 +107,10 @@ def test_a_run_killed_with_9_ends_with_the_weights_of_one_that_was_not(corpus, w
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     running.stderr.close()
-    assert not (tmp_path / "brainfm-nano").exists()
-    assert main([str(corpus), str(tmp_path), *COMMAND]) == 0
+    assert not (tmp_path / NAME).exists()
+    assert main([str(corpus), str(tmp_path), *words(corpus)]) == 0
     for name in ("model.safetensors", "history.json"):
-        assert (tmp_path / "brainfm-nano" / name).read_bytes() == (whole / name).read_bytes()
+        assert (tmp_path / NAME / name).read_bytes() == (whole / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -110,26 +122,26 @@ def test_a_run_asked_to_stop_keeps_its_state_and_goes_on_from_there(
     corpus, whole, tmp_path, monkeypatch, capsys, number, after
 ):
     signal_once(monkeypatch, number, after=after)
-    assert main([str(corpus), str(tmp_path), *COMMAND]) == 75
+    assert main([str(corpus), str(tmp_path), *words(corpus)]) == 75
     assert f"asked to stop by {number.name}: the state is kept" in capsys.readouterr().err
     monkeypatch.undo()
-    assert main([str(corpus), str(tmp_path), *COMMAND]) == 0
+    assert main([str(corpus), str(tmp_path), *words(corpus)]) == 0
     for name in ("model.safetensors", "history.json"):
-        assert (tmp_path / "brainfm-nano" / name).read_bytes() == (whole / name).read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"brainfm-nano", "tensorboard"}
+        assert (tmp_path / NAME / name).read_bytes() == (whole / name).read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, "tensorboard"}
 
 
 def test_a_finished_run_is_not_run_again(corpus, whole, monkeypatch, caplog):
     monkeypatch.setattr(BrainPretrainer, "fit", None)
     with caplog.at_level("INFO", logger="brainfm"):
-        assert main([str(corpus), str(whole.parent), *COMMAND]) == 0
+        assert main([str(corpus), str(whole.parent), *words(corpus)]) == 0
     assert "is finished, from the same corpus and settings" in caplog.text
 
 
 def test_two_processes_learn_what_one_learns_from_the_same_batches(corpus, whole, tmp_path):
-    command = [sys.executable, "-m", "brainfm.cli.pretrain", corpus, tmp_path, *COMMAND]
+    command = [sys.executable, "-m", "brainfm.cli.pretrain", corpus, tmp_path, *words(corpus)]
     done = subprocess.run([*command, "--n-processes", "2"], capture_output=True, text=True)
-    folder = tmp_path / "brainfm-nano"
+    folder = tmp_path / NAME
     assert folder.exists(), done.stderr
     ours, theirs = (json.loads((one / "history.json").read_text()) for one in (folder, whole))
     assert len(ours) == len(theirs) == 3

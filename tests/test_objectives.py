@@ -15,11 +15,13 @@ from brainfm.models.objectives import OBJECTIVES, Batch, PhenotypeTargets, build
 from brainfm.models.objectives.base import hide_blocks
 from brainfm.models.objectives.crops import TwoCrops, sigreg
 from brainfm.models.objectives.masked import MaskedPrediction
+from brainfm.models.objectives.phenotypes import PhenotypePrediction
 from brainfm.models.objectives.watch import effective_rank, same_person, watch
 from brainfm.models.windows import SPECS, collate, prepare, random_crop
 
 CONFIG = EncoderConfig.preset("nano")
 N_ROWS = 6
+MIX = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5, "phenotypes": 0.5}
 
 
 def _batch(*modalities):
@@ -65,7 +67,7 @@ def test_a_small_batch_can_be_learned_by_heart(name, modalities):
 
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others():
     batch = _batch("bold")
-    one, two, other = (_learn("default", batch, n_steps=3, seed=seed)[0] for seed in (0, 0, 1))
+    one, two, other = (_learn(MIX, batch, n_steps=3, seed=seed)[0] for seed in (0, 0, 1))
     assert one == two
     assert one != other
 
@@ -196,7 +198,9 @@ class TestTargets:
     def test_others_weigh_every_frequency_alike(self, modality, kind):
         target = self.target(kind, modality, self.patches(modality))
         spread = target.std(dim=0, correction=0)
-        torch.testing.assert_close(spread[spread > 1e-2], torch.ones(int((spread > 1e-2).sum())))
+        varies = spread > 1e-2
+        assert varies.float().mean() > 0.5
+        torch.testing.assert_close(spread[varies], torch.ones(int(varies.sum())))
         torch.testing.assert_close(
             target.mean(dim=0), torch.zeros(target.shape[1]), atol=1e-4, rtol=0
         )
@@ -239,6 +243,38 @@ class TestPhenotypes:
         loss.backward()
         assert loss.item() == 0
         assert not any(name.startswith("phenotype_") for name in metrics)
+
+    def test_one_gap_leaves_the_loss_of_what_is_known(self):
+        objective, batch = PhenotypePrediction(CONFIG, ("age", "sex")).eval(), _batch("bold")
+        encoded = SimpleNamespace(summary=torch.randn(2 * N_ROWS, CONFIG.dim))
+        loss, _ = objective.score(batch, None, encoded, None)
+        known = batch.phenotypes.repeat(2, 1).isfinite()
+        errors = torch.nn.functional.smooth_l1_loss(
+            objective.predict(encoded.summary)[known],
+            batch.phenotypes.repeat(2, 1)[known],
+        )
+        torch.testing.assert_close(loss, errors)
+
+    def test_numbers_among_gaps_and_texts_are_numbers_and_infinite_ones_are_missing(self):
+        column = pd.Series([20, "30", None, 40, np.inf], dtype=object)
+        targets = PhenotypeTargets(pd.DataFrame({"age": column}))
+        assert targets.names == ("age",)
+        assert list(np.isnan(targets(pd.DataFrame({"age": column}))[:, 0])) == [
+            False, False, True, False, True
+        ]  # fmt: skip
+
+    def test_a_value_that_no_training_person_has_is_missing(self):
+        targets = PhenotypeTargets(self.table[["sex"]])
+        assert np.isnan(targets(pd.DataFrame({"sex": ["other"]}))).all()
+
+    def test_two_targets_of_one_name_are_refused(self):
+        table = pd.DataFrame({"sex": ["F", "M"], "sex_M": [0, 1]})
+        with pytest.raises(ModelError, match="two phenotypes would be called sex_M"):
+            PhenotypeTargets(table)
+
+    def test_an_objective_without_phenotypes_is_refused(self):
+        with pytest.raises(ModelError, match="predicts phenotypes but there are none"):
+            build_objective("phenotypes", CONFIG)
 
     @pytest.mark.parametrize(
         ("column", "words"),

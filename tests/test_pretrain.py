@@ -18,13 +18,16 @@ from brainfm import (
     read_corpus,
     withdraw_participant,
 )
+from brainfm.cli.pretrain import main
 from brainfm.config import PretrainConfig
-from brainfm.errors import MissingInput, ModelError, NothingSelected, UsageError
+from brainfm.errors import DataError, MissingInput, ModelError, NothingSelected, UsageError
 from brainfm.models.checkpoint import load_checkpoint, training_participants
 from brainfm.models.readout import features
 from brainfm.models.windows import all_windows, prepare
+from brainfm.recording import RecordingTable
 from brainfm.stages import pretrain
 from brainfm.stages.corpus import build_corpus
+from brainfm.stages.phenotypes import phenotypes_of
 from brainfm.stages.pretrain import pretrain_corpus
 from brainfm.storage.corpus import split_of
 
@@ -189,7 +192,7 @@ class TestWithLabels:
         last = json.loads((folder / "history.json").read_text())[-1]
         assert {"phenotype_age_explained", "valid_phenotype_sex_M_explained"} <= set(last)
 
-    def test_other_labels_make_another_run(self, corpus, tmp_path, caplog):
+    def test_other_labels_make_another_run(self, corpus, tmp_path):
         def weights(people):
             folder = pretrain_corpus(
                 corpus, tmp_path, self.config, participants=people, device="cpu"
@@ -197,7 +200,7 @@ class TestWithLabels:
             return load_checkpoint(folder).sha256
 
         older = self.people.assign(age=[n**2 for n in range(14)])
-        assert weights(self.people) == weights(self.people) != weights(older)
+        assert weights(self.people) != weights(older)
 
     def test_a_column_that_is_not_there_is_refused_before_training(self, corpus, tmp_path):
         with pytest.raises(UsageError, match=r"has no column 'age'; it has: sex"):
@@ -210,5 +213,26 @@ class TestWithLabels:
         pretrainer = BrainPretrainer("nano", objective="phenotypes")
         with pytest.raises(ModelError, match=r"predicts phenotypes and y is NoneType; expected a"):
             pretrainer.fit([bold(0), bold(1)])
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        with pytest.raises(ModelError, match=r"of shape \(3, 1\).*each of the 2 rows of X"):
             pretrainer.fit([bold(0), bold(1)], pd.DataFrame({"age": [1, 2, 3]}))
+
+    def test_chance_follows_from_the_seed_alone(self):
+        y = pd.DataFrame({"age": range(6)})
+
+        def weights(seed):
+            torch.manual_seed(seed)
+            pretrainer = BrainPretrainer("nano", objective="phenotypes", max_epochs=1)
+            return pretrainer.fit([bold(n) for n in range(6)], y).encoder_.state_dict()
+
+        one, other = weights(1), weights(2)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+    def test_a_label_of_two_datasets_is_refused(self):
+        table = RecordingTable([(bold(0, dataset="A"),), (bold(0, dataset="B"),)])
+        with pytest.raises(DataError, match="sub-00 is in A and in B"):
+            phenotypes_of(table, self.people, ["age"])
+
+    @pytest.mark.parametrize("words", [["--phenotypes", "age"], ["--participants", "x.tsv"]])
+    def test_columns_and_their_table_go_together(self, corpus, tmp_path, capsys, words):
+        assert main([str(corpus), str(tmp_path), *words]) == 64
+        assert "go together; one of them is missing" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from pathlib import Path
 from brainfm.cli.parser import PlainParser, print_error
 from brainfm.cli.run import Stopped, stoppable
 from brainfm.config import LoopConfig, PretrainConfig
-from brainfm.errors import BrainFMError, TemporaryFailure
+from brainfm.errors import BrainFMError, TemporaryFailure, UsageError
 
 
 def main(argv=None):
@@ -55,6 +55,11 @@ def _run(argv):
 
     log_dir = given["out_dir"] / "tensorboard" / config.model_name
     table = given["participants"]
+    if bool(table) != bool(config.phenotypes):
+        raise UsageError(
+            "--phenotypes COLUMN ... and --participants FILE, the participants.tsv that holds the "
+            "columns, go together; one of them is missing."
+        )
     folder = pretrain_corpus(
         given["corpus_dir"],
         given["out_dir"],
@@ -83,7 +88,7 @@ def _parser():
                 type=kind,
                 default=item.default,
                 choices=item.metadata["choices"],
-                help=f"{item.metadata['help']}{unit} (default: {item.default})",
+                help=f"{item.metadata['help']}{unit} (default: {item.default or 'none'})",
                 **several,
             )
     parser.add_argument("--participants", type=Path, help="participants.tsv with the phenotypes")

@@ -254,7 +254,7 @@ class CropData(L.LightningDataModule):
         return DataLoader(self.validation, batch_sampler=batches, **self.loading)
 
     def transfer_batch_to_device(self, batch, device, dataloader_idx):
-        """Drop the place of the labels, which pretraining has none of."""
+        """Drop the place of labels: those that are learned from are part of the batch."""
         return batch[0].to(device)
 
 

@@ -1,4 +1,4 @@
-"""Pretraining as an estimator: ``fit`` needs no labels."""
+"""Pretraining as an estimator: ``fit`` needs no labels, unless the objective predicts them."""
 
 import logging
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from brainfm import __version__
 from brainfm.errors import ModelError
@@ -273,7 +273,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         )
 
     def _validation(self, apart, reduce):
-        X, y = apart if isinstance(apart, tuple) else (apart, None)
+        X, y = apart if isinstance(apart, tuple) and len(apart) == 2 else (apart, None)
         table = self._table(X)
         return self._crops(table, _prepare_rows(table), reduce, y)
 
@@ -300,12 +300,14 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
 
 
 def _labels(y, table):
-    if not isinstance(y, pd.DataFrame) or y.empty:
+    shape = y.shape if isinstance(y, pd.DataFrame) else None
+    if shape is None or shape[0] != len(table) or not shape[1]:
+        found = type(y).__name__ if shape is None else f"a DataFrame of shape {shape}"
         raise ModelError(
-            f"the objective predicts phenotypes and y is {type(y).__name__}; expected a DataFrame, "
-            "one row a row of X, with columns such as age, sex and diagnosis."
+            f"the objective predicts phenotypes and y is {found}; expected a DataFrame, one row "
+            f"for each of the {len(table)} rows of X, with columns such as age, sex and diagnosis. "
+            "Recordings kept apart have theirs: validation=(X, y), validate(X, y)."
         )
-    check_consistent_length(table, y)
     return y
 
 

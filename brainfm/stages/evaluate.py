@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from brainfm import __version__
-from brainfm.errors import UsageError
+from brainfm.errors import NothingSelected, UsageError
+from brainfm.models.checkpoint import participant_hash
 from brainfm.models.evaluation import (
     PRIMARY,
     bootstrap_counts,
@@ -226,9 +227,14 @@ def _compare(methods, table, y, folds, *, question, config, seed):
 
 def _seen(embedder, named, groups):
     """People evaluated here whose recordings the embedder was trained on."""
+    known = set(_training_of(embedder).get("participants", ()))
+    return [group for group in groups if group in named or participant_hash(group) in known]
+
+
+def _training_of(embedder):
+    """What an embedder, loaded or pretrained here, was trained on."""
     checkpoint = getattr(embedder, "checkpoint_", None)
-    told = checkpoint.seen_in_training(groups) if checkpoint else [False] * len(groups)
-    return [group for group, was in zip(groups, told, strict=True) if was or group in named]
+    return checkpoint.info.get("training", {}) if checkpoint else getattr(embedder, "training_", {})
 
 
 def _without_learned(recordings, embedder, named):
@@ -240,8 +246,7 @@ def _without_learned(recordings, embedder, named):
     excluded : list of dict
         ``participant`` and ``why``.
     """
-    checkpoint = getattr(embedder, "checkpoint_", None)
-    labels = checkpoint.info.get("training", {}).get("phenotypes") if checkpoint else None
+    labels = _training_of(embedder).get("phenotypes")
     if not labels:
         return recordings, []
     groups = [f"{one.dataset}/{one.participant}" for one in recordings]
@@ -250,9 +255,11 @@ def _without_learned(recordings, embedder, named):
     people = {one.participant for one, group in zip(recordings, groups, strict=True)
               if group in learned}  # fmt: skip
     kept = [one for one, group in zip(recordings, groups, strict=True) if group not in learned]
-    if people:
-        n_all = len({one.participant for one in recordings})
-        _log.warning("%d of %d participants are left out: %s", len(people), n_all, why)
+    said = f"{len(learned)} of {len(set(groups))} participants are left out: {why}"
+    if learned and not kept:
+        raise NothingSelected(f"{said}; add people it was not trained on, or train without labels.")
+    if learned:
+        _log.warning("%s", said)
     return kept, [{"participant": person, "why": why} for person in sorted(people)]
 
 

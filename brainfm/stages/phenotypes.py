@@ -27,7 +27,12 @@ def column_values(participants, column):
     DataError
         If a participant is listed twice with different values.
     """
-    if participants is None or column not in participants:
+    if participants is not None and "participant_id" not in participants:
+        raise DataError(
+            f"participants.tsv has no column participant_id; it has {', '.join(participants)}: is "
+            "it a table of another kind?"
+        )
+    if participants is None or column not in participants or column == "participant_id":
         there = [] if participants is None else [c for c in participants if c != "participant_id"]
         raise UsageError(
             f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
@@ -62,8 +67,25 @@ def phenotypes_of(table, participants, columns):
     Raises
     ------
     UsageError, DataError
-        As :func:`column_values`.
+        As :func:`column_values`; if a participant of two datasets has the same label.
     """
     people = [row[0].participant for row in table]
+    if columns:
+        _check_datasets(table, participants)
     found = {column: column_values(participants, column).reindex(people) for column in columns}
     return pd.DataFrame({name: values.to_numpy() for name, values in found.items()})
+
+
+def _check_datasets(table, participants):
+    """Refuse a label that two datasets have: ``participants.tsv`` does not say whose it is."""
+    told = set()
+    if participants is not None and "participant_id" in participants:
+        told = set(participants["participant_id"].astype(str).str.removeprefix("sub-"))
+    dataset_of = {}
+    for row in table:
+        label, dataset = row[0].participant, row[0].dataset
+        if dataset_of.setdefault(label, dataset) != dataset and label in told:
+            raise DataError(
+                f"sub-{label} is in {dataset_of[label]} and in {dataset}, and participants.tsv "
+                "does not say whose values it holds: use different labels in different datasets."
+            )

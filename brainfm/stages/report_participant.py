@@ -334,7 +334,7 @@ def _overlap(made):
     if not any(one.sidecar.get("SeenInTraining") for _, one in made):
         return None
     return (
-        "The model was pretrained on recordings of this participant (without labels), so what is "
+        "The model was pretrained on recordings of this participant, so what is "
         "measured on this participant says less about new people."
     )
 

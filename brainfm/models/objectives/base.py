@@ -46,7 +46,7 @@ class Batch:
 
 
 class Objective(nn.Module):
-    """A way to learn without labels; parts that are learned with it (heads) live in it.
+    """A way to learn; parts that are learned with it (heads) live in it.
 
     A subclass says in ``hides`` whether blocks of its input are hidden, and gives ``score``.
     """

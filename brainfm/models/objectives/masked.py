@@ -39,7 +39,10 @@ class MaskedPrediction(Objective):
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.feed = nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU())
-        sizes = {name: self._target(name, torch.zeros(SPECS[name].patch)).numel() for name in SPECS}
+        sizes = {
+            name: self._target(name, torch.zeros(1, spec.patch)).shape[-1]
+            for name, spec in SPECS.items()
+        }
         self.predict = nn.ModuleDict({name: nn.Linear(2 * dim, n) for name, n in sizes.items()})
 
     def score(self, batch, visible, encoded, generator):
@@ -111,8 +114,6 @@ def _in_band(name, coefficients):
 
 
 def _scaled(target):
-    if target.dim() == 1:
-        return target
     spread = target.std(dim=0, correction=0)
     return (target - target.mean(dim=0)) / spread.clamp_min(1e-3)
 
