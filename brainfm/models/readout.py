@@ -21,8 +21,11 @@ The parts side by side (:func:`features`) are then centred, scaled and freed of 
 recordings (:class:`brainfm.models.reliability.Reliability`); :func:`embed` returns the result.
 """
 
+import functools
+
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 from brainfm.models.tokens import SHRINKAGE
 from brainfm.models.windows import SPECS, Windows, all_windows
@@ -108,6 +111,16 @@ def features(encoder, prepared, *, batch_size=32):
     -------
     features : ndarray of float, shape (d,)
     """
+    with _blas().limit(limits=1, user_api="blas"):  # its threads and torch's wait for each other
+        return _features(encoder, prepared, batch_size)
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController()
+
+
+def _features(encoder, prepared, batch_size):
     windows = all_windows(prepared, encoder.config.n_patches_of(prepared.modality))
     pieces = _encode(encoder, prepared.modality, windows, batch_size)
     parts = [*_context(pieces, encoder.config.n_queries)]
