@@ -81,10 +81,10 @@ def log_spectrum(signal):
 def _hann_waves(patch, device):
     """Cosines and sines of 1 to 40 Hz under a Hann window of unit power, blind to the mean."""
     sample, hertz = torch.arange(patch, device=device), torch.arange(1, 41, device=device)
-    angles = 2 * math.pi / patch * (torch.outer(sample, hertz) % patch)
-    window = torch.hann_window(patch, device=device)
+    angles = 2 * math.pi * torch.outer(sample, hertz) / patch
+    window = torch.hann_window(patch, dtype=torch.float64, device=device)
     waves = torch.cat([angles.cos(), angles.sin()], dim=1) * window[:, None]
-    return (waves - waves.mean(dim=0)) / window.square().sum().sqrt()
+    return ((waves - waves.mean(dim=0)) / window.square().sum().sqrt()).float()
 
 
 def full_precision(method):
