@@ -50,11 +50,12 @@ def representation():
 def test_every_script_says_how_it_is_called(script):
     if "argparse" not in script.read_text(encoding="utf8"):
         pytest.skip("a module of the others")
+    if script.stem == "corpus_storage":  # compares storages that brainfm does not need
+        pytest.importorskip("zarr")
+        pytest.importorskip("datasets")
     done = subprocess.run(
-        [sys.executable, script, "--help"], capture_output=True, text=True, check=False
+        [sys.executable, script, "--help"], capture_output=True, text=True, timeout=120
     )
-    if "No module named 'zarr'" in done.stderr:
-        pytest.skip("zarr is not installed")
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout
 
