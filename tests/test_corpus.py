@@ -199,6 +199,7 @@ class TestSeveralJobs:
             if len(list(path.parent.glob("*.npy"))) == n_stored:
                 with atomic(path) as partial:
                     partial.write_bytes(b"half")
+                    (tmp_path / "hangs").touch()
                     time.sleep(600)
             return write(path, array)
 
@@ -206,7 +207,7 @@ class TestSeveralJobs:
         monkeypatch.setattr(storage, "write_npy", hang)
         job = FORK.Process(target=add_to_corpus, args=(two, corpus))
         job.start()
-        wait_for(lambda: list(corpus.glob("recordings/.partial-*/*.npy")), job)
+        wait_for((tmp_path / "hangs").exists, job)
         os.kill(job.pid, signal.SIGKILL)
         job.join()
         monkeypatch.undo()
