@@ -23,15 +23,13 @@ import pandas as pd
 import torch
 from features import Block, Cache, Kernels, Method, embedded, parts_of
 from people import load_cohort
-from pretrain_tiny import prepare_datasets, split
+from pretrain_tiny import WITH_LABELS, labels_of, prepare_datasets, split
 from representation import COLUMNS, score_all
 from scoring import episodes, repeated_folds
 
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.pretrainer import BrainPretrainer
 from brainfm.stages.corpus import build_corpus
-from brainfm.stages.phenotypes import phenotypes_of
-from brainfm.storage.files import read_tsv
 
 #: Columns of participants.tsv that phenotype prediction learns from.
 PHENOTYPES = ("age", "sex", "diagnosis")
@@ -46,7 +44,7 @@ VARIANTS = {
     "crops+connectivity": {"objective": {"crops": 0.5, "connectivity": 1.0}},
     "masked+crops+connectivity": {"objective": _MIX},
     "phenotypes": {"objective": "phenotypes"},
-    "connectivity+phenotypes": {"objective": {"connectivity": 1.0, "phenotypes": 0.5}},
+    "connectivity+phenotypes": {"objective": WITH_LABELS},
     "masked+crops+connectivity+phenotypes": {"objective": {**_MIX, "phenotypes": 0.5}},
     "conv": {"tokenizer": "conv"},
     "recurrent": {"tokenizer": "recurrent"},
@@ -66,9 +64,7 @@ def train(arguments):
     """Pretrain the variants that are not there yet."""
     roots = prepare_datasets(arguments.data_dir, arguments.work_dir)
     training, held_out = split(build_corpus(roots, arguments.work_dir / "corpus").parent)
-    tables = [read_tsv(root / "participants.tsv", dtype={"participant_id": str}) for root in roots]
-    people = pd.concat(tables, ignore_index=True)
-    labels, labels_apart = (phenotypes_of(one, people, PHENOTYPES) for one in (training, held_out))
+    labels, labels_apart = (labels_of(one, roots, PHENOTYPES) for one in (training, held_out))
     for name in arguments.variants:
         folder = arguments.work_dir / "variants" / name
         if (folder / "config.json").exists():

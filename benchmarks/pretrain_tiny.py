@@ -1,6 +1,7 @@
-"""Pretrain the checkpoint ``brainfm-tiny`` that ships with brainfm.
+"""Pretrain the checkpoints that ship with brainfm: ``brainfm-tiny``, and one that knows labels.
 
     python benchmarks/pretrain_tiny.py DATA_DIR OUT_DIR [--preset tiny] [--max-epochs 30] [--seed 0]
+    python benchmarks/pretrain_tiny.py DATA_DIR OUT_DIR --phenotypes age sex diagnosis
 
 DATA_DIR holds the unpacked datasets ``abide-cc200`` (parcel series) and ``eegmat`` (raw EEG).
 The EEG goes through brainfm's own participant stage first. Left out of pretraining, so that the
@@ -15,16 +16,20 @@ import logging
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from brainfm.config import EegConfig
 from brainfm.models.pretrainer import BrainPretrainer
 from brainfm.recording import RecordingTable
 from brainfm.stages.corpus import build_corpus
+from brainfm.stages.phenotypes import phenotypes_of
 from brainfm.stages.preprocess_eeg import preprocess_eeg
 from brainfm.storage.corpus import read_corpus
+from brainfm.storage.files import read_tsv
 
 LICENCE = "CC BY-NC-SA 4.0"
+WITH_LABELS = {"connectivity": 1.0, "phenotypes": 0.5}
 log = logging.getLogger("brainfm")
 
 
@@ -42,17 +47,31 @@ def main():
     corpus_dir = build_corpus(roots, arguments.out_dir / "corpus").parent
     training, held_out = split(corpus_dir)
     log.info("training on %r, held out %r", training, held_out)
+    labels, labels_apart = (
+        labels_of(one, roots, arguments.phenotypes) for one in (training, held_out)
+    )
+    name = f"brainfm-{arguments.preset}{'-phenotypes' if arguments.phenotypes else ''}"
+    objective = {"objective": WITH_LABELS} if arguments.phenotypes else {}
     pretrainer = BrainPretrainer(
         arguments.preset,
         max_epochs=arguments.max_epochs,
         batch_size=16,
         learning_rate=2e-3,
         random_state=arguments.seed,
-        resume_dir=arguments.out_dir / f"resume-{arguments.name}",
+        resume_dir=arguments.out_dir / f"resume-{name}",
         device="cpu",
-    ).fit(training)
-    pretrainer.validate(held_out)
-    log.info("wrote %s", pretrainer.save(arguments.out_dir / arguments.name, licence=LICENCE))
+        **objective,
+    ).fit(training, labels)
+    pretrainer.validate(held_out, labels_apart)
+    log.info("wrote %s", pretrainer.save(arguments.out_dir / name, licence=LICENCE))
+
+
+def labels_of(recordings, roots, columns):
+    """Return the phenotypes of each recording from participants.tsv of its dataset, or None."""
+    if not columns:
+        return None
+    tables = [read_tsv(root / "participants.tsv", dtype={"participant_id": str}) for root in roots]
+    return phenotypes_of(recordings, pd.concat(tables, ignore_index=True), columns)
 
 
 def prepare_datasets(data_dir, out_dir):
@@ -81,10 +100,10 @@ def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("out_dir", type=Path)
-    parser.add_argument("--name", default="brainfm-tiny")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--max-epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--phenotypes", nargs="+", metavar="COLUMN")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

@@ -155,6 +155,7 @@ def test_an_embedding_says_what_it_is_made_of(dataset, checkpoint, kind):
     assert np.isfinite(vector).all()
     assert sidecar["Sources"] == [f"bids::{path.relative_to(dataset)}"]
     assert sidecar["ModelName"] == "my-model_1"
+    assert sidecar["TrainingLabels"] == []
     assert max(stop for _, stop in sidecar["Parts"].values()) == len(vector)
     assert len(sidecar["ModelSHA256"]) == len(sidecar["TrainingParticipantsHash"]) == 64
 

@@ -109,6 +109,22 @@ def test_a_stopped_run_is_taken_up(corpus, tmp_path, monkeypatch, caplog):
     assert load_checkpoint(again).sha256 == load_checkpoint(whole).sha256
 
 
+def test_the_state_of_another_objective_is_neither_taken_up_nor_lost(data, tmp_path):
+    table = load_recordings(data)
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("of somebody else")
+    settings = {"max_epochs": 2, "batch_size": 4, "resume_dir": folder, "device": "cpu"}
+    BrainPretrainer("nano", objective="connectivity", **settings).fit(table)
+    kept = {path: path.read_bytes() for path in folder.iterdir()}
+    assert {path.name for path in kept} == {
+        "notes.txt", "2-module.safetensors", "2-optimizer.pt", "2-history.json",
+    }  # fmt: skip
+    with pytest.raises(ModelError, match=r"another architecture or objective.*another resume_dir"):
+        BrainPretrainer("nano", objective="masked", **settings).fit(table)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == kept
+
+
 def test_the_length_of_the_windows_is_a_setting_that_the_checkpoint_keeps(corpus, data, tmp_path):
     config = replace(CONFIG, max_epochs=1, bold_window_s=48.0)
     folder = pretrain_corpus(corpus, tmp_path / "models", config, 0, device="cpu")

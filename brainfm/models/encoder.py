@@ -108,9 +108,9 @@ PRESETS = {
     "nano": {
         "dim": 32, "depth": 2, "heads": 2, "n_queries": 2, "n_bold_places": 16, "n_eeg_places": 8,
     },
-    "tiny": {"dim": 64, "depth": 3, "heads": 4, "n_bold_places": 100},
-    "small": {"dim": 256, "depth": 8, "heads": 8, "n_bold_places": 100},
-    "base": {"dim": 384, "depth": 12, "heads": 8, "n_bold_places": 100},
+    "tiny": {"dim": 64, "depth": 3, "heads": 4, "n_bold_places": 200},
+    "small": {"dim": 256, "depth": 8, "heads": 8, "n_bold_places": 200},
+    "base": {"dim": 384, "depth": 12, "heads": 8, "n_bold_places": 200},
 }  # fmt: skip
 
 

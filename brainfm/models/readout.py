@@ -17,8 +17,8 @@ part                      what it holds
 The second-order part is kept on purpose: averaged tokens alone lose the covariance on which
 functional connectivity rests.
 
-The parts side by side (:func:`features`) are then centred, scaled and freed of what differs within
-recordings (:class:`brainfm.models.reliability.Reliability`); :func:`embed` returns the result.
+The parts side by side (:func:`features`) are then centred, and each number is weighed by how
+reliable it is (:class:`brainfm.models.reliability.Reliability`); :func:`embed` returns the result.
 """
 
 import functools
@@ -96,11 +96,11 @@ def embed(encoder, prepared, *, batch_size=32):
     -------
     vector : ndarray of float32, shape (d,), finite; d depends on the modality only
     """
-    steady = encoder.reliability[prepared.modality]
+    weigh = encoder.reliability[prepared.modality]
     vector = torch.from_numpy(features(encoder, prepared, batch_size=batch_size)).float()
-    device = steady.mean.device
+    device = weigh.mean.device
     with torch.autocast(device.type, enabled=False):
-        return steady(vector.to(device)[None])[0].cpu().numpy()
+        return weigh(vector.to(device)[None])[0].cpu().numpy()
 
 
 @torch.inference_mode()

@@ -1,31 +1,29 @@
-"""What differs within a recording is turned down, so that what differs between people stands out.
+"""Each number of a vector counts as much as it is reliable.
 
-Two halves of one recording show the same person in the same state: along directions in which
-their vectors differ, a difference between two people tells little. Such directions are found from
-the halves of the training recordings, without labels, and turned down; the rest is left alone.
-This is within-class covariance normalisation with the recording as the class.
+Two halves of one recording show the same person in the same state. How much of what differs
+between recordings comes back in the other half is the *reliability* of a number; it is found from
+the halves of the training recordings, without labels. A standardised number times its reliability
+is the best guess of what it would be in an endless recording.
 
 References
 ----------
-.. [1] Hatch et al., 2006, Interspeech: Within-class covariance normalization for SVM-based speaker
-   recognition. https://doi.org/10.21437/Interspeech.2006-183
-.. [2] Finn et al., 2015, Nature Neuroscience 18. https://doi.org/10.1038/nn.4135
+.. [1] Kelley, 1927, Interpretation of Educational Measurements (regressed estimate of true scores).
+.. [2] Spearman, 1910; Brown, 1910, British Journal of Psychology 3 (reliability of a whole test
+   from that of its halves). https://doi.org/10.1111/j.2044-8295.1910.tb00206.x
 """
 
 import numpy as np
 import torch
 from torch import nn
 
-#: Directions turned down at most.
-N_DIRECTIONS = 128
-#: A direction keeps half its power when its variance within recordings is this share of the mean
-#: over all directions found; less turns down more.
-_STIFFNESS = 0.2
-_LEAST_SD = 1e-6
+_LEAST_VARIANCE = 1e-12
+_LEAST_RELIABILITY = 0.02
+#: What one number shows is averaged with its part as if the part had come from so many recordings.
+_PRIOR_RECORDINGS = 2
 
 
 class Reliability(nn.Module):
-    """Centre a vector, scale its parts, and turn down what differs within recordings.
+    """Centre a vector, standardise its numbers and weigh them by reliability and share.
 
     Before :meth:`learn` it returns vectors as they are.
 
@@ -38,14 +36,11 @@ class Reliability(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
-        self.register_buffer("directions", torch.zeros(N_DIRECTIONS, width))
-        self.register_buffer("turned_down", torch.zeros(N_DIRECTIONS))
+        self.register_buffer("weight", torch.ones(width))
 
     def forward(self, vectors):
         """Return vectors (n, width) of the same shape."""
-        scaled = (vectors - self.mean) / self.scale
-        return scaled - (scaled @ self.directions.T * self.turned_down) @ self.directions
+        return (vectors - self.mean) * self.weight
 
     @torch.no_grad()
     def learn(self, whole, halves, parts, shares):
@@ -58,23 +53,41 @@ class Reliability(nn.Module):
         halves : ndarray of float, shape (2, n, width)
             Vectors of their first and their second halves.
         parts : dict of str to slice
-            Parts of a vector; within each, columns keep their relative size.
+            Parts of a vector.
         shares : dict of str to float
             How much each part counts: relative mean square length.
         """
-        mean = whole.mean(axis=0)
-        scale = np.ones(len(mean))
-        unit = len(mean) / sum(shares[name] for name in parts)
+        centred, weight = whole - whole.mean(axis=0), np.ones(whole.shape[1])
+        unit = len(weight) / sum(shares[name] for name in parts)
         for name, part in parts.items():
-            length = np.sqrt(np.square(whole[:, part] - mean[part]).sum(axis=1).mean())
-            scale[part] = max(length, _LEAST_SD) / np.sqrt(shares[name] * unit)
-        apart = (halves[0] - halves[1]) / 2 / scale
-        _, values, directions = np.linalg.svd(apart, full_matrices=False)
-        variance = (values**2 / len(apart))[:N_DIRECTIONS]
-        stiff = _STIFFNESS * max(variance.mean(), _LEAST_SD)
-        n_found = len(variance)
-        self.mean.copy_(torch.as_tensor(mean))
-        self.scale.copy_(torch.as_tensor(scale))
-        self.directions.zero_()[:n_found] = torch.as_tensor(directions[:n_found])
-        gain = np.sqrt(stiff / (variance + stiff))
-        self.turned_down.zero_()[:n_found] = torch.as_tensor(1 - gain)
+            variance = _pooled(np.square(centred[:, part]).mean(axis=0), len(whole))
+            weight[part] = reliability_of(halves[..., part]) / np.sqrt(variance)
+            length = np.square(centred[:, part] * weight[part]).sum(axis=1).mean()
+            weight[part] *= np.sqrt(shares[name] * unit / max(length, _LEAST_VARIANCE))
+        self.mean.copy_(torch.as_tensor(whole.mean(axis=0)))
+        self.weight.copy_(torch.as_tensor(weight))
+
+
+def reliability_of(halves):
+    """Reliability of each number of a part over whole recordings, from their two halves.
+
+    Parameters
+    ----------
+    halves : ndarray of float, shape (2, n, width)
+
+    Returns
+    -------
+    reliability : ndarray of float, shape (width,)
+        Share of the variance of the mean of both halves that is not error, 0.02 to 1.
+    """
+    both = halves.mean(axis=0)
+    error = np.square(halves[0] - halves[1]).mean(axis=0) / 4
+    total = np.maximum(both.var(axis=0), _LEAST_VARIANCE)
+    share = np.clip(1 - error / total, _LEAST_RELIABILITY, 1)
+    return _pooled(share, len(both))
+
+
+def _pooled(values, n_recordings):
+    """Draw what each number shows to the mean of all: few recordings tell little of one."""
+    total = n_recordings * values + _PRIOR_RECORDINGS * values.mean()
+    return np.maximum(total / (n_recordings + _PRIOR_RECORDINGS), _LEAST_VARIANCE)

@@ -119,7 +119,7 @@ class Places(nn.Module):
 
     def __init__(self, modality, n_places):
         super().__init__()
-        self.modality, self.width = modality, {"bold": 0.08, "eeg": 0.3}[modality]
+        self.modality, self.width = modality, {"bold": 0.06, "eeg": 0.3}[modality]
         self.register_buffer("centres", default_places(modality, n_places))
 
     @full_precision

@@ -351,9 +351,10 @@ def _keep_state(net, folder):
     number = len(net.history)
     for name, path in partial.items():
         os.replace(path, folder / f"{number}-{name}")
-    for path in folder.iterdir():
-        if not path.name.startswith(f"{number}-"):
-            path.unlink()
+    for name in _STATE:
+        for path in folder.glob(f"[0-9]*-{name}"):
+            if path.name != f"{number}-{name}":
+                path.unlink()
 
 
 _STATE = ("module.safetensors", "optimizer.pt", "history.json")
@@ -364,7 +365,14 @@ def _take_up(net, folder):
     if not done:
         return
     at = {name: folder / f"{done[-1]}-{name}" for name in _STATE}
-    net.module_.load_state_dict(load_file(at["module.safetensors"]))
+    try:
+        net.module_.load_state_dict(load_file(at["module.safetensors"]))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{folder} holds a pretraining of another architecture or objective, stopped after "
+            f"epoch {done[-1]}: give the settings it was begun with, or another resume_dir. "
+            f"({' '.join(str(error).split())[:200]}...)"
+        ) from None
     net.optimizer_.load_state_dict(torch.load(at["optimizer.pt"], weights_only=True))
     for epoch in json.loads(at["history.json"].read_text(encoding="utf8")):
         net.history.new_epoch()

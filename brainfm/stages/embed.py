@@ -121,6 +121,7 @@ def _sidecar(path, out_dir, recording, checkpoint, vector):
         "TrainingParticipantsHash": training.get(
             "participants_hash", participants_hash(training.get("participants", []))
         ),
+        "TrainingLabels": list(training.get("phenotypes", ())),
         "SeenInTraining": checkpoint.seen_in_training(
             [f"{recording.dataset}/{recording.participant}"]
         )[0],

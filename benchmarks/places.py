@@ -1,0 +1,145 @@
+"""How many places look at BOLD, how wide they are, and how the numbers of a vector are weighed.
+
+    python benchmarks/places.py abide=FOLDER --cache FOLDER --out FOLDER
+
+Judged on the people ``brainfm-tiny`` was trained on (without labels), so that those held back stay
+unseen, and on connectivity alone, which needs no gradient. Places, reference and weights come from
+one half of the sites and are judged on the other, and the other way round; scores are the mean of
+both. Rows: *as they are* (tangent space only), *standardised* (each number divided by its spread),
+*reliable* (:class:`brainfm.models.reliability.Reliability`, which ships), and tangent connectivity
+of all parcels. Written: what is printed, as ``places.tsv``.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from features import Block, Kernels, Method
+from people import load_cohort
+from representation import score_all
+from scoring import episodes, repeated_folds
+
+from brainfm.models import readout
+from brainfm.models.baselines import ConnectivityFeatures
+from brainfm.models.checkpoint import load_checkpoint
+from brainfm.models.closed_form import place
+from brainfm.models.encoder import BrainEncoder, EncoderConfig
+from brainfm.models.reliability import Reliability
+from brainfm.models.windows import halves, prepare
+
+#: Number of places and the deviation of their Gaussian in units of 100 mm.
+PLACES = ((100, 0.08), (150, 0.06), (200, 0.08), (200, 0.06), (200, 0.04))
+
+
+def main():
+    """Score all choices; print and write the table."""
+    arguments = _arguments()
+    torch.set_num_threads(1)
+    cohort = load_cohort(
+        "abide",
+        arguments.data.removeprefix("abide="),
+        arguments.cache,
+        load_checkpoint("brainfm-tiny"),
+    )
+    rows = []
+    for number, (learned, judged) in enumerate(site_halves(cohort)):
+        for title, matrix in choices(cohort, learned):
+            found = Method(
+                title, "baseline", ((Block(f"{title}-{number}", matrix, columns_alike=False),),)
+            )
+            rows += list(scored(cohort, learned, judged, found))
+            print(
+                number,
+                title,
+                np.mean([row["score"] for row in rows if row["method"] == title]),
+                flush=True,
+            )
+    table = pd.DataFrame(rows).groupby(["method", "setting"], sort=False)["score"].mean().unstack()
+    table = table[list(dict.fromkeys(row["setting"] for row in rows))]
+    table["mean"] = table.mean(axis=1)
+    print(table.round(3).to_string())
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.out / "places.tsv", sep="\t", float_format="%.4f")
+
+
+def site_halves(cohort):
+    """Return rows to learn from and rows to judge on, twice; both were trained on."""
+    seen = np.flatnonzero(cohort.seen)
+    sites = np.random.default_rng(0).permutation(np.unique(cohort.sites[seen]))
+    parts = [seen[np.isin(cohort.sites[seen], half)] for half in (sites[::2], sites[1::2])]
+    return [parts, parts[::-1]]
+
+
+def choices(cohort, learned):
+    """Yield a title and features of all rows for each choice."""
+    for n_places, width in PLACES:
+        whole, both = connectivity(cohort, learned, n_places, width)
+        title = f"{n_places} places of {100 * width:g} mm"
+        spread = whole[learned].std(axis=0)
+        module = Reliability(whole.shape[1])
+        module.learn(whole[learned], both[:, learned], {"all": slice(None)}, {"all": 1.0})
+        yield f"{title}, as they are", whole
+        yield f"{title}, standardised", (whole - whole[learned].mean(axis=0)) / spread
+        yield f"{title}, reliable", module(torch.from_numpy(whole).float()).numpy()
+    parcels = ConnectivityFeatures("tangent")
+    measured = parcels.measure(cohort.table)
+    most = max(len(measured[row][0]) for row in learned)
+    parcels.fit_measured([measured[row] for row in learned if len(measured[row][0]) == most])
+    yield "tangent FC of all parcels", parcels.transform_measured(measured)
+
+
+def connectivity(cohort, learned, n_places, width):
+    """Tangent connectivity of places, over the whole of each recording and over its halves.
+
+    Returns
+    -------
+    whole : ndarray of float, shape (n_rows, n_pairs)
+    both : ndarray of float, shape (2, n_rows, n_pairs)
+    """
+    prepared = [prepare(one) for one in cohort.table.recordings]
+    torch.manual_seed(0)
+    encoder = BrainEncoder(replace(EncoderConfig.preset("tiny"), n_bold_places=n_places)).eval()
+    place(encoder, [{"bold": prepared[row]} for row in learned], seed=0)
+    encoder.tokens["bold"].places.width = width
+    covariances = [readout.place_covariances(encoder, one)[0] for one in prepared]
+    reference = np.mean([covariances[row] for row in learned], axis=0)
+    whole = np.stack([readout.tangent(one, reference) for one in covariances])
+    both = [
+        [readout.tangent(readout.place_covariances(encoder, half)[0], reference) for half in pair]
+        for pair in map(halves, prepared)
+    ]
+    return whole, np.stack(both, axis=1)
+
+
+def scored(cohort, learned, judged, method):
+    """Yield a row of ``score_all`` for each task and setting."""
+    kernels = Kernels(None)
+    for task in cohort.tasks:
+        splits = {
+            "cross-validation": repeated_folds(
+                judged, cohort.tasks[0].classes, cohort.groups, n_repeats=3
+            ),
+            "labels of other sites": [(learned, judged)],
+        }
+        for k in (5, 25):
+            splits[f"few-shot {k}"] = episodes(judged, task.classes, cohort.groups, k)
+        for setting, drawn in splits.items():
+            if drawn:
+                yield from score_all(
+                    [method], kernels, cohort, task, f"{task.title}, {setting}", drawn
+                )
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="abide=FOLDER")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
