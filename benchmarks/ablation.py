@@ -1,6 +1,7 @@
 """What to learn, and with which tokenizer: the same pretraining with one thing changed.
 
-    python benchmarks/ablation.py train DATA_DIR WORK_DIR [--variants NAME ...] [--max-epochs 20]
+    python benchmarks/ablation.py train DATA_DIR WORK_DIR [--variants NAME ...]
+        [--preset tiny] [--max-epochs 20] [--seed 0]
     python benchmarks/ablation.py score WORK_DIR abide=DIR eegmat=DIR --cache DIR --out DIR
 
 ``train`` pretrains each of VARIANTS as ``pretrain_tiny.py`` does and keeps it in WORK_DIR; one that
@@ -71,10 +72,11 @@ def train(arguments):
             continue
         log.info("variant %s", name)
         pretrainer = BrainPretrainer(
-            "tiny",
+            arguments.preset,
             max_epochs=arguments.max_epochs,
             batch_size=16,
             learning_rate=2e-3,
+            random_state=arguments.seed,
             resume_dir=arguments.work_dir / f"resume-{name}",
             device="cpu",
             **VARIANTS[name],
@@ -168,7 +170,9 @@ def _arguments():
     one.add_argument("data_dir", type=Path)
     one.add_argument("work_dir", type=Path)
     one.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    one.add_argument("--preset", default="tiny")
     one.add_argument("--max-epochs", type=int, default=20)
+    one.add_argument("--seed", type=int, default=0)
     one.set_defaults(run=train)
     two = commands.add_parser("score")
     two.add_argument("work_dir", type=Path)

@@ -384,11 +384,14 @@ class TestScores:
             add_scores(saved, self.TABLE.rename(columns={"high": "sd"}))
 
 
-def test_what_ships_is_trained_small_and_licensed():
-    assert "brainfm-tiny" in packaged_checkpoints()
-    found = load_checkpoint("brainfm-tiny")
+@pytest.mark.parametrize("name", ["brainfm-tiny", "brainfm-tiny-phenotypes"])
+def test_what_ships_is_trained_small_and_licensed(name):
+    assert name in packaged_checkpoints()
+    found = load_checkpoint(name)
     assert found.matched == 1
     assert found.info["licence"] == "CC BY-NC-SA 4.0"
+    assert sum(tensor.nbytes for tensor in found.encoder.state_dict().values()) < 8e6
+    assert bool(found.report.phenotypes) == name.endswith("-phenotypes")
     assert len(found.info["training"]["participants"]) > 500
     random = BrainEncoder(found.encoder.config).state_dict()
     moved = [not torch.equal(random[k], v) for k, v in found.encoder.state_dict().items()]

@@ -1,7 +1,7 @@
 """What an encoder takes from its training recordings without a gradient, before and after learning.
 
 Before: where its places are, and the principal components that connectivity-preserving regression
-predicts. After: mean covariances of the places, and what differs within recordings.
+predicts. After: mean covariances of the places, and how reliable each number of a vector is.
 """
 
 import copy
@@ -43,7 +43,7 @@ def set_references(encoder, rows):
 
 
 def learn_reliability(encoder, rows, shares=readout.SHARES):
-    """Learn what differs within recordings from the two halves of each training recording.
+    """Learn how reliable each number of a vector is from the two halves of each training recording.
 
     ``shares`` say how much each part of a vector counts.
     """
