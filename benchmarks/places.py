@@ -51,12 +51,7 @@ def main():
                 title, "baseline", ((Block(f"{title}-{number}", matrix, columns_alike=False),),)
             )
             rows += list(scored(cohort, learned, judged, found))
-            print(
-                number,
-                title,
-                np.mean([row["score"] for row in rows if row["method"] == title]),
-                flush=True,
-            )
+            print(f"scored {title}, half {number + 1} of the sites", flush=True)
     table = pd.DataFrame(rows).groupby(["method", "setting"], sort=False)["score"].mean().unstack()
     table = table[list(dict.fromkeys(row["setting"] for row in rows))]
     table["mean"] = table.mean(axis=1)

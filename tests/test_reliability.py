@@ -76,7 +76,9 @@ def test_parts_count_as_much_as_their_shares_say():
 
 @pytest.mark.parametrize("n_people", [1, 2, 100])
 def test_few_and_many_recordings_give_finite_vectors(n_people):
-    assert np.isfinite(_apply(_learned(n_people=n_people), _halves(seed=2)[0])).all()
+    vectors = _apply(_learned(n_people=n_people), _halves(seed=2)[0])
+    assert np.isfinite(vectors).all()
+    assert np.abs(vectors).max() < 1000
 
 
 @pytest.mark.parametrize("which", [slice(0, 20), slice(0, 1)], ids=["a part", "a number"])
@@ -85,9 +87,9 @@ def test_what_never_varied_in_training_does_not_burst(which):
     halves[..., which] = 7
     module = Reliability(WIDTH)
     module.learn(halves.mean(axis=0), halves, PARTS, SHARES)
-    others = _apply(module, _halves(seed=3)[0] + 7)
-    assert np.isfinite(others).all()
-    assert np.abs(others[:, 20:]).max() < 20
+    others = halves[0].copy()
+    others[:, which] += np.random.default_rng(3).standard_normal(others[:, which].shape)
+    assert np.abs(_apply(module, others)).max() < 1000
 
 
 def test_two_recordings_alike_in_one_number_by_chance_do_not_make_it_count_most():

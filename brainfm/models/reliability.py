@@ -53,7 +53,7 @@ class Reliability(nn.Module):
         halves : ndarray of float, shape (2, n, width)
             Vectors of their first and their second halves.
         parts : dict of str to slice
-            Parts of a vector.
+            Parts of a vector. One that does not vary is only centred.
         shares : dict of str to float
             How much each part counts: relative mean square length.
         """
@@ -61,9 +61,11 @@ class Reliability(nn.Module):
         unit = len(weight) / sum(shares[name] for name in parts)
         for name, part in parts.items():
             variance = _pooled(np.square(centred[:, part]).mean(axis=0), len(whole))
+            if variance.max() <= _LEAST_VARIANCE:  # of one recording, say: nothing to go by
+                continue
             weight[part] = reliability_of(halves[..., part]) / np.sqrt(variance)
             length = np.square(centred[:, part] * weight[part]).sum(axis=1).mean()
-            weight[part] *= np.sqrt(shares[name] * unit / max(length, _LEAST_VARIANCE))
+            weight[part] *= np.sqrt(shares[name] * unit / length)
         self.mean.copy_(torch.as_tensor(whole.mean(axis=0)))
         self.weight.copy_(torch.as_tensor(weight))
 
