@@ -18,7 +18,8 @@ An encoder of resting-state fMRI and EEG, pretrained {labels} by brainfm {versio
 ```python
 from brainfm import BrainEmbedder, load_recordings
 
-vectors = BrainEmbedder.from_pretrained("{name}").transform(load_recordings("derivatives"))
+table = load_recordings("derivatives")
+vectors = BrainEmbedder.from_pretrained("{name}").transform(table)
 ```
 
 - **Input**: BOLD parcel series of any atlas and TR, with centroids in MNI millimetres; EEG of any
