@@ -318,7 +318,7 @@ class TestRefusals:
             load_checkpoint(saved)
 
     def test_an_unknown_name_with_those_there_are(self):
-        words = r"no checkpoint called 'nope'.* ships: brainfm-tiny, brainfm-tiny-phenotypes, or org/n"
+        words = r"no checkpoint called 'nope'.* brainfm-tiny, brainfm-tiny-phenotypes, or org/name"
         with pytest.raises(ModelError, match=words):
             load_checkpoint("nope")
 
