@@ -275,6 +275,12 @@ def train(
     Returns
     -------
     history : list of dict of str to float, one entry an epoch
+
+    Raises
+    ------
+    ModelError
+        If ``resume_dir`` holds a pretraining of another architecture or objective, or the loss is
+        no longer finite.
     """
     net = PretrainNet(
         module,
