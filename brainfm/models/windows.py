@@ -109,7 +109,7 @@ def prepare(recording):
     """Resample and scale one recording.
 
     BOLD: linear trend removed, 0.5 Hz, each channel z-scored over the run, clipped at 5.
-    EEG: silent ends cut off, channel medians removed, low-passed at 40 Hz, 100 Hz, divided by one
+    EEG: channel means removed, silent ends cut off, low-passed at 40 Hz, 100 Hz, divided by one
     robust scale of the whole recording (so that differences between channels stay), clipped at 15.
 
     Parameters
@@ -132,7 +132,7 @@ def prepare(recording):
 def _prepare(recording):
     spec = SPECS[recording.modality]
     _check_length(recording, spec)
-    signal = np.ascontiguousarray(recording.signal.T)  # what follows goes along time
+    signal = np.array(recording.signal.T, order="C")  # ours, and what follows goes along time
     with np.errstate(invalid="ignore"):
         spread = np.ptp(signal, axis=1)  # NaN or infinite if one sample is
     keep = recording.mask & np.isfinite(spread) & (spread > 0)
@@ -142,8 +142,9 @@ def _prepare(recording):
         )
     signal = signal if keep.all() else signal[keep]
     scaled, log_scale = _SCALERS[recording.modality](signal, recording, spec)
+    np.clip(scaled, -spec.clip, spec.clip, out=scaled)
     return Prepared(
-        signal=np.ascontiguousarray(np.clip(scaled, -spec.clip, spec.clip), dtype=np.float32),
+        signal=np.ascontiguousarray(scaled, dtype=np.float32),
         positions=(recording.positions[keep] / spec.position_unit).astype(np.float32),
         modality=recording.modality,
         log_scale=log_scale,
@@ -303,7 +304,8 @@ def resample(signal, sampling_hz, target_hz, low_pass_hz=None):
     delay = np.exp(2j * np.pi * np.arange(n_kept) * half_length / n_padded)
     response = (rfft(taps, n_padded)[:n_kept] * delay).real * float(ratio)
     workers = torch.get_num_threads()
-    spectrum = rfft(signal, n_padded, workers=workers)[:, :n_kept] * response.astype(signal.dtype)
+    spectrum = rfft(signal, n_padded, workers=workers)[:, :n_kept]
+    spectrum *= response.astype(signal.dtype)
     return irfft(spectrum, n_resampled, workers=workers)[:, : math.ceil(n_times * ratio)]
 
 
@@ -315,8 +317,8 @@ def _scale_bold(signal, recording, spec):
 
 
 def _scale_eeg(signal, recording, spec):
+    signal -= signal.mean(axis=1, keepdims=True)
     signal = _without_silent_ends(signal, recording, spec)
-    signal = signal - _quantile(signal, 0.5)[:, None]
     signal = resample(signal, recording.sampling_hz, spec.sampling_hz, spec.low_pass_hz)
     spread = _quantile(signal, 0.75) - _quantile(signal, 0.25)
     scale_v = float(np.median(spread)) / 1.349  # of a normal distribution: its deviation
@@ -325,7 +327,8 @@ def _scale_eeg(signal, recording, spec):
             f"{recording!r} varies by {scale_v:.2g} V; expected 1e-8 to 5e-3 V. Is it in "
             "microvolts? brainfm takes EEG in volts: multiply by 1e-6."
         )
-    return signal / np.float32(scale_v), float(np.log10(scale_v * 1e6))
+    signal /= np.float32(scale_v)
+    return signal, float(np.log10(scale_v * 1e6))
 
 
 def _quantile(signal, share):
@@ -343,7 +346,9 @@ def _without_silent_ends(signal, recording, spec):
     second = max(round(recording.sampling_hz * spec.patch_s), 1)
     n_seconds = signal.shape[1] // second
     pieces = signal[:, : n_seconds * second].reshape(len(signal), n_seconds, second)
-    spread = np.median(pieces.std(axis=2), axis=0)
+    power = np.einsum("cst,cst->cs", pieces, pieces) / second  # no copy, as std would make
+    variance = np.maximum(power - pieces.mean(axis=2) ** 2, 0)
+    spread = np.sqrt(np.median(variance, axis=0))
     loud = np.flatnonzero(spread > _SILENT * np.median(spread))
     if not len(loud):
         return signal
