@@ -10,6 +10,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 
 from brainfm.errors import SignalError, UsageError
 from brainfm.models.baselines import (
+    AperiodicFeatures,
     BandPowerFeatures,
     BlockScaler,
     ConnectivityFeatures,
@@ -64,10 +65,27 @@ def eeg(n, *, alpha=(), seed=0):
 
 ALL = [
     (ConnectivityFeatures(), bold, 6),
+    (ConnectivityFeatures(kind="partial"), bold, 6),
     (ConnectivityFeatures(kind="tangent"), bold, 10),
     (BandPowerFeatures(), eeg, 20),
+    (AperiodicFeatures(), eeg, 8),
     (RiemannFeatures(), eeg, 40),
 ]
+
+
+def test_partial_correlation_sees_through_a_chain():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=4000)
+    second = first + rng.normal(size=4000)
+    third = second + rng.normal(size=4000)
+    table = RecordingTable([(recording(np.stack([first, second, third], axis=1)),)])
+    edges = {
+        kind: ConnectivityFeatures(kind=kind).fit_transform(table)[0]  # a-b, a-c, b-c
+        for kind in ("pearson", "partial")
+    }
+    assert edges["pearson"][1] > 0.5
+    assert abs(edges["partial"][1]) < 0.05
+    assert edges["partial"][0] == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from brainfm.signal.bad_channels import find_bad_channels
 from brainfm.signal.eeg import (
     BANDS,
     alpha_peak_hz,
+    aperiodic,
     band_power,
     line_noise_ratio,
     relative_alpha,
@@ -57,6 +58,30 @@ class TestBandPower:
     def test_a_sampling_rate_of_zero_is_refused(self):
         with pytest.raises(SignalError, match="samples per second above 0"):
             band_power(_sine(10.0)[:, None], 0)
+
+
+class TestAperiodic:
+    def test_exponent_of_brown_noise_is_two_and_an_alpha_rhythm_changes_nothing(self):
+        rng = np.random.default_rng(0)
+        white = rng.normal(size=(len(TIMES_S), 8)) * 1e-6
+        signal = np.concatenate([white, white.cumsum(axis=0)], axis=1)
+        with_alpha = signal + _sine(10.0, 50e-6)[:, None]
+        exponents = aperiodic(signal, HZ)[:, 1]
+        assert exponents[:8].mean() == pytest.approx(0, abs=0.1)
+        assert exponents[8:].mean() == pytest.approx(2, abs=0.1)
+        np.testing.assert_allclose(aperiodic(with_alpha, HZ), aperiodic(signal, HZ), atol=0.1)
+
+    def test_ten_times_the_amplitude_is_an_offset_of_two_more(self):
+        noise = np.random.default_rng(0).normal(size=(len(TIMES_S), 2)) * 1e-6
+        rise = aperiodic(10 * noise, HZ) - aperiodic(noise, HZ)
+        np.testing.assert_allclose(rise, [[2, 0]] * 2, atol=1e-9)
+
+    def test_silent_and_broken_channels_are_nan(self):
+        signal = np.column_stack([np.zeros(len(TIMES_S)), _sine(10.0), _sine(5.0)])
+        signal[3, 1] = np.nan
+        law = aperiodic(signal, HZ)
+        assert np.isnan(law[:2]).all()
+        assert np.isfinite(law[2]).all()
 
 
 class TestAlpha:

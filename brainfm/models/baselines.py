@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from brainfm.errors import SignalError, UsageError
 from brainfm.recording import Recording
 from brainfm.signal.connectivity import pearson
-from brainfm.signal.eeg import BANDS, band_power
+from brainfm.signal.eeg import BANDS, aperiodic, band_power
 
 #: Frequencies below carry drift, above carry muscle, in resting EEG at the scalp.
 _RIEMANN_BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
@@ -126,9 +126,10 @@ class ConnectivityFeatures(_RecordingFeatures):
 
     Parameters
     ----------
-    kind : {"pearson", "tangent"}
-        Correlations, or covariances seen from the tangent space at their log-Euclidean mean
-        (shrunk by OAS, of series scaled to unit variance).
+    kind : {"pearson", "partial", "tangent"}
+        Correlations; correlations given all other channels; or covariances seen from the tangent
+        space at their log-Euclidean mean. The last two are of covariances shrunk by OAS, of
+        series scaled to unit variance.
 
     Notes
     -----
@@ -146,8 +147,8 @@ class ConnectivityFeatures(_RecordingFeatures):
         self.kind = kind
 
     def _measure(self, names, signal, sampling_hz):
-        if self.kind not in ("pearson", "tangent"):
-            raise UsageError(f"kind is {self.kind!r}; expected pearson or tangent.")
+        if self.kind not in ("pearson", "partial", "tangent"):
+            raise UsageError(f"kind is {self.kind!r}; expected pearson, partial or tangent.")
         if self.kind == "pearson":
             return names, pearson(signal)
         return names, _covariances(signal / signal.std(axis=0))
@@ -159,28 +160,46 @@ class ConnectivityFeatures(_RecordingFeatures):
 
     def _apply(self, matrices):
         filled = np.array([_filled(matrix, self.mean_) for matrix in matrices])
-        if self.kind == "pearson":
+        if self.kind == "partial":
+            filled = _partial(_definite(filled))
+        if self.kind != "tangent":
             return filled[:, *np.triu_indices(len(self.channels_), k=1)]
         return _tangent(_definite(filled), self.reference_)
 
 
-class BandPowerFeatures(_RecordingFeatures):
-    """Logarithm of the power of each channel in five bands (log10 of V²).
+class _ChannelFeatures(_RecordingFeatures):
+    """A few numbers of each channel of EEG.
 
     A channel that a new recording lacks is taken from the mean of the training recordings.
     """
 
     _modality, _channel_axes = "eeg", (0,)
 
+    def _learn(self, values):
+        self.mean_ = np.mean(values, axis=0)
+
+    def _apply(self, values):
+        return np.array([_filled(value, self.mean_).ravel() for value in values])
+
+
+class BandPowerFeatures(_ChannelFeatures):
+    """Logarithm of the power of each channel in five bands (log10 of V²)."""
+
     def _measure(self, names, signal, sampling_hz):
         power = band_power(signal, sampling_hz, bands=BANDS)  # (n_channels, n_bands)
         return names, np.log10(np.maximum(power, np.finfo(float).tiny))
 
-    def _learn(self, powers):
-        self.mean_ = np.mean(powers, axis=0)
 
-    def _apply(self, powers):
-        return np.array([_filled(power, self.mean_).ravel() for power in powers])
+class AperiodicFeatures(_ChannelFeatures):
+    """Offset and exponent of the spectrum of each channel (:func:`brainfm.signal.eeg.aperiodic`).
+
+    References
+    ----------
+    .. [1] Donoghue et al., 2020, Nature Neuroscience 23. https://doi.org/10.1038/s41593-020-00744-x
+    """
+
+    def _measure(self, names, signal, sampling_hz):
+        return names, aperiodic(signal, sampling_hz)
 
 
 class RiemannFeatures(_RecordingFeatures):
@@ -307,6 +326,13 @@ def _tangent(matrices, reference):
     logs = _of_eigenvalues(np.log, whiten @ matrices @ whiten)
     rows, columns = np.triu_indices(len(reference))
     return logs[:, rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
+
+
+def _partial(covariances):
+    """Correlation of each pair given all others, (n_rows, n, n)."""
+    precision = np.linalg.inv(covariances)
+    scale = 1 / np.sqrt(np.diagonal(precision, axis1=1, axis2=2))
+    return -precision * scale[:, :, None] * scale[:, None, :]
 
 
 def _definite(matrices):

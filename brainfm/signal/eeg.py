@@ -98,6 +98,39 @@ def relative_alpha(signal, sampling_hz):
     return np.divide(alpha, total, out=np.full(alpha.shape, np.nan), where=total > 0)
 
 
+def aperiodic(signal, sampling_hz):
+    """Fit a power law to the spectrum of each channel, 2 to 30 Hz without 7 to 14 Hz.
+
+    Parameters
+    ----------
+    signal : ndarray of float, shape (n_times, n_channels), in volts
+    sampling_hz : float
+
+    Returns
+    -------
+    law : ndarray of float, shape (n_channels, 2)
+        Offset (log10 of V^2/Hz at 1 Hz) and exponent (1 to 2 at rest, higher is steeper); NaN
+        for channels without power or with samples that are not finite.
+
+    Raises
+    ------
+    SignalError
+        See :func:`spectrum`.
+
+    References
+    ----------
+    .. [1] Donoghue et al., 2020, Nature Neuroscience 23. https://doi.org/10.1038/s41593-020-00744-x
+    """
+    frequencies_hz, density = spectrum(signal, sampling_hz)
+    law = np.full((density.shape[1], 2), np.nan)
+    usable = np.isfinite(density).all(axis=0) & (_power_between(frequencies_hz, density, 2, 30) > 0)
+    if usable.any():
+        floor = np.finfo(float).tiny
+        slope, level = _power_law(frequencies_hz, np.maximum(density[:, usable], floor))
+        law[usable] = np.stack([level / np.log(10), -slope], axis=1)
+    return law
+
+
 def alpha_peak_hz(signal, sampling_hz):
     """Find the peak of the alpha rhythm above the background that falls with frequency.
 
@@ -127,10 +160,7 @@ def alpha_peak_hz(signal, sampling_hz):
     if not usable.any():
         return np.nan
     mean = (density[:, usable] / power[usable]).mean(axis=1)
-    fitted = ((frequencies_hz >= 2) & (frequencies_hz < 7)) | (
-        (frequencies_hz > 14) & (frequencies_hz <= 30)
-    )
-    slope, level = np.polyfit(np.log(frequencies_hz[fitted]), np.log(mean[fitted]), 1)
+    slope, level = _power_law(frequencies_hz, mean)
     inside = (frequencies_hz >= 6.5) & (frequencies_hz <= 13.5)
     above = np.log(mean[inside]) - (slope * np.log(frequencies_hz[inside]) + level)
     is_peak = (above[1:-1] > above[:-2]) & (above[1:-1] >= above[2:]) & (above[1:-1] > np.log(1.2))
@@ -169,6 +199,14 @@ def line_noise_ratio(signal, sampling_hz, line_hz):
     beside = density[(away_hz >= 3) & (away_hz <= 6)].mean(axis=0)
     usable = beside > 0
     return float(np.median(at_line[usable] / beside[usable])) if usable.any() else np.nan
+
+
+def _power_law(frequencies_hz, density):
+    """Slope and level of log density over log frequency, where the alpha rhythm is not."""
+    fitted = ((frequencies_hz >= 2) & (frequencies_hz < 7)) | (
+        (frequencies_hz > 14) & (frequencies_hz <= 30)
+    )
+    return np.polyfit(np.log(frequencies_hz[fitted]), np.log(density[fitted]), 1)
 
 
 def _power_between(frequencies_hz, density, low_hz, high_hz):
