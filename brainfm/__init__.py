@@ -17,6 +17,7 @@ _HOME_OF = {
     "BrainEmbedder": "brainfm.models.embedder",
     "BrainClassifier": "brainfm.models.estimators",
     "BrainRegressor": "brainfm.models.estimators",
+    "FewShotClassifier": "brainfm.models.estimators",
     "load_checkpoint": "brainfm.models.checkpoint",
     "publish_checkpoint": "brainfm.models.publish",
 }

@@ -169,7 +169,9 @@ def test_a_row_without_the_modality_is_refused():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(UsageError, match="kind is 'spearman'; expected pearson or tangent"):
+    with pytest.raises(
+        UsageError, match="kind is 'spearman'; expected pearson, partial or tangent"
+    ):
         ConnectivityFeatures(kind="spearman").fit(bold(3))
     with pytest.raises(UsageError, match="modality is 'meg'; expected bold, eeg or dummy"):
         classical_baseline("meg")

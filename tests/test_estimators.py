@@ -1,19 +1,12 @@
-"""The estimators keep scikit-learn's rules."""
+"""Pretrainer and embedder keep scikit-learn's rules."""
 
-import pickle
-
-import joblib
 import numpy as np
 import pytest
 from brains import bold, eeg
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from brainfm import BrainClassifier, BrainEmbedder, BrainPretrainer, BrainRegressor
+from brainfm import BrainEmbedder, BrainPretrainer
 from brainfm.errors import ModelError, SignalError
 from brainfm.models.training import Schedule
 from brainfm.recording import RecordingTable
@@ -30,11 +23,6 @@ def table():
         for task, alpha in (("closed", 1.0), ("open", 0.2))
     ]
     return RecordingTable.from_recordings(recordings)
-
-
-@pytest.fixture(scope="module")
-def target(table):
-    return np.array([row[0].task for row in table])
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +135,13 @@ class TestBrainEmbedder:
         with pytest.raises(NotFittedError, match=r"call fit, or make it with .*from_pretrained"):
             BrainEmbedder(checkpoint).transform(table)
 
+    def test_columns_have_names_and_pandas_can_be_asked_for(self, checkpoint, table):
+        embedder = BrainEmbedder(checkpoint).fit(table).set_output(transform="pandas")
+        frame = embedder.transform(table[:2])
+        assert list(frame.columns) == list(embedder.get_feature_names_out())
+        assert frame.columns[0] == "eeg_summary_0"
+        assert frame.columns.is_unique
+
     @pytest.mark.parametrize(
         ("X", "words"),
         [
@@ -170,81 +165,3 @@ class TestBrainEmbedder:
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
         with pytest.raises(ModelError, match=r"torch sees no GPU"):
             BrainEmbedder.from_pretrained(checkpoint, device="cuda").transform(table)
-
-
-class TestHeads:
-    @pytest.mark.parametrize("head", ["logistic", "lda", "prototype"])
-    def test_alpha_is_told_from_no_alpha_in_people_not_seen(self, checkpoint, table, target, head):
-        scores = cross_val_score(
-            BrainClassifier(checkpoint, head=head),
-            table,
-            target,
-            groups=table.groups,
-            cv=GroupKFold(3),
-        )
-        assert scores.mean() > 0.7
-
-    def test_probabilities_decision_and_classes_agree(self, checkpoint, table, target):
-        classifier = BrainClassifier(checkpoint).fit(table, target)
-        assert list(classifier.classes_) == ["closed", "open"]
-        chance = classifier.predict_proba(table)
-        np.testing.assert_allclose(chance.sum(axis=1), 1)
-        guessed = classifier.classes_[chance.argmax(axis=1)]
-        np.testing.assert_array_equal(guessed, classifier.predict(table))
-        np.testing.assert_array_equal(guessed == "open", classifier.decision_function(table) > 0)
-
-    def test_a_regressor_follows_a_number(self, checkpoint):
-        strength = np.linspace(0, 1.5, 16)
-        recordings = [eeg(seed, alpha=one) for seed, one in enumerate(strength)]
-        regressor = BrainRegressor(checkpoint).fit(recordings, strength)
-        assert regressor.score(recordings, strength) > 0.5
-
-    def test_grid_search_and_pipelines_work(self, checkpoint, table, target):
-        search = GridSearchCV(
-            BrainClassifier(checkpoint), {"head": ["lda", "prototype"]}, cv=GroupKFold(2)
-        )
-        search.fit(table, target, groups=table.groups)
-        assert search.best_params_["head"] in ("lda", "prototype")
-        pipeline = make_pipeline(
-            BrainEmbedder(checkpoint), StandardScaler(), LogisticRegression(max_iter=500)
-        )
-        assert clone(pipeline).fit(table, target).score(table, target) > 0.9
-
-    def test_fitted_estimators_survive_pickle_and_joblib(self, checkpoint, table, target, tmp_path):
-        classifier = BrainClassifier(checkpoint).fit(table, target)
-        expected = classifier.predict_proba(table)
-        joblib.dump(classifier, tmp_path / "model")
-        pickled = pickle.loads(pickle.dumps(classifier))  # noqa: S301
-        for copy in (pickled, joblib.load(tmp_path / "model")):
-            np.testing.assert_array_equal(copy.predict_proba(table), expected)
-
-    def test_a_missing_modality_is_bridged(self, tmp_path):
-        paired = [one for seed in range(6) for one in (bold(seed), eeg(seed))]
-        table = RecordingTable.from_recordings([*paired, bold(8), eeg(9)])
-        folder = BrainPretrainer(**SMALL).fit(table).save(tmp_path / "both")
-        y = np.arange(8) % 2
-        assert BrainClassifier(folder, head="lda").fit(table, y).predict(table).shape == (8,)
-
-    @pytest.mark.parametrize(
-        ("make", "y", "words"),
-        [
-            (BrainClassifier, ["a"] * 24, r"y has one class only"),
-            (BrainClassifier, ["a", "b"], r"X has 24 rows but y has 2 values"),
-            (BrainClassifier, [np.nan, *[1.0] * 23], r"y has missing values"),
-            (BrainRegressor, [np.nan] * 24, r"y has missing values"),
-            (BrainRegressor, ["old"] * 24, r"y holds something that is no number"),
-        ],
-    )
-    def test_targets_nothing_can_be_learned_from_are_refused(
-        self, checkpoint, table, make, y, words
-    ):
-        with pytest.raises(ModelError, match=words):
-            make(checkpoint).fit(table, y)
-
-    def test_an_unknown_head_is_refused(self, checkpoint, table, target):
-        with pytest.raises(ModelError, match=r"head is 'tree'; expected one of logistic, lda"):
-            BrainClassifier(checkpoint, head="tree").fit(table, target)
-
-    def test_before_fit_it_says_so(self, checkpoint, table):
-        with pytest.raises(NotFittedError):
-            BrainClassifier(checkpoint).predict(table)

@@ -3,11 +3,12 @@
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.inputs import as_table, device_of
-from brainfm.models.readout import embed, n_outputs
+from brainfm.models.readout import embed, layout, n_outputs
 from brainfm.models.windows import SPECS, prepare
 
 
@@ -124,6 +125,29 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
             modalities,
             batch_size=self.batch_size,
             device=self.device,
+        )
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the name of each number of a vector: modality, part, place in the part.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        names : ndarray of str, shape (d,)
+        """
+        check_is_fitted(self, "modalities_")
+        config = self.checkpoint_.encoder.config
+        return np.array(
+            [
+                f"{modality}_{part}_{index}"
+                for modality in self.modalities_
+                for part, columns in layout(config, modality).items()
+                for index in range(columns.stop - columns.start)
+            ],
+            dtype=object,
         )
 
     def __sklearn_is_fitted__(self):

@@ -4,17 +4,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from brainfm.errors import UsageError
 from brainfm.models.baselines import (
     BandPowerFeatures,
     ConnectivityFeatures,
-    LengthScaler,
     RiemannFeatures,
     linear_head,
 )
+from brainfm.models.features import EmbeddingFeatures
+from brainfm.models.heads import RowSpace
 
 #: The score a question is answered with.
 PRIMARY = {"classification": "roc_auc", "regression": "r"}
@@ -36,47 +37,6 @@ class Method:
     kind: str
     features: tuple
     head: BaseEstimator
-
-
-class EmbeddingFeatures(TransformerMixin, BaseEstimator):
-    """Vectors of a frozen pretrained embedder: nothing is learned in a fold.
-
-    Parameters
-    ----------
-    embedder : transformer
-        Already fitted or loaded; its ``transform`` takes what a :class:`RecordingTable` is.
-    """
-
-    scaler = LengthScaler()
-
-    def __init__(self, embedder):
-        self.embedder = embedder
-
-    def measure(self, X):
-        """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
-        return np.asarray(self.embedder.transform(X), dtype=float)
-
-    def fit_measured(self, measured):
-        """Learn nothing."""
-        return self
-
-    def transform_measured(self, measured):
-        """Return the embeddings as they are."""
-        return np.asarray(measured)
-
-    def fit(self, X, y=None):
-        """Learn nothing."""
-        return self
-
-    def transform(self, X):
-        """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
-        return self.measure(X)
-
-    def __sklearn_is_fitted__(self):
-        return True
-
-    def __sklearn_clone__(self):
-        return self  # a clone would forget the weights
 
 
 def default_methods(modality, task, *, embedder=None):
@@ -354,14 +314,8 @@ def _one_fold(features, table, rows, measured):
 
 
 def _rotated(train, test):
-    """Turn the axes so that training rows fill at most ``n_train`` of them."""
-    if train.shape[1] <= train.shape[0]:
-        return train, test
-    centre = train.mean(axis=0)
-    values, vectors = np.linalg.eigh((train - centre) @ (train - centre).T)
-    keep = values > values[-1] * 1e-10
-    axes = (train - centre).T @ (vectors[:, keep] / np.sqrt(values[keep]))
-    return (train - centre) @ axes, (test - centre) @ axes
+    rows = RowSpace().fit(train)
+    return rows.transform(train), rows.transform(test)
 
 
 def _class_scores(y, probabilities, counts):
