@@ -217,8 +217,20 @@ class EvaluateConfig:
     contrast: tuple[str, ...] = setting(
         (), "two tasks to tell apart, for instance eyesopen eyesclosed", flags=["--contrast"]
     )
+    groups: str | None = setting(
+        None,
+        "column of participants.tsv, such as site: leave one of its values out at a time, and "
+        "compare people within a value only",
+        flags=["--groups"],
+    )
+    confounds: tuple[str, ...] = setting(
+        ("site", "age", "sex", "mean_fd"),
+        "columns of participants.tsv, where they exist, that are read from the embedding and "
+        "regressed out; mean_fd is also taken from the quality files of brainfm",
+    )
     n_splits: int = setting(5, "folds of the cross-validation", at_least=2)
     n_permutations: int = setting(200, "label permutations behind the p value")
+    n_episodes: int = setting(50, "few-shot episodes of each number of people; 0: no curves")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,11 @@ from brainfm.errors import DataError, NothingSelected, UsageError
 from brainfm.models.baselines import BlockScaler, linear_head
 from brainfm.models.evaluation import (
     Method,
-    bootstrap_counts,
     cross_predict,
     default_methods,
     fold_features,
-    judged,
-    mean_scores,
     permutation_test,
     permuted,
-    score,
 )
 from brainfm.models.folds import (
     block_folds,
@@ -30,6 +26,7 @@ from brainfm.models.folds import (
     n_arrangements,
     participant_folds,
 )
+from brainfm.models.scores import bootstrap_counts, judged, score
 from brainfm.recording import Recording, RecordingTable
 from brainfm.stages.evaluate import evaluate_outputs
 
@@ -57,7 +54,7 @@ class MeanPower(BaseEstimator):
 
 
 def config(**settings):
-    return EvaluateConfig(**{"n_permutations": 20, **settings})
+    return EvaluateConfig(**{"n_permutations": 20, "n_episodes": 0, **settings})
 
 
 class TestParticipantFolds:
@@ -224,10 +221,10 @@ class TestScores:
         y = np.repeat([0, 1, 0, 1], 2)
         folds = participant_folds(y, groups, n_splits=2)
         predicted = np.tile(np.repeat([[0.9, 0.1], [0.1, 0.9]] * 2, 2, axis=0), (5, 1, 1))
-        target, averaged, people = judged(y, predicted, folds, "classification")
-        assert averaged.shape == (5, 4, 2)
-        assert list(people) == ["a", "b", "c", "d"]
-        assert mean_scores(target, averaged, "classification")["roc_auc"] == [1]
+        found = judged(y, predicted, folds, "classification")
+        assert found.predicted.shape == (5, 4, 2)
+        assert list(found.resample) == ["a", "b", "c", "d"]
+        assert found.primary() == [1]
 
 
 class TestNothingToFind:
@@ -251,11 +248,13 @@ class TestNothingToFind:
     def test_rotation_changes_no_prediction(self):
         rng = np.random.default_rng(0)
 
+        values = rng.normal(size=(20, 300))
+
         class Many(BaseEstimator):
             scaler = BlockScaler()
 
             def measure(self, X):
-                return rng.normal(size=(20, 300))
+                return np.array([values[int(row[0].participant)] for row in X])
 
             def fit_measured(self, measured):
                 return self
@@ -267,7 +266,8 @@ class TestNothingToFind:
         folds = participant_folds(y, np.arange(20).astype(str), n_splits=4)
         measured = {}
         method = Method(name="m", kind="classical", features=(Many(),), head=linear_head())
-        matrices = fold_features(method, None, folds, measured=measured)
+        table = RecordingTable([(recording(str(index), seconds=1),) for index in range(20)])
+        matrices = fold_features(method, table, folds, measured=measured)
         X = next(iter(measured.values()))
         plain = []
         for train, test in folds.pairs:

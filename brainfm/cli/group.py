@@ -102,7 +102,8 @@ def _check(job):
         errors += _check_contrast(evaluate.contrast, roots)
     if evaluate.target and evaluate.contrast:
         errors.append(UsageError("give either --target or --contrast, not both."))
-    columns = [*([evaluate.target] if evaluate.target else []), *job.settings.pretrain.phenotypes]
+    asked = [name for name in (evaluate.target, evaluate.groups) if name]
+    columns = [*asked, *job.settings.pretrain.phenotypes]
     if columns and not wrong:
         errors += _check_columns(columns, _tables(job, derivatives))
     raise_all(errors)

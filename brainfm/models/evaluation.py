@@ -6,20 +6,17 @@ import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.utils.validation import has_fit_parameter
 
-from brainfm.errors import UsageError
+from brainfm.errors import DataError, UsageError
 from brainfm.models.baselines import (
     BandPowerFeatures,
     ConnectivityFeatures,
     RiemannFeatures,
-    linear_head,
 )
-from brainfm.models.features import EmbeddingFeatures
-from brainfm.models.heads import RowSpace
-
-#: The score a question is answered with.
-PRIMARY = {"classification": "roc_auc", "regression": "r"}
-_N_BOOTSTRAP = 1000
+from brainfm.models.features import EmbeddingFeatures, scaler_of
+from brainfm.models.heads import NestedHead, RowSpace
+from brainfm.models.scores import judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +51,7 @@ def default_methods(modality, task, *, embedder=None):
     methods : list of Method
         All linear heads are the same model, so what differs is what they read.
     """
-    head = linear_head(task)
+    head = NestedHead(task)
     classical = {
         "bold": {"Pearson connectivity": ConnectivityFeatures(),
                  "tangent connectivity": ConnectivityFeatures(kind="tangent")},
@@ -109,14 +106,14 @@ def fold_features(method, table, folds, *, measured=None):
     """
     measured = {} if measured is None else measured
     for features in method.features:
-        if hasattr(features, "measure") and id(features) not in measured:
-            measured[id(features)] = features.measure(table)
+        if hasattr(features, "measure") and features not in measured:
+            measured[features] = _measured(features, table)
     matrices = []
     for train, test in folds.pairs:
         if not method.features:
             matrices.append([(np.zeros((len(train), 1)), np.zeros((len(test), 1)))])
             continue
-        blocks = [_one_fold(features, table, (train, test), measured.get(id(features)))
+        blocks = [_one_fold(features, table, (train, test), measured.get(features))
                   for features in method.features]  # fmt: skip
         matrices.append([_rotated(*block) for block in blocks])
     return matrices
@@ -145,105 +142,21 @@ def cross_predict(head, matrices, y, folds):
         if len(np.unique(y[train])) < 2:  # permuted labels may leave one
             out[number, test] = y[train][0] if classes is None else classes == y[train][0]
         else:
-            each = [_predict(head, *block, y[train], classes) for block in blocks]
+            people = folds.units[train] if folds.kind == "block" else folds.people[train]
+            each = [_predict(head, *block, y[train], people, classes) for block in blocks]
             out[number, test] = np.mean(each, axis=0)
     return out
 
 
-def _predict(head, X_train, X_test, y_train, classes):
+def _predict(head, X_train, X_test, y_train, people, classes):
     """Probability of each class, 0 for one that training lacks; or the value, (n_test, 1)."""
-    fitted = clone(head).fit(X_train, y_train)
+    known = {"groups": people} if has_fit_parameter(head, "groups") else {}
+    fitted = clone(head).fit(X_train, y_train, **known)
     if classes is None:
         return fitted.predict(X_test)[:, None]
     out = np.zeros((len(X_test), len(classes)))
     out[:, np.searchsorted(classes, fitted.classes_)] = fitted.predict_proba(X_test)
     return out
-
-
-def score(y, predicted, task, counts=None):
-    """Score one set of predictions, as it is or as drawn by a bootstrap.
-
-    Parameters
-    ----------
-    y : ndarray, shape (n_rows,)
-        Class numbers from 0, or values.
-    predicted : ndarray of float, shape (n_rows, n_outputs)
-        As :func:`cross_predict` returns, for one repeat.
-    task : {"classification", "regression"}
-    counts : ndarray, shape (n_draws, n_rows), optional
-        How often each draw holds each row; default: one draw with every row once.
-
-    Returns
-    -------
-    scores : dict of ndarray of float, shape (n_draws,)
-        ``roc_auc`` (mean over classes, one against the rest) and ``balanced_accuracy``; or
-        ``r`` (Pearson), ``mae`` in the unit of ``y``, and ``r2``. NaN where undefined.
-    """
-    counts = np.ones((1, len(y))) if counts is None else np.asarray(counts, dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if task == "classification":
-            return _class_scores(np.asarray(y, int), predicted, counts)
-        return _value_scores(np.asarray(y, float), predicted[:, 0], counts)
-
-
-def judged(y, predicted, folds, task):
-    """Average predictions over the rows that stand for one thing.
-
-    With participant folds that is the participant (or each recording, where the target differs
-    within people); with block folds every window counts.
-
-    Returns
-    -------
-    y : ndarray, shape (n_judged,)
-        Class numbers, or values.
-    predicted : ndarray, shape (n_repeats, n_judged, n_outputs)
-    resample : ndarray of str, shape (n_judged,)
-        What a bootstrap draws: participants, or blocks of time.
-    """
-    y = np.unique(y, return_inverse=True)[1] if task == "classification" else np.asarray(y, float)
-    if folds.kind == "block":
-        return y, predicted, folds.units
-    units, first = np.unique(folds.units, return_index=True)
-    members = [folds.units == unit for unit in units]
-    averaged = np.stack([predicted[:, rows].mean(axis=1) for rows in members], axis=1)
-    target = np.array([y[rows].mean() for rows in members])  # equal within a unit, or nearly
-    people = folds.strata if len(np.unique(folds.strata)) > 1 else folds.units
-    return target, averaged, people[first]
-
-
-def bootstrap_counts(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
-    """Draw units with replacement.
-
-    Parameters
-    ----------
-    resample : ndarray of str, shape (n_judged,)
-        Unit of each judged row.
-    n_draws, seed : int
-
-    Returns
-    -------
-    counts : ndarray of int, shape (n_draws, n_judged)
-        How often each draw holds each row; used for every method, so differences are paired.
-    """
-    units, number = np.unique(resample, return_inverse=True)
-    share = np.full(len(units), 1 / len(units))
-    return np.random.default_rng(seed).multinomial(len(units), share, size=n_draws)[:, number]
-
-
-def mean_scores(y, predicted, task, counts=None):
-    """Score each repeat and average the scores; arrays as :func:`score` returns them."""
-    each = [score(y, one, task, counts) for one in predicted]
-    return {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
-
-
-def interval(values, level=0.95):
-    """Percentile interval of bootstrap values; NaN (a draw with one class) is left out."""
-    values = np.asarray(values, float)
-    if not np.isfinite(values).any():
-        return np.nan, np.nan
-    tail = (1 - level) / 2 * 100
-    low, high = np.nanpercentile(values, [tail, 100 - tail])
-    return float(low), float(high)
 
 
 def permuted(y, folds, rng):
@@ -288,8 +201,7 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
         key = labels.tobytes()
         if key not in known:
             predicted = cross_predict(head, matrices, labels, first)
-            target, averaged, _ = judged(labels, predicted, first, task)
-            known[key] = mean_scores(target, averaged, task)[PRIMARY[task]][0]
+            known[key] = judged(labels, predicted, first, task).primary()[0]
         return known[key]
 
     # The arrays are ours and were checked; checking them again takes longer than fitting.
@@ -298,6 +210,44 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
         null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
     at_least = np.sum(np.nan_to_num(null, nan=-np.inf) >= observed - 1e-12)
     return observed, null, float((1 + at_least) / (1 + n_permutations))
+
+
+def _measured(features, table):
+    """What each row gives by itself; turned into the space of all rows where nothing is learned."""
+    check_rows_alone(features, table)
+    found = features.measure(table)
+    return RowSpace().fit_transform(found) if getattr(features, "is_frozen", False) else found
+
+
+def check_rows_alone(features, table):
+    """Refuse features whose values for one recording depend on which others are there.
+
+    Parameters
+    ----------
+    features : transformer with a ``measure`` method
+    table : RecordingTable
+
+    Raises
+    ------
+    DataError
+        If the last row is measured differently alone and beside the first.
+    """
+    last, beside = table[[-1]], table[[0, -1]]
+    alone, among = features.measure(last)[-1], features.measure(beside)[-1]
+    parts = zip(
+        *((one if isinstance(one, tuple) else (one,)) for one in (alone, among)), strict=True
+    )
+    for one, other in parts:
+        same = (
+            one == other
+            if isinstance(one, tuple)
+            else np.allclose(one, other, rtol=1e-4, equal_nan=True)
+        )
+        if not same:
+            raise DataError(
+                f"{features!r} gives another value for {table[-1][0]!r} beside other recordings "
+                "than alone: something is learned from all rows, test rows too; learn it in fit."
+            )
 
 
 def _one_fold(features, table, rows, measured):
@@ -309,42 +259,10 @@ def _one_fold(features, table, rows, measured):
     else:
         fitted.fit(table[train])
         sides = [fitted.transform(table[part]) for part in rows]
-    scaler = clone(features.scaler).fit(sides[0])
+    scaler = clone(scaler_of(features)).fit(sides[0])
     return [scaler.transform(side) for side in sides]
 
 
 def _rotated(train, test):
     rows = RowSpace().fit(train)
     return rows.transform(train), rows.transform(test)
-
-
-def _class_scores(y, probabilities, counts):
-    classes = range(probabilities.shape[1])
-    best = probabilities.argmax(axis=1)
-    recall = [counts @ ((y == k) & (best == k)) / (counts @ (y == k)) for k in classes]
-    areas = [_auc(y == k, probabilities[:, k], counts) for k in classes]
-    return {"roc_auc": np.mean(areas, axis=0), "balanced_accuracy": np.mean(recall, axis=0)}
-
-
-def _auc(positive, value, counts):
-    """Share of pairs in which the positive row has the larger value; a tie is half."""
-    order = np.argsort(value, kind="stable")
-    starts = np.flatnonzero(np.diff(value[order], prepend=-np.inf))  # of each run of ties
-    sides = [np.add.reduceat(counts[:, order] * side[order], starts, axis=1)
-             for side in (positive, ~positive)]  # fmt: skip
-    below = np.cumsum(sides[1], axis=1) - sides[1] / 2
-    return (sides[0] * below).sum(axis=1) / (sides[0].sum(axis=1) * sides[1].sum(axis=1))
-
-
-def _value_scores(y, guess, counts):
-    share = counts / counts.sum(axis=1, keepdims=True)
-    y_spread, g_spread = (share @ v**2 - (share @ v) ** 2 for v in (y - y.mean(), guess - y.mean()))
-    together = share @ ((y - y.mean()) * (guess - y.mean()))
-    together -= (share @ (y - y.mean())) * (share @ (guess - y.mean()))
-    tiny = 1e-12 * max(np.ptp(y), np.ptp(guess), 1e-300) ** 2
-    r = together / np.sqrt(y_spread * g_spread)
-    return {
-        "r": np.where((y_spread > tiny) & (g_spread > tiny), r, np.nan),
-        "mae": share @ np.abs(y - guess),
-        "r2": np.where(y_spread > tiny, 1 - share @ (y - guess) ** 2 / y_spread, np.nan),
-    }

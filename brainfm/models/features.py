@@ -31,7 +31,7 @@ class EmbeddingFeatures(TransformerMixin, BaseEstimator):
         Already fitted or loaded; its ``transform`` takes what a :class:`RecordingTable` is.
     """
 
-    scaler = LengthScaler()
+    scaler, is_frozen = LengthScaler(), True
 
     def __init__(self, embedder):
         self.embedder = embedder

@@ -22,22 +22,43 @@ class Folds:
         Training and test rows of each fold.
     repeat : tuple of int
         Which repetition of the whole cross-validation each fold belongs to.
-    kind : {"participant", "block"}
-        ``block`` folds hold the same people in training and test.
+    kind : {"participant", "site", "episode", "block"}
+        ``block`` folds hold the same people in training and test, the others never.
+    people : ndarray of str, shape (n_rows,)
+        Participant of each row.
     units : ndarray of str, shape (n_rows,)
         Rows of one unit are not independent: they are resampled and relabelled together.
     strata : ndarray of str, shape (n_rows,)
         Labels may be exchanged between units of one stratum only.
+    sites : ndarray of str, shape (n_rows,), optional
+        Only rows of one site are compared by a score.
     gap_s : float
         Seconds left out of training on either side of each test block.
+
+    Raises
+    ------
+    DataError
+        If a participant (with ``block``, a block) is in training and test of one fold.
     """
 
     pairs: tuple
     repeat: tuple
     kind: str
+    people: np.ndarray
     units: np.ndarray
     strata: np.ndarray
+    sites: np.ndarray | None = None
     gap_s: float = 0.0
+
+    def __post_init__(self):
+        apart = self.units if self.kind == "block" else self.people
+        for number, (train, test) in enumerate(self.pairs):
+            both = np.intersect1d(apart[train], apart[test])
+            if len(both):
+                raise DataError(
+                    f"{both[0]} is in training and test of fold {number}: the score would be of "
+                    "somebody known; make folds by participant."
+                )
 
     @property
     def n_repeats(self):
@@ -162,12 +183,13 @@ def participant_folds(y, groups, *, n_splits, task="classification", seed=0, uni
                 )
             pairs.append((train, test))
             repeat.append(number)
-    within = _varies_within(y, groups)
+    within = varies_within(y, groups)
     recordings = np.arange(len(y)) if units is None else np.asarray(units)
     return Folds(
         pairs=tuple(pairs),
         repeat=tuple(repeat),
         kind="participant",
+        people=groups.astype(str),
         units=recordings.astype(str) if within else groups.astype(str),
         strata=groups.astype(str) if within else np.full(len(y), "all"),
     )
@@ -221,6 +243,7 @@ def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
         pairs=tuple(pairs),
         repeat=(0,) * n_splits,
         kind="block",
+        people=np.asarray(groups).astype(str),
         units=np.array(units),
         strata=np.asarray(groups).astype(str),
         gap_s=float(gap_s),
@@ -238,7 +261,8 @@ def n_arrangements(y, folds):
     return total
 
 
-def _varies_within(y, groups):
+def varies_within(y, groups):
+    """Tell whether the target differs between rows of one participant."""
     return any(len(np.unique(y[groups == person])) > 1 for person in np.unique(groups))
 
 

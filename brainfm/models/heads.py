@@ -3,18 +3,19 @@
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainfm.errors import ModelError
 
 _N_INNER_FOLDS = 5
-#: name: penalties to choose from; None where there is nothing to choose.
-CLASSIFIERS = {"logistic": {"C": np.logspace(-2, 4, 7)}, "lda": None, "prototype": None}
-_RIDGE = {"alpha": np.logspace(-4, 3, 8)}
+#: Inverse penalties of rows of unit mean square length.
+_PENALTIES = np.logspace(-1, 3, 5)
+CLASSIFIERS = ("logistic", "lda", "prototype")
 
 
 class RowSpace(TransformerMixin, BaseEstimator):
@@ -40,6 +41,38 @@ class RowSpace(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         centred = validate_data(self, X, dtype=float, reset=False) - self.mean_
         return centred if self.axes_ is None else centred @ self.axes_
+
+
+class NestedHead(BaseEstimator):
+    """Logistic or ridge regression; its penalty is chosen by folds that keep people together.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    """
+
+    def __init__(self, task="classification"):
+        self.task = task
+
+    def fit(self, X, y, groups=None):
+        """Choose the penalty, then fit on all rows; ``groups`` says who each row is."""
+        groups = np.arange(len(y)) if groups is None else groups
+        make = _logistic if self.task == "classification" else _ridge
+        self.model_ = make(y, groups).fit(X, y)
+        if self.task == "classification":
+            self.classes_ = self.model_.classes_
+        return self
+
+    def predict(self, X):
+        """Return classes or values, shape (n_rows,)."""
+        check_is_fitted(self)
+        return self.model_.predict(X)
+
+    @available_if(lambda head: head.task == "classification")
+    def predict_proba(self, X):
+        """Return the probability of each class, shape (n_rows, n_classes)."""
+        check_is_fitted(self)
+        return self.model_.predict_proba(X)
 
 
 def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):
@@ -68,37 +101,48 @@ def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):
     """
     if name not in CLASSIFIERS:
         raise ModelError(f"head is {name!r}; expected one of {', '.join(CLASSIFIERS)}.")
-    classes, number, counts = np.unique(y, return_inverse=True, return_counts=True)
+    classes, counts = np.unique(y, return_counts=True)
     if name == "lda" and counts.min() < 2:
         raise ModelError(
             f"class {classes[counts.argmin()]} has one row: shrinkage LDA needs two of each class "
             "to see how they vary; use head='prototype'."
         )
-    n_people = [len(np.unique(groups[number == label])) for label in range(len(classes))]
-    splits = min(_N_INNER_FOLDS, *n_people)
-    folds = StratifiedGroupKFold(splits, shuffle=True, random_state=0) if splits > 1 else None
     estimator = {
-        "logistic": LogisticRegression(max_iter=2000, class_weight=class_weight),
-        "lda": LinearDiscriminantAnalysis(
+        "logistic": lambda: _logistic(y, groups, class_weight),
+        "lda": lambda: LinearDiscriminantAnalysis(
             solver="lsqr", shrinkage="auto", priors=np.full(len(classes), 1 / len(classes))
         ),
-        "prototype": NearestCentroid(),
-    }[name]
-    tuned = _tuned(estimator, CLASSIFIERS[name], folds, (y, groups), "neg_log_loss")
-    return make_pipeline(clone(scaler), RowSpace(), tuned)
+        "prototype": NearestCentroid,
+    }[name]()
+    return make_pipeline(clone(scaler), RowSpace(), estimator)
 
 
 def regressor_head(y, groups, scaler):
     """Make a ridge regression of feature vectors; see :func:`classifier_head`."""
-    splits = min(_N_INNER_FOLDS, len(np.unique(groups)))
-    folds = GroupKFold(splits) if splits > 1 else None
-    tuned = _tuned(Ridge(), _RIDGE, folds, (y, groups), "neg_mean_squared_error")
-    return make_pipeline(clone(scaler), RowSpace(), tuned)
+    return make_pipeline(clone(scaler), RowSpace(), _ridge(y, groups))
 
 
-def _tuned(estimator, grid, folds, labels, scoring):
-    if grid is None or folds is None:
-        return estimator
-    y, groups = labels
-    splits = list(folds.split(np.zeros(len(y)), y, groups))
-    return GridSearchCV(estimator, grid, cv=splits, scoring=scoring)
+def _logistic(y, groups, class_weight="balanced"):
+    y, groups = np.asarray(y), np.asarray(groups)
+    n_splits = min(_N_INNER_FOLDS, *(len(np.unique(groups[y == label])) for label in np.unique(y)))
+    if n_splits < 2:
+        return LogisticRegression(max_iter=2000, class_weight=class_weight)
+    folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=0)
+    return LogisticRegressionCV(
+        Cs=_PENALTIES,
+        l1_ratios=(0,),
+        cv=list(folds.split(y, y, groups)),
+        scoring="neg_log_loss",
+        class_weight=class_weight,
+        max_iter=2000,
+        use_legacy_attributes=False,
+    )
+
+
+def _ridge(y, groups):
+    n_splits = min(_N_INNER_FOLDS, len(np.unique(groups)))
+    if n_splits < 2:
+        return Ridge()
+    splits = list(GroupKFold(n_splits).split(y, y, groups))
+    grid = {"alpha": np.logspace(-4, 3, 8)}
+    return GridSearchCV(Ridge(), grid, cv=splits, scoring="neg_mean_squared_error")

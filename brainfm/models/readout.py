@@ -43,7 +43,7 @@ SHARES = {
     "spectrum_mean": 0.1, "spectrum_log_spread": 0.1, "log_scale": 0.02,
 }  # fmt: skip
 #: The same where phenotypes were predicted from the summary.
-SHARES_WITH_LABELS = {**SHARES, "summary": 1.0}
+SHARES_WITH_LABELS = {**SHARES, "summary": 0.1}
 _LEAST_SD = 1e-3
 
 

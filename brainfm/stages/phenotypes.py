@@ -71,12 +71,12 @@ def phenotypes_of(table, participants, columns):
     """
     people = [row[0].participant for row in table]
     if columns:
-        _check_datasets(table, participants)
+        check_datasets(table, participants)
     found = {column: column_values(participants, column).reindex(people) for column in columns}
     return pd.DataFrame({name: values.to_numpy() for name, values in found.items()})
 
 
-def _check_datasets(table, participants):
+def check_datasets(table, participants):
     """Refuse a label that two datasets have: ``participants.tsv`` does not say whose it is."""
     told = set()
     if participants is not None and "participant_id" in participants:

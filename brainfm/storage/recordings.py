@@ -61,6 +61,16 @@ def find_recordings(root, *, modality=None, positions=None, **labels):
     return found
 
 
+def mean_fd_of(recording):
+    """Return the mean framewise displacement (mm) of a run prepared by brainfm, or NaN."""
+    path = Path(recording.source or "")
+    stem = path.name.split("_space-")[0].split("_atlas-")[0]
+    quality = path.parent / f"{stem}_desc-bold_qc.json"
+    if recording.modality != "bold" or not recording.source or not quality.is_file():
+        return float("nan")
+    return float(read_json(quality).get("fd_mean_mm") or "nan")
+
+
 def tasks_of(root):
     """Return the tasks the standardised recordings of a dataset have, by their names alone."""
     tasks = {entities_of(path).get("task") for path in _standardised_files(Path(root), None)}

@@ -8,9 +8,11 @@ import pandas as pd
 from brainfm.config import Settings
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.embedder import BrainEmbedder
+from brainfm.stages.ask import ask
 from brainfm.stages.corpus import build_corpus, source_checksum
 from brainfm.stages.embed import embed_recording
 from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.evaluation_files import FILES
 from brainfm.stages.pretrain import pretrain_corpus
 from brainfm.stages.report_group import write_group_report
 from brainfm.storage.corpus import read_withdrawn
@@ -47,6 +49,7 @@ def run_group(group):
     seconds : dict of str to float
         Of each step; 0 for those with nothing to do.
     """
+    _check_question(group)
     book = StepBook(group.output_dir)
     try:
         manifest = _corpus(group, book)
@@ -67,6 +70,15 @@ def read_participants(tables):
     """Read ``participants.tsv`` files as one table, or None when there is none."""
     frames = [read_tsv(path, dtype={"participant_id": str}) for path in tables]
     return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def _check_question(group):
+    """Refuse a question that cannot be answered before anything is trained for it."""
+    config = group.settings.evaluate
+    if config.target or config.contrast:
+        recordings = [r for root in group.roots for r in find_recordings(root)]
+        seed = group.settings.run.random_seed
+        ask(config, recordings, participants=read_participants(group.tables), seed=seed)
 
 
 def _corpus(group, book):
@@ -130,7 +142,11 @@ def _evaluate(group, book, manifest, checkpoint):
     if not (config.target or config.contrast):
         return []
     if group.settings.run.sloppy:
-        config = replace(config, n_permutations=min(config.n_permutations, 40))
+        config = replace(
+            config,
+            n_permutations=min(config.n_permutations, 40),
+            n_episodes=min(config.n_episodes, 5),
+        )
     facts = {
         "corpus": sha256_of(manifest),
         "checkpoint": load_checkpoint(checkpoint).sha256,
@@ -150,9 +166,7 @@ def _evaluate(group, book, manifest, checkpoint):
             seen=_seen_in_training(checkpoint, recordings),
             seed=group.settings.run.random_seed,
         )
-        folder = group.output_dir / "group"
-        names = ("evaluation.json", "scores.tsv", "folds.tsv", "null.tsv")
-        return [folder / name for name in names]
+        return [group.output_dir / "group" / name for name in FILES]
 
     return book.run("evaluate", facts, make)
 

@@ -1,0 +1,128 @@
+"""What else is in an embedding: site, motion, age, sex; and what is left when they are removed."""
+
+import numpy as np
+import pandas as pd
+
+from brainfm.errors import DataError
+from brainfm.models.evaluation import cross_predict
+from brainfm.models.folds import participant_folds
+from brainfm.models.scores import PRIMARY, bootstrap_counts, interval, judged
+
+#: A column of numbers with at most so many values is one of classes.
+_MOST_CLASSES = 10
+
+
+def design_of(columns):
+    """Turn columns into numbers to regress on.
+
+    Parameters
+    ----------
+    columns : DataFrame, one row a row
+
+    Returns
+    -------
+    design : ndarray of float, shape (n_rows, n_columns)
+        Numbers as they are, NaN where missing; a column for each class but one, of which a missing
+        one is its own.
+    """
+    parts = []
+    for name in columns:
+        values = columns[name]
+        if pd.api.types.is_numeric_dtype(values):
+            parts.append(values.to_numpy(float)[:, None])
+        else:
+            parts.append(pd.get_dummies(values.fillna("n/a"), drop_first=True).to_numpy(float))
+    return np.hstack(parts) if parts else np.empty((len(columns), 0))
+
+
+def without(matrices, design, folds):
+    """Regress confounds out of features, by what is learned on the training rows of each fold.
+
+    Parameters
+    ----------
+    matrices : list of list of (ndarray, ndarray)
+        See :func:`brainfm.models.evaluation.fold_features`.
+    design : ndarray of float, shape (n_rows, n_confounds)
+    folds : Folds
+
+    Returns
+    -------
+    matrices : list of list of (ndarray, ndarray), of the same shapes
+
+    References
+    ----------
+    .. [1] Snoek et al., 2019, NeuroImage 184. https://doi.org/10.1016/j.neuroimage.2018.09.074
+    """
+    cleaned = []
+    for (train, test), blocks in zip(folds.pairs, matrices, strict=True):
+        centre, spread = np.nanmean(design[train], axis=0), np.nanstd(design[train], axis=0)
+        varies = spread > 1e-12
+        scaled = np.nan_to_num((design - centre)[:, varies] / spread[varies])  # missing: the mean
+        seen, new = (np.column_stack([np.ones(len(rows)), scaled[rows]]) for rows in (train, test))
+        fold = []
+        for X_train, X_test in blocks:
+            weights = np.linalg.lstsq(seen, X_train, rcond=None)[0]
+            fold.append((X_train - seen @ weights, X_test - new @ weights))
+        cleaned.append(fold)
+    return cleaned
+
+
+def audit(head_of, matrices_of, y, folds, columns, *, task, seed=0):
+    """Read each column from the features, and the target with the column regressed out.
+
+    Parameters
+    ----------
+    head_of : callable
+        Returns the head for a task.
+    matrices_of : callable
+        Returns the matrices of the features on given folds.
+    y : ndarray, shape (n_rows,)
+    folds : Folds
+    columns : DataFrame, one row a row
+    task : {"classification", "regression"}
+    seed : int
+
+    Returns
+    -------
+    rows : list of dict
+        ``column``, ``read`` (score name, value, low, high) or None with ``why`` it cannot be
+        read, and ``without`` (the primary score of the target, low, high). The last row is all
+        columns together.
+    """
+    rows = []
+    for name in columns:
+        read, why = _read(head_of, matrices_of, columns[name], folds, seed)
+        rows.append({"column": name, "read": read, "why": why})
+    names = [[row["column"]] for row in rows]
+    if len(names) > 1:
+        rows.append({"column": "all of them", "read": None, "why": None})
+        names.append(list(columns))
+    matrices = matrices_of(folds)
+    for row, chosen in zip(rows, names, strict=True):
+        cleaned = without(matrices, design_of(columns[chosen]), folds)
+        predicted = cross_predict(head_of(task), cleaned, y, folds)
+        row["without"] = _scored(judged(y, predicted, folds, task), seed)
+    return rows
+
+
+def _read(head_of, matrices_of, values, folds, seed):
+    """Score of a column, across people; None and why where it cannot be read."""
+    if values.isna().any():
+        return None, f"not known of {values.isna().sum()} rows"
+    is_number = pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_CLASSES
+    task = "regression" if is_number else "classification"
+    target = values.to_numpy(float) if is_number else values.astype(str).to_numpy()
+    n_splits = len({number for number in range(len(folds.pairs)) if folds.repeat[number] == 0})
+    try:
+        own = participant_folds(
+            target, folds.people, n_splits=min(n_splits, 5), task=task, seed=seed
+        )
+    except DataError as error:
+        return None, str(error)
+    predicted = cross_predict(head_of(task), matrices_of(own), target, own)
+    return {"score": PRIMARY[task], **_scored(judged(target, predicted, own, task), seed)}, None
+
+
+def _scored(found, seed):
+    low, high = interval(found.primary(bootstrap_counts(found.resample, seed=seed)))
+    return {"value": float(found.primary()[0]), "low": low, "high": high}

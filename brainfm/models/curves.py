@@ -1,0 +1,67 @@
+"""Few-shot curves: how good each method is with k people of each class."""
+
+import numpy as np
+
+from brainfm.models.baselines import linear_head
+from brainfm.models.episodes import SHOTS, episode_folds
+from brainfm.models.evaluation import cross_predict, fold_features
+from brainfm.models.scores import PRIMARY, interval, judged
+
+_N_DRAWS = 1000
+
+
+def few_shot_curves(
+    methods, table, y, groups, *, task, sites=None, n_episodes=50, measured=None, seed=0
+):
+    """Score every method on the same episodes.
+
+    Penalties are not chosen: with a few rows that is a matter of luck, and the curves are the same.
+
+    Parameters
+    ----------
+    methods : list of Method
+    table, y, groups, sites
+        See :func:`brainfm.models.episodes.episode_folds`.
+    task : {"classification", "regression"}
+    n_episodes : int
+    measured : dict, optional
+        See :func:`brainfm.models.evaluation.fold_features`.
+    seed : int
+
+    Returns
+    -------
+    rows : list of dict
+        ``method``, ``k``, ``score`` with ``low`` and ``high`` (95 % interval of the mean over
+        episodes), ``n_test`` and ``scores`` (of each episode); empty with too few people.
+    """
+    rows, measured = [], {} if measured is None else measured
+    for k in SHOTS:
+        folds = episode_folds(
+            y, groups, k, n_episodes=n_episodes, task=task, sites=sites, seed=seed
+        )
+        if folds is None:
+            continue
+        for method in methods:
+            if method.kind != "dummy":
+                scores = _scores(method, table, y, folds, task, measured)
+                mean, low, high = _of_mean(scores, seed)
+                row = {"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])}
+                row |= {"score": mean, "low": low, "high": high, "scores": scores.tolist()}
+                rows.append(row)
+    return rows
+
+
+def _scores(method, table, y, folds, task, measured):
+    matrices = fold_features(method, table, folds, measured=measured)
+    predicted = cross_predict(linear_head(task), matrices, y, folds)
+    each = judged(y, predicted, folds, task).scores_of_repeats()
+    return np.array([one[PRIMARY[task]][0] for one in each])
+
+
+def _of_mean(scores, seed):
+    """Mean over episodes that have a score (a constant guess has no correlation), and interval."""
+    told = scores[np.isfinite(scores)]
+    if not len(told):
+        return np.nan, np.nan, np.nan
+    drawn = np.random.default_rng(seed).integers(len(told), size=(_N_DRAWS, len(told)))
+    return float(told.mean()), *interval(told[drawn].mean(axis=1))

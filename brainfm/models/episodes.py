@@ -1,0 +1,58 @@
+"""Few-shot episodes: a few people of each class to learn from, everybody else is tested."""
+
+import numpy as np
+
+from brainfm.models.folds import Folds
+
+SHOTS = (1, 2, 5, 10, 25, 50)
+#: People of a class that must be left to test.
+LEAST_LEFT = 5
+
+
+def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=None, seed=0):
+    """Draw episodes; each is a repeat of its own, and the same for every method.
+
+    Where each person has all classes (rest and task), ``k`` people with all they have. The classes
+    of a number are below and above its median.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    k : int
+        People of each class that are trained on.
+    n_episodes : int
+    task : {"classification", "regression"}
+    sites : ndarray of str, shape (n_rows,), optional
+        Rows are compared within a site only.
+    seed : int
+
+    Returns
+    -------
+    folds : Folds or None
+        None if fewer than 5 people of a class would be left to test.
+    """
+    y, groups = np.asarray(y), np.asarray(groups).astype(str)
+    classes = y if task == "classification" else (y > np.median(y)).astype(int)
+    kinds = {}
+    for person in np.unique(groups):
+        kinds.setdefault(tuple(np.unique(classes[groups == person])), []).append(person)
+    if min(len(people) for people in kinds.values()) < k + LEAST_LEFT:
+        return None
+    rng = np.random.default_rng([seed, k])
+    pairs = []
+    for _ in range(n_episodes):
+        drawn = np.concatenate([rng.permutation(people)[:k] for people in kinds.values()])
+        train = np.isin(groups, drawn)
+        pairs.append((np.flatnonzero(train), np.flatnonzero(~train)))
+    within = any(len(kind) > 1 for kind in kinds)
+    return Folds(
+        pairs=tuple(pairs),
+        repeat=tuple(range(n_episodes)),
+        kind="episode",
+        people=groups,
+        units=np.arange(len(y)).astype(str) if within else groups,
+        strata=groups if within else np.full(len(y), "all"),
+        sites=sites,
+    )

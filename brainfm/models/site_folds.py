@@ -1,0 +1,78 @@
+"""Leave one site out: trained on all other sites, tested on people of a site never seen."""
+
+import numpy as np
+
+from brainfm.errors import DataError
+from brainfm.models.folds import Folds, check_target, varies_within
+
+
+def site_folds(y, groups, sites, *, task="classification", units=None):
+    """Make one fold for each site; rows are compared, and labels exchanged, within sites only.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    sites : ndarray of str, shape (n_rows,)
+    task : {"classification", "regression"}
+    units : ndarray of str, shape (n_rows,), optional
+        Recording of each row; see :func:`brainfm.models.folds.participant_folds`.
+
+    Returns
+    -------
+    folds : Folds
+
+    Raises
+    ------
+    DataError
+        If the target is constant or missing, there is one site, a participant is at two, a class
+        is at one site only, or no site has two classes.
+    """
+    y, groups, sites = np.asarray(y), np.asarray(groups).astype(str), np.asarray(sites).astype(str)
+    check_target(y, task)
+    names = np.unique(sites)
+    _check_sites(y, groups, sites, names, task)
+    within = varies_within(y, groups)
+    recordings = np.arange(len(y)) if units is None else np.asarray(units)
+    return Folds(
+        pairs=tuple(
+            (np.flatnonzero(sites != name), np.flatnonzero(sites == name)) for name in names
+        ),
+        repeat=(0,) * len(names),
+        kind="site",
+        people=groups,
+        units=recordings.astype(str) if within else groups,
+        strata=groups if within else sites,
+        sites=sites,
+    )
+
+
+def _check_sites(y, groups, sites, names, task):
+    if len(names) < 2:
+        raise DataError(
+            f"all rows are of one site ({names[0]}): nothing can be left out; drop --groups, or "
+            "name a column with several values."
+        )
+    for person in np.unique(groups):
+        where = np.unique(sites[groups == person])
+        if len(where) > 1:
+            raise DataError(
+                f"{person} is at sites {' and '.join(where)}: a participant must be at one, or "
+                "would be in training and test of one fold."
+            )
+    if task == "regression":
+        return
+    for label in np.unique(y):
+        where = np.unique(sites[y == label])
+        if len(where) == 1:
+            raise DataError(
+                f"all participants of class {label} are at site {where[0]}: whoever tells the "
+                "sites apart tells the classes apart, and without that site none is left to learn "
+                "from; add participants of other sites, or choose other classes."
+            )
+    if all(len(np.unique(y[sites == name])) == 1 for name in names):
+        raise DataError(
+            "every site has one class only: whoever tells the sites apart tells the classes apart; "
+            "add participants, or choose other classes."
+        )

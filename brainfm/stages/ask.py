@@ -1,0 +1,183 @@
+"""What is asked, of whom, and how it will be tested: all that can be refused before any work."""
+
+import logging
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from brainfm.errors import NothingSelected, UsageError
+from brainfm.models.folds import block_folds, check_target, cut_windows, participant_folds
+from brainfm.models.site_folds import site_folds
+from brainfm.recording import RecordingTable
+from brainfm.stages.phenotypes import check_datasets, phenotypes_of
+from brainfm.stages.question import (
+    Question,
+    contrast_question,
+    target_question,
+    without_synthetic,
+)
+from brainfm.storage.recordings import mean_fd_of
+
+#: Windows of a contrast within few people, and what is left out beside the test block: the slow
+#: drifts of BOLD reach further than the filter tails of EEG.
+WINDOW_S = {"eeg": 5.0, "bold": 60.0}
+_GAP_S = {"eeg": 5.0, "bold": 20.0}
+_log = logging.getLogger("brainfm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A question with its rows and folds.
+
+    Parameters
+    ----------
+    question : Question
+    table : RecordingTable
+        One recording, or window of one, in each row.
+    y : ndarray, shape (n_rows,)
+        Classes or values.
+    where : DataFrame, one row a row
+        ``group``, ``dataset``, ``participant``, ``task``, ``run`` and ``start_s``.
+    folds : Folds
+    confounds : DataFrame, one row a row
+        Columns to be audited; none where rows are windows.
+    excluded : list of dict
+        ``participant`` and ``why``.
+    """
+
+    question: Question
+    table: RecordingTable
+    y: np.ndarray
+    where: pd.DataFrame
+    folds: object
+    confounds: pd.DataFrame
+    excluded: list
+
+
+def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), seed=0):
+    """Make the question of the settings, or say why it cannot be asked; reads no signal.
+
+    Parameters
+    ----------
+    config : brainfm.config.EvaluateConfig
+    recordings : list of Recording
+    participants : DataFrame, optional
+        ``participants.tsv``, needed for a target; a ``kind`` column marks synthetic people.
+    learned : dict of str to str
+        ``dataset/participant`` of people whose labels the model has learned, and which labels;
+        they are left out.
+    seed : int
+
+    Returns
+    -------
+    asked : Asked
+
+    Raises
+    ------
+    UsageError
+        If neither or both of target and contrast are set, or a column does not exist.
+    NothingSelected
+        If no real recording is left.
+    DataError
+        If the target cannot be learned, with the reason; see :mod:`brainfm.models.folds`.
+    """
+    if bool(config.target) == bool(config.contrast):
+        raise UsageError(
+            "give either --target COLUMN of participants.tsv or --contrast TASK TASK, not "
+            f"{'both' if config.target else 'neither'}."
+        )
+    real, excluded = without_synthetic(recordings, participants)
+    real, known = _without(real, learned)
+    excluded += known
+    if config.contrast:
+        question, chosen, y = contrast_question(real, config.contrast)
+    else:
+        question, chosen, y, missing = target_question(real, config.target, participants)
+        excluded += missing
+    if config.groups:
+        chosen, y, homeless = _with_value(chosen, y, participants, config.groups)
+        excluded += homeless
+    table = RecordingTable([(recording,) for recording in chosen])
+    check_datasets(table, participants)
+    check_target(y, question.task)
+    table, y, where, folds = _folds(table, y, question, config, participants, seed)
+    confounds = pd.DataFrame(index=range(len(table)))
+    if folds.kind != "block":
+        confounds = _confounds(table, participants, question, config)
+    return Asked(
+        question=question, table=table, y=y, where=where, folds=folds,
+        confounds=confounds, excluded=excluded,
+    )  # fmt: skip
+
+
+def _without(recordings, learned):
+    """Leave out people whose labels the model has learned: they are nobody new to it."""
+    kept = [one for one in recordings if f"{one.dataset}/{one.participant}" not in learned]
+    people = sorted({one.participant for one in recordings} - {one.participant for one in kept})
+    if not people:
+        return kept, []
+    why = f"the model was pretrained on the {next(iter(learned.values()))} of this participant"
+    said = f"{len(people)} of {len({one.participant for one in recordings})} participants"
+    if not kept:
+        raise NothingSelected(
+            f"{said} are left out: {why}; add people it was not trained on, or train without "
+            "labels."
+        )
+    _log.warning("%s are left out: %s", said, why)
+    return kept, [{"participant": person, "why": why} for person in people]
+
+
+def _with_value(recordings, y, participants, column):
+    """Leave out people without a value in the column of ``--groups``."""
+    table = RecordingTable([(recording,) for recording in recordings])
+    there = phenotypes_of(table, participants, [column])[column].notna().to_numpy()
+    homeless = sorted({recordings[row].participant for row in np.flatnonzero(~there)})
+    kept = [one for one, has in zip(recordings, there, strict=True) if has]
+    return kept, y[there], [{"participant": one, "why": f"no {column}"} for one in homeless]
+
+
+def _folds(table, y, question, config, participants, seed):
+    """Return rows, labels and folds: whole recordings of many people, or windows of few."""
+    groups = table.groups
+    where = pd.DataFrame({
+        "group": groups,
+        "dataset": [row[0].dataset for row in table],
+        "participant": [row[0].participant for row in table],
+        "task": [row[0].task for row in table],
+        "run": [row[0].run for row in table],
+        "start_s": 0.0,
+    })  # fmt: skip
+    if config.groups:
+        sites = phenotypes_of(table, participants, [config.groups])[config.groups]
+        return table, y, where, site_folds(y, groups, sites.astype(str), task=question.task)
+    if question.kind == "target" or len(np.unique(groups)) >= config.n_splits:
+        folds = participant_folds(
+            y, groups, n_splits=config.n_splits, task=question.task, seed=seed
+        )
+        return table, y, where, folds
+    return _windows(table, y, where, question, config)
+
+
+def _windows(table, y, where, question, config):
+    window_s, gap_s = WINDOW_S[question.modality], _GAP_S[question.modality]
+    windows = [cut_windows(row[0], window_s) for row in table]
+    source = np.repeat(np.arange(len(table)), [len(cut) for cut in windows])
+    where = where.iloc[source].reset_index(drop=True)
+    where["start_s"] = np.concatenate([np.arange(len(cut)) * window_s for cut in windows])
+    folds = block_folds(
+        y[source], where["group"], source, where["start_s"],
+        window_s=window_s, n_splits=config.n_splits, gap_s=gap_s,
+    )  # fmt: skip
+    return RecordingTable([(one,) for cut in windows for one in cut]), y[source], where, folds
+
+
+def _confounds(table, participants, question, config):
+    """Columns to audit that are there, vary, and are not the target itself."""
+    there = [] if participants is None else [c for c in config.confounds if c in participants]
+    found = phenotypes_of(table, participants, [name for name in there if name != question.name])
+    found.index = range(len(table))
+    if "mean_fd" in config.confounds and "mean_fd" not in found and question.name != "mean_fd":
+        found["mean_fd"] = [mean_fd_of(row[0]) for row in table]
+    return found.loc[:, [name for name in found if found[name].nunique() > 1]]
