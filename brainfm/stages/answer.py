@@ -97,8 +97,14 @@ def _against(evaluation):
     return (
         f"That is {verdict} the best baseline on the same folds, {best['name']}, with "
         f"{score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f}): difference "
-        f"{_signed(comparison['difference'])} (95 % interval {_signed(low)} to {_signed(high)})."
+        f"{_signed(comparison['difference'])} (95 % interval {_signed(low)} to {_signed(high)}"
+        f"{_by_folds(comparison['t_test'])})."
     )
+
+
+def _by_folds(test):
+    """Corrected t test over folds, where there is one."""
+    return f"; corrected t test over folds: p = {spell_p(test['p'])}" if test else ""
 
 
 def _signed(value):
@@ -125,6 +131,12 @@ def _sure(evaluation, lead):
 def _scope(evaluation):
     data, folds = evaluation["data"], evaluation["folds"]
     people = data["n_participants"]
+    if folds["kind"] == "site":
+        return (
+            f"Estimated for people of a {folds['groups']} never seen: {people} participants, each "
+            f"of {folds['n_splits']} values of {folds['groups']} left out in turn; people are "
+            "compared within one of them only."
+        )
     if folds["kind"] == "participant":
         return (
             f"Estimated for new people: {people} participants, nobody in training and test of "

@@ -5,7 +5,9 @@ import pandas as pd
 from brainfm.storage.files import write_json, write_tsv
 
 #: What :func:`write_evaluation` writes, the last of them last.
-FILES = ("scores.tsv", "folds.tsv", "null.tsv", "curves.tsv", "audit.tsv", "evaluation.json")
+FILES = (
+    "rows.tsv", "scores.tsv", "folds.tsv", "null.tsv", "curves.tsv", "audit.tsv", "evaluation.json",
+)  # fmt: skip
 
 
 def write_evaluation(folder, evaluation, results, asked):
@@ -21,6 +23,7 @@ def write_evaluation(folder, evaluation, results, asked):
     """
     null = {result.summary["name"]: result.null for result in results if len(result.null)}
     tables = {
+        "rows.tsv": _asked_rows(asked),
         "scores.tsv": _score_rows(evaluation),
         "folds.tsv": _prediction_rows(results, asked, evaluation),
         "null.tsv": pd.DataFrame(null),
@@ -30,6 +33,13 @@ def write_evaluation(folder, evaluation, results, asked):
     for name, table in tables.items():
         write_tsv(folder / name, table)
     write_json(folder / "evaluation.json", evaluation)
+
+
+def _asked_rows(asked):
+    """What was evaluated, one row a recording or window, with the target and audited columns."""
+    confounds = asked.confounds.set_axis(asked.where.index)
+    rows = asked.where.drop(columns="group").assign(**{asked.question.name: asked.y})
+    return rows.join(confounds)
 
 
 def _score_rows(evaluation):

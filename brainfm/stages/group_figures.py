@@ -6,11 +6,11 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_curve
 
+from brainfm.models.scores import CHANCE
 from brainfm.stages.answer import score_name
 from brainfm.stages.report_figures import BLUE, GREEN, GREY, OCHRE, RED, figure_svg
 
 KIND_COLOURS = {"pretrained": BLUE, "combined": GREEN, "classical": OCHRE, "dummy": GREY}
-_CHANCE = {"roc_auc": 0.5, "r": 0.0}
 #: With fewer recordings than this, principal components show the recordings themselves.
 FEWEST_FOR_PCA = 8
 
@@ -40,7 +40,7 @@ def methods_figure(evaluation):
             axis.plot(row.value, place, "o", color=colour, markersize=8)
             axis.text(1.01, place, f"{row.value:.2f}", va="center",
                       transform=axis.get_yaxis_transform())  # fmt: skip
-        axis.axvline(_CHANCE[primary], color=GREY, linestyle=":", linewidth=1)
+        axis.axvline(CHANCE[primary], color=GREY, linestyle=":", linewidth=1)
         axis.set_yticks(places, data["method"])
         axis.set_ylim(-0.6, len(data) - 0.4)
         axis.set_xlim(min(0.35 if primary == "roc_auc" else -0.4, np.nanmin(data["low"])), 1.02)

@@ -50,11 +50,16 @@ def evaluation_methods(evaluation):
                  "their log-Euclidean mean", ("dadi2019",)),
     }[question["modality"]]  # fmt: skip
     head = (
-        "class-balanced logistic regression (C = 1 on rows of unit mean length)"
+        "class-balanced logistic regression"
         if question["task"] == "classification"
-        else "ridge regression (penalty by leave-one-out error in training)"
+        else "ridge regression"
     )
-    if folds["kind"] == "participant":
+    if folds["kind"] == "site":
+        split = (
+            f"Each of the {folds['n_splits']} values of {folds['groups']} was left out in turn; "
+            "scores compare people within a value only, and values count by their people less one."
+        )
+    elif folds["kind"] == "participant":
         split = f"Each of {folds['n_splits']} folds kept every participant on one side" + (
             f"; {folds['n_repeats']} different splits were used." if folds["n_repeats"] > 1 else "."
         )
@@ -68,16 +73,39 @@ def evaluation_methods(evaluation):
         [
             (split, ()),
             (f"Baselines were {classical[0]}.", classical[1]),
-            (f"All methods shared one head, {head}, fitted with its scaling on training rows "
-             "only.", ("pedregosa2011",)),
+            (f"All methods shared one head, {head}, fitted with its scaling on training rows only, "
+             "its penalty chosen by folds within them.", ("pedregosa2011",)),
             ("Intervals are percentiles of 1000 bootstrap draws of "
-             + ("participants" if folds["kind"] == "participant" else "blocks of time")
+             + ("blocks of time" if folds["kind"] == "block" else "participants")
              + ", the same for all methods; p values come from "
              f"{evaluation['n_permutations']} permutations of the labels of whole "
-             + ("participants or recordings." if folds["kind"] == "participant" else "blocks."),
-             ("ojala2010",)),
+             + ("blocks" if folds["kind"] == "block" else "participants or recordings")
+             + ", with a penalty of C = 1.", ("ojala2010",)),
+            *_around(evaluation),
         ]
     ]  # fmt: skip
+
+
+def _around(evaluation):
+    """Sentences on the comparison of methods, few-shot curves and the audit."""
+    sentences = []
+    if evaluation["comparison"].get("t_test"):
+        sentences.append(
+            ("Folds were compared by a t test with a variance corrected for shared training rows.",
+             ("nadeau2003",))
+        )  # fmt: skip
+    if evaluation["curves"]:
+        n_episodes = len(evaluation["curves"][0]["scores"])
+        sentences.append(
+            (f"Few-shot curves are means over {n_episodes} random draws "
+             "of participants, the same for all methods, with a penalty of C = 1.", ())
+        )  # fmt: skip
+    if evaluation["audit"]:
+        sentences.append(
+            ("Confounds were regressed out of the features by coefficients of the training rows.",
+             ("snoek2019",))
+        )  # fmt: skip
+    return sentences
 
 
 def numbered(paragraphs):

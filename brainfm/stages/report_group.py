@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from brainfm.stages import evaluation_figures as around
 from brainfm.stages import group_figures as draw
-from brainfm.stages.answer import score_name, spell_p
 from brainfm.stages.methods_text import evaluation_methods, numbered, software
-from brainfm.stages.render import picture, render
+from brainfm.stages.render import render
+from brainfm.stages.report_evaluation import evaluation_part, kept, table_of
 from brainfm.stages.report_facts import as_text, gather, latest_settings, quiet_json
 from brainfm.stages.report_figures import embedding_figure
 from brainfm.stages.report_participant import quality_value
 from brainfm.storage.bids import participants_of
-from brainfm.storage.files import write_text, write_tsv
+from brainfm.storage.files import write_text
 
 #: What a group wants to see of each recording: key, heading, how it is spelled.
 _QUALITY = {
@@ -30,17 +31,7 @@ _QUALITY = {
         ("alpha_peak_hz", "alpha peak (Hz)", "1"),
     ],
 }
-_NULL_CAPTION = (
-    "Scores when labels are exchanged between the units that are independent. With few rows such "
-    "scores lie below 0.5 on average; what counts is how many reach the score of the real labels."
-)
 _FEWEST_FOR_STRIPS = 5
-_KINDS = {
-    "pretrained": "pretrained",
-    "combined": "both",
-    "classical": "baseline",
-    "dummy": "chance",
-}
 
 
 def write_group_report(out_dir):
@@ -60,7 +51,7 @@ def write_group_report(out_dir):
     out_dir = Path(out_dir)
     people = [gather(out_dir, label) for label in participants_of(out_dir)]
     evaluation = quiet_json(out_dir / "group" / "evaluation.json")
-    answer = _evaluation(out_dir / "group", evaluation)
+    answer = evaluation_part(out_dir / "group", evaluation)
     paragraphs, references = numbered(evaluation_methods(evaluation) if evaluation else [])
     context = {
         "title": "Group report",
@@ -95,75 +86,6 @@ def _contents(context):
     return [(anchor, title) for anchor, title, there in sections if there]
 
 
-def _evaluation(folder, evaluation):
-    """The answer, the table of methods and the figures; None when nothing was evaluated."""
-    if not evaluation:
-        return None
-    primary = evaluation["primary"]
-    names = list(evaluation["methods"][0]["scores"])
-    best = evaluation["comparison"]["best_baseline"]
-    lead = evaluation["comparison"].get("method", best)
-    methods = [
-        {
-            "name": method["name"],
-            "kind": _KINDS.get(method["kind"], method["kind"])
-            + (", best" if method["name"] == best else ""),
-            "scores": [_spell(method["scores"][name]) for name in names],
-            "p": "" if method["p"] is None else spell_p(method["p"]),
-            "lead": method["name"] == lead,
-        }
-        for method in evaluation["methods"]
-    ]
-    return {
-        "sentences": evaluation["answer"],
-        "score_names": [score_name(name) for name in names],
-        "primary": score_name(primary),
-        "methods": methods,
-        "figures": _evaluation_figures(folder, evaluation, lead),
-        "data": evaluation["data"],
-        "question": evaluation["question"],
-    }
-
-
-def _evaluation_figures(folder, evaluation, lead):
-    rows, null = _table(folder / "folds.tsv"), _table(folder / "null.tsv")
-    made = [
-        _kept(folder, "methods", "Methods on the same folds", draw.methods_figure(evaluation),
-              "Points: score; lines: 95 % bootstrap interval."),
-    ]  # fmt: skip
-    if rows is not None:
-        predictions = draw.predictions_of(rows, evaluation)
-        confusion = draw.confusion_figure(predictions, evaluation, lead)
-        title = "Confusion" if evaluation["question"]["classes"] else "Predicted against true"
-        made += [
-            _kept(folder, "folds", "Fold by fold", draw.fold_figure(rows, evaluation),
-                  "Spread over folds is a part of the uncertainty; folds of one repeat share "
-                  "training data, so they are not independent."),
-            _kept(folder, "roc", "ROC curves", draw.roc_figure(predictions, evaluation),
-                  "Pooled over folds.", width="narrow"),
-            _kept(folder, "confusion", f"{title}, {lead}", confusion, "", width="narrow"),
-        ]  # fmt: skip
-    if null is not None and lead in null:
-        made.append(
-            _kept(folder, "permutation", "Could this be chance?",
-                  draw.null_figure(null, evaluation, lead),
-                  _NULL_CAPTION)
-        )  # fmt: skip
-    return [figure for figure in made if figure]
-
-
-def _kept(folder, name, title, drawn, caption, *, width=""):
-    """Write a figure and its numbers into ``group/figures``; return what the page shows."""
-    if drawn is None:
-        return None
-    svg, data = drawn
-    stem = folder / "figures" / name
-    write_text(stem.with_suffix(".svg"), svg)
-    write_tsv(stem.with_suffix(".tsv"), data)
-    link = f"group/figures/{name}.tsv"
-    return picture(title, caption, svg=svg, data=link, width=width)
-
-
 def _drop_old_figures(folder, context):
     """Remove figures of an earlier call that this page does not show."""
     shown = [*(context["answer"] or {"figures": []})["figures"], *context["embeddings"]]
@@ -173,6 +95,28 @@ def _drop_old_figures(folder, context):
     for path in folder.glob("*"):
         if path.suffix in (".svg", ".tsv") and path.stem not in kept:
             path.unlink()
+
+
+def _maps_by_column(folder, key, members):
+    """Maps of the recordings coloured by the target and what was audited; None without them."""
+    rows, chosen = table_of(folder / "rows.tsv"), []
+    if rows is None or rows["start_s"].any() or len(members) < draw.FEWEST_FOR_PCA:
+        return None
+    rows = rows.set_index(["participant", "task"]).drop(columns=["dataset", "run", "start_s"])
+    rows = rows[~rows.index.duplicated()]
+    chosen = [
+        ((person.label, recording.task), one.vector)
+        for person, recording, one in members
+        if (person.label, recording.task) in rows.index
+    ]
+    if len(chosen) < draw.FEWEST_FOR_PCA:
+        return None
+    names, vectors = zip(*chosen, strict=True)
+    return kept(
+        folder, f"maps_{key[0]}", f"The same, coloured by column, model {key[1]}",
+        around.maps_figure(rows.loc[list(names)], np.array(vectors, dtype=float)),
+        "First two principal components of the vectors as they are.",
+    )  # fmt: skip
 
 
 def _embeddings(folder, people):
@@ -190,6 +134,7 @@ def _embeddings(folder, people):
         if kinds:
             key = max(kinds, key=lambda k: (len(kinds[k]), str(k)))
             figures.append(_embedding(folder, key, kinds[key]))
+            figures.append(_maps_by_column(folder, key, kinds[key]))
     return [figure for figure in figures if figure]
 
 
@@ -215,7 +160,7 @@ def _embedding(folder, key, members):
         caption += " Too few recordings for a map." if len(members) > 1 else ""
     if any(person.is_synthetic for person, _, _ in members):
         caption += " Synthetic participants are simulated signals."
-    return _kept(folder, f"embedding_{modality}", title, drawn, caption)
+    return kept(folder, f"embedding_{modality}", title, drawn, caption)
 
 
 def _quality(folder, people, kind):
@@ -257,11 +202,11 @@ def _quality_figure(folder, found, kind, title):
     )
     drawn = draw.quality_figure(data, names)
     caption = "A dot a recording; line: median."
-    return _kept(folder, f"quality_{kind}", f"{title} over recordings", drawn, caption)
+    return kept(folder, f"quality_{kind}", f"{title} over recordings", drawn, caption)
 
 
 def _corpus(folder):
-    manifest = _table(folder / "manifest.tsv")
+    manifest = table_of(folder / "manifest.tsv")
     if manifest is None or manifest.empty:
         return None
     manifest["hours"] = manifest["n_times"] / manifest["sampling_hz"] / 3600
@@ -306,7 +251,7 @@ def _model(out_dir, folder):
         "name": folder.name,
         "facts": [(key.replace("_", " "), as_text(value)) for key, value in facts.items() if value],
         "card": _card(folder / "README.md"),
-        "figure": _kept(out_dir / "group", f"pretraining_{folder.name}",
+        "figure": kept(out_dir / "group", f"pretraining_{folder.name}",
                         f"Pretraining of {folder.name}", drawn, caption),
     }  # fmt: skip
 
@@ -355,19 +300,3 @@ def _settings(out_dir):
         for section in ("model", "pretrain", "evaluate")
         for key, value in settings.get(section, {}).items()
     ]
-
-
-def _spell(score):
-    value, low, high = (score[key] for key in ("value", "low", "high"))
-    if value is None:
-        return "n/a"
-    if low is None:
-        return f"{value:.2f}"
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
-
-
-def _table(path):
-    try:
-        return pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant": str})
-    except (OSError, ValueError):
-        return None

@@ -1,0 +1,124 @@
+"""The part of the group report that answers a question, with its figures."""
+
+import pandas as pd
+
+from brainfm.stages import evaluation_figures as around
+from brainfm.stages import group_figures as draw
+from brainfm.stages.answer import score_name, spell_p
+from brainfm.stages.render import picture
+from brainfm.storage.files import write_text, write_tsv
+
+_NULL_CAPTION = (
+    "Scores when labels are exchanged between the units that are independent. With few rows such "
+    "scores lie below 0.5 on average; what counts is how many reach the score of the real labels."
+)
+_KINDS = {
+    "pretrained": "pretrained",
+    "combined": "both",
+    "classical": "baseline",
+    "dummy": "chance",
+}
+
+
+def evaluation_part(folder, evaluation):
+    """The answer, the table of methods and the figures; None when nothing was evaluated."""
+    if not evaluation:
+        return None
+    primary = evaluation["primary"]
+    names = list(evaluation["methods"][0]["scores"])
+    best = evaluation["comparison"]["best_baseline"]
+    lead = evaluation["comparison"].get("method", best)
+    methods = [
+        {
+            "name": method["name"],
+            "kind": _KINDS.get(method["kind"], method["kind"])
+            + (", best" if method["name"] == best else ""),
+            "scores": [spell_score(method["scores"][name]) for name in names],
+            "p": "" if method["p"] is None else spell_p(method["p"]),
+            "lead": method["name"] == lead,
+        }
+        for method in evaluation["methods"]
+    ]
+    return {
+        "sentences": evaluation["answer"],
+        "score_names": [score_name(name) for name in names],
+        "primary": score_name(primary),
+        "methods": methods,
+        "figures": _evaluation_figures(folder, evaluation, lead),
+        "data": evaluation["data"],
+        "question": evaluation["question"],
+        "audit": [_audited(row) for row in evaluation["audit"]],
+        "lead_name": evaluation["methods"][0]["name"],
+    }
+
+
+def _evaluation_figures(folder, evaluation, lead):
+    rows, null = table_of(folder / "folds.tsv"), table_of(folder / "null.tsv")
+    made = [
+        kept(folder, "methods", "Methods on the same folds", draw.methods_figure(evaluation),
+              "Points: score; lines: 95 % bootstrap interval."),
+    ]  # fmt: skip
+    made += [
+        kept(folder, "curves", "With few people", around.curves_figure(evaluation),
+              "Mean over episodes, the same for all methods, with 95 % interval; all other people "
+              "are tested."),
+        kept(folder, "audit", "With confounds removed", around.audit_figure(evaluation),
+              "Each column is regressed out of the features inside the folds."),
+    ]  # fmt: skip
+    if rows is not None:
+        predictions = draw.predictions_of(rows, evaluation)
+        confusion = draw.confusion_figure(predictions, evaluation, lead)
+        title = "Confusion" if evaluation["question"]["classes"] else "Predicted against true"
+        made += [
+            kept(folder, "folds", "Fold by fold", draw.fold_figure(rows, evaluation),
+                  "Spread over folds is a part of the uncertainty; folds of one repeat share "
+                  "training data, so they are not independent."),
+            kept(folder, "roc", "ROC curves", draw.roc_figure(predictions, evaluation),
+                  "Pooled over folds.", width="narrow"),
+            kept(folder, "confusion", f"{title}, {lead}", confusion, "", width="narrow"),
+            kept(folder, "calibration", f"Are probabilities true? {lead}",
+                  around.calibration_figure(predictions, evaluation, lead),
+                  "Pooled over folds; on the dotted line they are.", width="narrow"),
+        ]  # fmt: skip
+    if null is not None and lead in null:
+        made.append(
+            kept(folder, "permutation", "Could this be chance?",
+                  draw.null_figure(null, evaluation, lead),
+                  _NULL_CAPTION)
+        )  # fmt: skip
+    return [figure for figure in made if figure]
+
+
+def _audited(row):
+    """One row of the table of what else is read from the features."""
+    read, without = row["read"], row["without"]
+    said = f"{score_name(read['score'])} {spell_score(read)}" if read else row["why"] or ""
+    return [row["column"].replace("_", " "), said, spell_score(without)]
+
+
+def kept(folder, name, title, drawn, caption, *, width=""):
+    """Write a figure and its numbers into ``group/figures``; return what the page shows."""
+    if drawn is None:
+        return None
+    svg, data = drawn
+    stem = folder / "figures" / name
+    write_text(stem.with_suffix(".svg"), svg)
+    write_tsv(stem.with_suffix(".tsv"), data)
+    link = f"group/figures/{name}.tsv"
+    return picture(title, caption, svg=svg, data=link, width=width)
+
+
+def spell_score(score):
+    value, low, high = (score[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "n/a"
+    if low is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def table_of(path):
+    try:
+        return pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant": str})
+    except (OSError, ValueError):
+        return None
