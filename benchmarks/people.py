@@ -52,6 +52,8 @@ class Cohort:
     Parameters
     ----------
     name : {"abide", "eegmat", "adhd"}
+    root : path
+        The dataset, with ``participants.tsv``.
     table : RecordingTable
     sites : ndarray of str, shape (n_rows,)
         Scores compare people of one site only; one site where a dataset has none.
@@ -65,6 +67,7 @@ class Cohort:
     """
 
     name: str
+    root: Path
     table: RecordingTable
     sites: np.ndarray
     seen: np.ndarray
@@ -132,6 +135,7 @@ def load_cohort(name, root, cache, checkpoint):
     content += "".join(map(str, seen.astype(int)))
     return Cohort(
         name=name,
+        root=root,
         table=table,
         sites=people["site"].to_numpy(str) if "site" in people else np.full(len(table), "one"),
         seen=seen,

@@ -1,0 +1,127 @@
+"""The evaluation stage on real data: what it finds, and how long it takes.
+
+    python benchmarks/evaluation.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
+        --cache FOLDER --out FOLDER
+
+Of ABIDE and ADHD only people are evaluated whom the checkpoint was not trained on; of EEGMAT
+everybody, since too few were held back. Runs: diagnosis of ABIDE by cross-validation, and by
+leaving one site out; rest or arithmetic of EEGMAT; diagnosis of the ADHD children; and, timed,
+nested 5 times 5 folds of 300 people of ABIDE with all default methods, without curves and
+permutations. Written: the output of each run, and what is printed as ``evaluation.tsv``.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from people import load_cohort
+
+from brainfm import BrainEmbedder
+from brainfm.config import EvaluateConfig
+from brainfm.models.checkpoint import load_checkpoint
+from brainfm.models.evaluation import cross_predict, default_methods, fold_features
+from brainfm.models.folds import Folds, participant_folds
+from brainfm.models.scores import judged
+from brainfm.stages.evaluate import evaluate_outputs
+
+#: Name of a run: dataset and settings of the evaluation.
+RUNS = {
+    "abide": ("abide", {"target": "diagnosis"}),
+    "abide-sites": ("abide", {"target": "diagnosis", "groups": "site"}),
+    "eegmat": ("eegmat", {"contrast": ("rest", "arithmetic")}),
+    "adhd": ("adhd", {"target": "group"}),
+}
+N_TIMED = 300
+
+
+def main():
+    """Evaluate all runs; print and write the table."""
+    arguments = _arguments()
+    torch.set_num_threads(1)
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    embedder = BrainEmbedder.from_pretrained(arguments.checkpoint, device="cpu")
+    folders = dict(item.split("=", 1) for item in arguments.data)
+    cohorts = {
+        name: load_cohort(name, folder, arguments.cache, checkpoint)
+        for name, folder in folders.items()
+    }
+    rows = []
+    for run, (dataset, settings) in RUNS.items():
+        if dataset in cohorts:
+            start = time.monotonic()
+            evaluation = evaluated(cohorts[dataset], settings, embedder, arguments.out / run)
+            rows += list(table_of(run, evaluation, time.monotonic() - start))
+            print(pd.DataFrame(rows[-1:])[["run", "seconds"]].to_string(index=False), flush=True)
+    if "abide" in cohorts:
+        rows += list(timed(cohorts["abide"], embedder))
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, float_format="%.3f"))
+    table.to_csv(arguments.out / "evaluation.tsv", sep="\t", index=False, float_format="%.4f")
+
+
+def evaluated(cohort, settings, embedder, out):
+    """Run the stage on the people who were held back."""
+    people = pd.read_csv(
+        Path(cohort.root) / "participants.tsv", sep="\t", dtype={"participant_id": str}
+    )
+    recordings = [cohort.table[row][0] for row in cohort.judged]
+    return evaluate_outputs(
+        out, EvaluateConfig(**settings), recordings=recordings, participants=people,
+        embedder=embedder,
+    )  # fmt: skip
+
+
+def table_of(run, evaluation, seconds):
+    """Yield a row for each method: score with interval, and few-shot scores."""
+    primary = evaluation["primary"]
+    curves = {(row["method"], row["k"]): row["score"] for row in evaluation["curves"]}
+    for method in evaluation["methods"]:
+        shots = {f"k{k}": curves.get((method["name"], k), np.nan) for k in (1, 2, 5, 10, 25, 50)}
+        yield {
+            "run": run, "method": method["name"], "n": evaluation["data"]["n_participants"],
+            **method["scores"][primary], "p": method["p"], **shots, "seconds": seconds,
+        }  # fmt: skip
+
+
+def timed(cohort, embedder):
+    """Time each default method in nested 5 times 5 folds; yield its row."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(cohort.table))[:N_TIMED])
+    table, y = cohort.table[rows], cohort.tasks[0].classes[rows]
+    each = [participant_folds(y, table.groups, n_splits=5, seed=seed) for seed in range(5)]
+    folds = Folds(
+        pairs=tuple(pair for one in each for pair in one.pairs),
+        repeat=tuple(np.repeat(range(5), 5)),
+        kind="participant",
+        people=each[0].people,
+        units=each[0].units,
+        strata=each[0].strata,
+    )
+    measured = {}
+    for method in default_methods(cohort.modality, "classification", embedder=embedder):
+        start = time.monotonic()
+        matrices = fold_features(method, table, folds, measured=measured)
+        found = judged(
+            y, cross_predict(method.head, matrices, y, folds), folds, "classification"
+        ).primary()
+        seconds = time.monotonic() - start
+        yield {
+            "run": f"nested 5 x 5, {N_TIMED} people", "method": method.name, "n": N_TIMED,
+            "value": found[0], "seconds": seconds,
+        }  # fmt: skip
+        print(f"{method.name}: {seconds:.0f} s", flush=True)
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint")
+    parser.add_argument("data", nargs="+", help="abide|eegmat|adhd=FOLDER")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
