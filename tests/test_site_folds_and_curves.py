@@ -89,8 +89,6 @@ class TestSites:
         found = [score(Y, one, "classification", sites=SITES)["roc_auc"][0] for one in chances]
         each = np.split(np.array([Y, said]), 3, axis=1)
         by_site = [roc_auc_score(one, other) for one, other in each]
-            roc_auc_score(one, other) for one, other in np.split(np.array([Y, said]), 3, axis=1)
-        ]
         assert found[0] == pytest.approx(np.mean(by_site))
         assert found[1] == pytest.approx(found[0])
 
