@@ -228,6 +228,12 @@ class EvaluateConfig:
         "columns of participants.tsv, where they exist, that are read from the embedding and "
         "regressed out; mean_fd is also taken from the quality files of brainfm",
     )
+    networks: tuple[str, ...] = setting(
+        (),
+        "networks of the Schaefer atlas, for instance Cont SalVentAttn DorsAttn: their "
+        "connectivity to the whole brain joins the methods, and what it rests on is drawn",
+        flags=["--networks"],
+    )
     n_splits: int = setting(5, "folds of the cross-validation", at_least=2)
     n_permutations: int = setting(200, "label permutations behind the p value")
     n_episodes: int = setting(50, "few-shot episodes of each number of people; 0: no curves")

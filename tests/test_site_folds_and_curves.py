@@ -244,4 +244,4 @@ class TestAudit:
             columns, task="classification",
         )  # fmt: skip
         assert row["read"] is None
-        assert "class rare has one participant" in row["why"]
+        assert row["why"] == "fewer than two values that 5 people have"

@@ -1,15 +1,18 @@
 """What else is in an embedding: site, motion, age, sex; and what is left when they are removed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import DataError
 from brainfm.models.evaluation import cross_predict
 from brainfm.models.folds import participant_folds
 from brainfm.models.scores import PRIMARY, bootstrap_counts, interval, judged
 
 #: A column of numbers with at most so many values is one of classes.
 _MOST_CLASSES = 10
+#: Classes of fewer people cannot be read in as many folds.
+_FEWEST = 5
 
 
 def design_of(columns):
@@ -85,9 +88,9 @@ def audit(head_of, matrices_of, y, folds, columns, *, task, seed=0):
     Returns
     -------
     rows : list of dict
-        ``column``, ``read`` (score name, value, low, high) or None with ``why`` it cannot be
-        read, and ``without`` (the primary score of the target, low, high). The last row is all
-        columns together.
+        ``column``, ``read`` (score name, value, low, high) or None where it cannot be read, ``why``
+        not or not of all rows, and ``without`` (the primary score of the target, low, high). The
+        last row is all columns together.
     """
     rows = []
     for name in columns:
@@ -107,20 +110,34 @@ def audit(head_of, matrices_of, y, folds, columns, *, task, seed=0):
 
 def _read(head_of, matrices_of, values, folds, seed):
     """Score of a column, across people; None and why where it cannot be read."""
-    if values.isna().any():
-        return None, f"not known of {values.isna().sum()} rows"
     is_number = pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_CLASSES
     task = "regression" if is_number else "classification"
     target = values.to_numpy(float) if is_number else values.astype(str).to_numpy()
-    n_splits = len({number for number in range(len(folds.pairs)) if folds.repeat[number] == 0})
-    try:
-        own = participant_folds(
-            target, folds.people, n_splits=min(n_splits, 5), task=task, seed=seed
-        )
-    except DataError as error:
-        return None, str(error)
-    predicted = cross_predict(head_of(task), matrices_of(own), target, own)
-    return {"score": PRIMARY[task], **_scored(judged(target, predicted, own, task), seed)}, None
+    n_people = pd.Series(folds.people).groupby(values.to_numpy()).transform("nunique")
+    told = (values.notna() & (is_number | (n_people.to_numpy() >= _FEWEST))).to_numpy()
+    rows = np.flatnonzero(told)
+    if len(rows) < 2 * _FEWEST or len(np.unique(target[rows])) < 2:
+        return None, f"fewer than two values that {_FEWEST} people have"
+    own = _folds_of(rows, target, folds, task, seed)
+    target = np.where(told, target, target[rows[0]])  # the others are in no fold
+    found = judged(target, cross_predict(head_of(task), matrices_of(own), target, own), own, task)
+    left_out = f"{len(told) - len(rows)} rows with a rare or missing value left out"
+    why = None if told.all() else left_out
+    return {"score": PRIMARY[task], **_scored(found, seed)}, why
+
+
+def _folds_of(rows, target, folds, task, seed):
+    """Participant folds of some rows, among all rows."""
+    own = participant_folds(
+        target[rows], folds.people[rows], n_splits=_FEWEST, task=task, seed=seed
+    )
+    return replace(
+        own,
+        pairs=tuple((rows[train], rows[test]) for train, test in own.pairs),
+        people=folds.people,
+        units=folds.people,
+        strata=np.full(len(target), "all"),
+    )
 
 
 def _scored(found, seed):

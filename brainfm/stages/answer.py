@@ -27,13 +27,15 @@ def answer_to(evaluation):
     -------
     answer : dict of str
         ``headline`` (score and interval), ``against`` (the best baseline), ``sure``
-        (permutation), ``scope`` (whom it is about) and ``caution`` (only when there is one).
+        (permutation), ``without`` (confounds), ``scope`` (whom it is about) and ``caution``; each
+        only where there is something to say.
     """
     lead = _lead(evaluation)
     answer = {
         "headline": _headline(evaluation, lead),
         "against": _against(evaluation),
         "sure": _sure(evaluation, lead),
+        "without": _without(evaluation),
         "scope": _scope(evaluation),
         "caution": _caution(evaluation),
     }
@@ -126,6 +128,19 @@ def _sure(evaluation, lead):
             f"{1 / possible:.2g}"
         )
     return text + ")."
+
+
+def _without(evaluation):
+    """What is left when all audited columns are regressed out."""
+    if not evaluation["audit"]:
+        return None
+    left = evaluation["audit"][-1]["without"]
+    names = [row["column"].replace("_", " ") for row in evaluation["audit"]]
+    names = names[:-1] if len(names) > 1 else names
+    return (
+        f"With {', '.join(names)} regressed out of {evaluation['methods'][0]['name']} inside the "
+        f"folds it is {left['value']:.2f} ({left['low']:.2f} to {left['high']:.2f})."
+    )
 
 
 def _scope(evaluation):

@@ -11,6 +11,7 @@ from brainfm.errors import NothingSelected, UsageError
 from brainfm.models.folds import block_folds, check_target, cut_windows, participant_folds
 from brainfm.models.site_folds import site_folds
 from brainfm.recording import RecordingTable
+from brainfm.stages.networks import check_networks
 from brainfm.stages.phenotypes import check_datasets, phenotypes_of
 from brainfm.stages.question import (
     Question,
@@ -102,6 +103,7 @@ def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), 
     table = RecordingTable([(recording,) for recording in chosen])
     check_datasets(table, participants)
     check_target(y, question.task)
+    check_networks(config.networks, question, y)
     table, y, where, folds = _folds(table, y, question, config, participants, seed)
     confounds = pd.DataFrame(index=range(len(table)))
     if folds.kind != "block":

@@ -26,6 +26,7 @@ from brainfm.models.scores import PRIMARY, Judged, bootstrap_counts, interval, j
 from brainfm.stages.answer import answer_to
 from brainfm.stages.ask import WINDOW_S, ask
 from brainfm.stages.evaluation_files import write_evaluation
+from brainfm.stages.networks import importance_of, network_method
 
 _log = logging.getLogger("brainfm")
 
@@ -66,6 +67,8 @@ def evaluate_outputs(
     asked = ask(config, recordings, participants=participants, learned=learned, seed=seed)
     measured = {}
     methods = default_methods(asked.question.modality, asked.question.task, embedder=embedder)
+    if config.networks:
+        methods.insert(-1, network_method(config.networks, asked))
     results = _compare(methods, asked, config, seed, measured)
     evaluation = {
         "brainfm_version": __version__,
@@ -91,7 +94,8 @@ def evaluate_outputs(
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
-    write_evaluation(Path(out_dir) / "group", evaluation, results, asked)
+    importance = importance_of(methods[-2], asked, seed) if config.networks else None
+    write_evaluation(Path(out_dir) / "group", evaluation, results, asked, importance)
     for sentence in evaluation["answer"].values():
         _log.info("%s", sentence)
     return evaluation

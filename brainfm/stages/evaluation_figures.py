@@ -39,7 +39,7 @@ def curves_figure(evaluation):
             axis.fill_between(own["k"], own["low"].astype(float), own["high"].astype(float),
                               color=KIND_COLOURS[kind], alpha=0.12, linewidth=0)  # fmt: skip
             axis.plot(own["k"], own["score"], marker="o", color=KIND_COLOURS[kind], label=name,
-                      linestyle="--" if seen[kind] > 1 else "-")  # fmt: skip
+                      linestyle=("-", "--", ":", "-.")[(seen[kind] - 1) % 4])  # fmt: skip
         axis.axhline(CHANCE[primary], color=GREY, linestyle=":", linewidth=1)
         axis.set_xscale("log")
         ticks = sorted(data["k"].unique())

@@ -5,6 +5,7 @@ import pandas as pd
 from brainfm.stages import evaluation_figures as around
 from brainfm.stages import group_figures as draw
 from brainfm.stages.answer import score_name, spell_p
+from brainfm.stages.network_figures import edges_figure, pairs_figure
 from brainfm.stages.render import picture
 from brainfm.storage.files import write_text, write_tsv
 
@@ -65,6 +66,7 @@ def _evaluation_figures(folder, evaluation, lead):
         kept(folder, "audit", "With confounds removed", around.audit_figure(evaluation),
               "Each column is regressed out of the features inside the folds."),
     ]  # fmt: skip
+    made += _network_figures(folder, evaluation)
     if rows is not None:
         predictions = draw.predictions_of(rows, evaluation)
         confusion = draw.confusion_figure(predictions, evaluation, lead)
@@ -89,10 +91,28 @@ def _evaluation_figures(folder, evaluation, lead):
     return [figure for figure in made if figure]
 
 
+def _network_figures(folder, evaluation):
+    """What the method of some networks rests on; none where no networks were asked for."""
+    pairs, edges = table_of(folder / "networks.tsv"), table_of(folder / "edges.tsv")
+    if pairs is None or not len(pairs):
+        return []
+    second = (evaluation["question"]["classes"] or [None, "a larger value"])[1]
+    return [
+        kept(folder, "networks", "What the networks' connectivity rests on",
+             pairs_figure(pairs, evaluation),
+             "Fall of the score when all edges of a pair of networks are exchanged among test "
+             "rows; lines: deviation over exchanges. Edges that say the same cover each other."),
+        kept(folder, "edges", "Edges that go with the prediction", edges_figure(edges),
+             f"The strongest; red: the stronger the edge, the more {second}. A pattern of the "
+             "model on training rows, not a test of each edge."),
+    ]  # fmt: skip
+
+
 def _audited(row):
     """One row of the table of what else is read from the features."""
     read, without = row["read"], row["without"]
-    said = f"{score_name(read['score'])} {spell_score(read)}" if read else row["why"] or ""
+    said = f"{score_name(read['score'])} {spell_score(read)}" if read else ""
+    said = "; ".join(part for part in (said, row["why"]) if part)
     return [row["column"].replace("_", " "), said, spell_score(without)]
 
 

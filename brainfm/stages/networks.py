@@ -1,0 +1,84 @@
+"""Networks of the parcels of recordings, by the atlas that ships, and a method that reads them."""
+
+import numpy as np
+
+from brainfm.errors import UsageError
+from brainfm.models.baselines import linear_head
+from brainfm.models.evaluation import Method
+from brainfm.models.heads import NestedHead
+from brainfm.models.networks import NetworkConnectivity, nearest_networks, network_importance
+from brainfm.storage.atlas import load_atlas
+
+_REFERENCE = "Schaefer100"
+
+
+def check_networks(networks, question, y):
+    """Refuse networks that do not exist, or that the modality has not.
+
+    Raises
+    ------
+    UsageError
+        With the networks there are.
+    """
+    if not networks:
+        return
+    known = list(dict.fromkeys(load_atlas(_REFERENCE).networks))
+    unknown = [name for name in networks if name not in known]
+    if unknown:
+        raise UsageError(f"--networks has {', '.join(unknown)}; the atlas has {', '.join(known)}.")
+    if question.modality != "bold":
+        raise UsageError(
+            "--networks needs parcel series of fMRI, but the question is asked of EEG."
+        )
+    n_classes = len(np.unique(y))
+    if question.task == "classification" and n_classes != 2:
+        raise UsageError(
+            f"--networks needs two classes or a number; {question.name} has {n_classes} classes."
+        )
+
+
+def network_method(networks, asked):
+    """Make the method that reads the connectivity of some networks.
+
+    Parameters
+    ----------
+    networks : sequence of str
+    asked : brainfm.stages.ask.Asked
+
+    Returns
+    -------
+    method : Method
+    """
+    features = NetworkConnectivity(networks_of(asked.table), tuple(networks))
+    return Method(
+        name=f"connectivity of {', '.join(networks)}",
+        kind="classical",
+        features=(features,),
+        head=NestedHead(asked.question.task),
+    )
+
+
+def networks_of(table):
+    """Network of each parcel of the recordings, by name; by the nearest parcel of the atlas."""
+    atlas = load_atlas(_REFERENCE)
+    found = {}
+    for one in table.recordings:
+        new = [index for index, name in enumerate(one.channels) if name not in found]
+        positions = one.positions[new]
+        named = nearest_networks(positions, atlas.positions, atlas.networks) if new else []
+        found |= dict(zip(np.array(one.channels)[new].tolist(), named, strict=True))
+    return found
+
+
+def importance_of(method, asked, seed):
+    """See :func:`brainfm.models.networks.network_importance`; with positions of the parcels."""
+    task = asked.question.task
+    pairs, edges = network_importance(
+        method.features[0], linear_head(task), asked.table, asked.y, asked.folds,
+        task=task, seed=seed,
+    )  # fmt: skip
+    first = asked.table.recordings[0]
+    place = dict(zip(first.channels, first.positions, strict=True))
+    for end in ("parcel", "other"):
+        edges[[f"{end}_{axis}" for axis in "xyz"]] = [place[name] for name in edges[end]]
+    return pairs, edges
