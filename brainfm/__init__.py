@@ -8,6 +8,7 @@ _HOME_OF = {
     "Recording": "brainfm.recording",
     "RecordingTable": "brainfm.recording",
     "load_recordings": "brainfm.stages.query",
+    "ToRecordings": "brainfm.stages.to_recordings",
     "add_to_corpus": "brainfm.stages.corpus",
     "withdraw_participant": "brainfm.stages.withdraw",
     "readmit_participant": "brainfm.stages.withdraw",

@@ -1,0 +1,101 @@
+"""Images and EEG in memory as the first step of a pipeline."""
+
+import mne
+import nibabel as nib
+import numpy as np
+import pytest
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from brainfm import BrainClassifier, ToRecordings
+from brainfm.errors import DataError, MissingInput, UsageError
+from brainfm.storage.atlas import load_atlas
+
+
+def image(seed, *, coupled=False, tr_s=2.0):
+    """A run of 90 volumes at 8 mm; in some the left and the right half go together."""
+    rng = np.random.default_rng(seed)
+    affine = np.diag([8.0, 8, 8, 1])
+    affine[:3, 3] = [-76, -110, -70]
+    data = rng.normal(size=(20, 24, 20, 90)).astype(np.float32)
+    slow = rng.normal(size=(2, 90)).cumsum(axis=1) / 3
+    data[:10] += slow[0]
+    data[10:] += slow[0] if coupled else slow[1]
+    made = nib.Nifti1Image(1000 + data, affine)
+    made.header.set_zooms((8, 8, 8, tr_s))
+    return made
+
+
+def raw(alpha, seed=0, bads=()):
+    """EEG of 30 s with an alpha rhythm of some strength."""
+    rng = np.random.default_rng(seed)
+    names = ["Fp1", "Fp2", "C3", "Cz", "C4", "P3", "P4", "O1", "O2", "EOG"]
+    info = mne.create_info(names, 200, ["eeg"] * 9 + ["eog"])
+    times = np.arange(6000) / 200
+    signal = 1e-5 * (rng.normal(size=(10, 6000)) + alpha * np.sin(2 * np.pi * 10 * times))
+    made = mne.io.RawArray(signal, info, verbose="error").set_montage("biosemi64", on_missing="ignore")
+    made.info["bads"] = list(bads)
+    return made
+
+
+def test_an_image_gives_the_parcels_of_the_atlas_and_its_repetition_time():
+    (row,) = ToRecordings().transform([image(0, tr_s=2.5)])
+    atlas = load_atlas("Schaefer100")
+    assert row[0].channels == atlas.names
+    assert row[0].sampling_hz == pytest.approx(0.4)
+    assert row[0].shape == (90, 100)
+    assert row[0].mask.sum() > 90
+    assert np.abs(row[0].signal[:, row[0].mask].mean(axis=0)).max() < 0.2  # of about 1000
+
+
+def test_a_bids_name_says_who_it_is(tmp_path):
+    path = tmp_path / "sub-07_task-rest_desc-preproc_bold.nii.gz"
+    nib.save(image(0), path)
+    (row,) = ToRecordings().transform([path])
+    assert (row[0].participant, row[0].task) == ("07", "rest")
+
+
+def test_raw_and_epochs_give_the_same_eeg_without_bad_channels_and_others():
+    one = raw(1.0, bads=["C3"])
+    epochs = mne.make_fixed_length_epochs(one, 10, preload=True, verbose="error")
+    (left,), (right,) = ToRecordings().transform([one, epochs])
+    assert left.channels == right.channels == tuple(one.ch_names[:9])
+    assert list(left.mask) == [name != "C3" for name in left.channels]
+    np.testing.assert_allclose(left.signal, right.signal, rtol=1e-5)
+    assert np.linalg.norm(left.positions, axis=1) == pytest.approx(0.11, abs=0.03)
+
+
+def test_a_pipeline_of_images_is_cross_validated_as_it_stands():
+    images = [image(seed, coupled=seed % 2 == 1) for seed in range(8)]
+    pipeline = make_pipeline(ToRecordings(), BrainClassifier("brainfm-tiny", device="cpu"))
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    assert cross_val_score(pipeline, images, np.arange(8) % 2, cv=folds).mean() > 0.8
+
+
+def test_a_pipeline_of_raws_is_fitted_as_it_stands():
+    raws = [raw(strength, seed) for seed, strength in enumerate([2, 0] * 4)]
+    pipeline = make_pipeline(ToRecordings(), BrainClassifier("brainfm-tiny", device="cpu"))
+    assert pipeline.fit(raws, [1, 0] * 4).score(raws, [1, 0] * 4) == 1
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "words"),
+    [
+        ("nowhere.nii.gz", MissingInput, r"there is no image nowhere.nii.gz"),
+        (nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), DataError,
+         r"3 dimensions; expected 4, a run of volumes"),
+        (np.zeros((10, 3)), UsageError, r"X holds ndarray; expected 4D images, their paths"),
+        (mne.io.RawArray(np.zeros((2, 100)), mne.create_info(2, 100, "eeg"), verbose="error"),
+         DataError, r"no electrode positions: call set_montage"),
+        (nib.Nifti1Image(np.ones((4, 4, 4, 50), np.float32), np.diag([1.0, 1, 1, 1])), DataError,
+         r"holds no parcel of Schaefer100"),
+    ],
+)  # fmt: skip
+def test_what_is_no_recording_is_refused(item, error, words):
+    with pytest.raises(error, match=words):
+        ToRecordings().transform([item])
+
+
+def test_confounds_of_an_image_in_memory_are_refused():
+    with pytest.raises(UsageError, match=r"read beside a file: pass paths"):
+        ToRecordings(confounds=("motion",)).transform([image(0)])
