@@ -33,7 +33,8 @@ def raw(alpha, seed=0, bads=()):
     info = mne.create_info(names, 200, ["eeg"] * 9 + ["eog"])
     times = np.arange(6000) / 200
     signal = 1e-5 * (rng.normal(size=(10, 6000)) + alpha * np.sin(2 * np.pi * 10 * times))
-    made = mne.io.RawArray(signal, info, verbose="error").set_montage("biosemi64", on_missing="ignore")
+    made = mne.io.RawArray(signal, info, verbose="error")
+    made.set_montage("biosemi64", on_missing="ignore")
     made.info["bads"] = list(bads)
     return made
 

@@ -36,7 +36,7 @@ class Method:
     head: BaseEstimator
 
 
-def default_methods(modality, task, *, embedder=None):
+def default_methods(modality, task, *, embedder=None, own=None):
     """Make the methods a report compares: pretrained, classical, both together, and a guess.
 
     Parameters
@@ -45,6 +45,8 @@ def default_methods(modality, task, *, embedder=None):
     task : {"classification", "regression"}
     embedder : transformer, optional
         Without one, only the classical methods and the guess are made.
+    own : transformer, optional
+        One pretrained on the very data, compared too.
 
     Returns
     -------
@@ -73,6 +75,9 @@ def default_methods(modality, task, *, embedder=None):
                 head=head,
             )
         )
+    if own is not None:
+        name, features = "brainfm, pretrained on these data", (EmbeddingFeatures(own),)
+        methods.append(Method(name=name, kind="pretrained", features=features, head=head))
     for name, features in classical[modality].items():
         methods.append(Method(name=name, kind="classical", features=(features,), head=head))
     # A constant guess: the share of each class in training would run against the test fold.

@@ -32,7 +32,7 @@ _log = logging.getLogger("brainfm")
 
 
 def evaluate_outputs(
-    out_dir, config, *, recordings, participants=None, embedder=None, seen=(), seed=0
+    out_dir, config, *, recordings, participants=None, embedder=None, own=None, seen=(), seed=0
 ):
     """Answer the question of the settings with the recordings of an output folder.
 
@@ -46,6 +46,8 @@ def evaluate_outputs(
         ``participants.tsv``, needed for a target; a ``kind`` column marks synthetic people.
     embedder : transformer, optional
         Of tables to embeddings; without one only baselines are compared.
+    own : transformer, optional
+        Another embedder, pretrained on these very recordings, to compare with.
     seen : container of str
         Whether ``dataset/participant`` is in it: who the embedder was trained on.
     seed : int
@@ -61,12 +63,15 @@ def evaluate_outputs(
     UsageError, NothingSelected, DataError
         See :func:`brainfm.stages.ask.ask`, before anything is computed.
     """
-    trained_on = _seen(embedder, seen, recordings)
-    labels = ", ".join(_training_of(embedder).get("phenotypes") or ())
-    learned = dict.fromkeys(trained_on, labels) if labels else {}
+    trained_on, learned = _seen(embedder, seen, recordings), {}
+    for model, people in ((embedder, trained_on), (own, _seen(own, (), recordings))):
+        labels = ", ".join(_training_of(model).get("phenotypes") or ())
+        learned |= dict.fromkeys(people, labels) if labels else {}
     asked = ask(config, recordings, participants=participants, learned=learned, seed=seed)
     measured = {}
-    methods = default_methods(asked.question.modality, asked.question.task, embedder=embedder)
+    methods = default_methods(
+        asked.question.modality, asked.question.task, embedder=embedder, own=own
+    )
     if config.networks:
         methods.insert(-1, network_method(config.networks, asked))
     results = _compare(methods, asked, config, seed, measured)

@@ -149,6 +149,7 @@ def _evaluate(group, book, manifest, checkpoint):
         )
     facts = {
         "corpus": sha256_of(manifest),
+        "model": load_checkpoint(group.settings.model.model).sha256,
         "checkpoint": load_checkpoint(checkpoint).sha256,
         "settings": asdict(config),
         "participants": _checksums(group.tables),
@@ -162,8 +163,8 @@ def _evaluate(group, book, manifest, checkpoint):
             config,
             recordings=recordings,
             participants=read_participants(group.tables),
-            embedder=BrainEmbedder.from_pretrained(checkpoint),
-            seen=_seen_in_training(checkpoint, recordings),
+            embedder=_embedder(group, group.settings.model.model),
+            own=_embedder(group, checkpoint),
             seed=group.settings.run.random_seed,
         )
         return [group.output_dir / "group" / name for name in FILES]
@@ -171,10 +172,9 @@ def _evaluate(group, book, manifest, checkpoint):
     return book.run("evaluate", facts, make)
 
 
-def _seen_in_training(checkpoint, recordings):
-    groups = sorted({f"{r.dataset}/{r.participant}" for r in recordings})
-    seen = load_checkpoint(checkpoint).seen_in_training(groups)
-    return [name for name, was_seen in zip(groups, seen, strict=True) if was_seen]
+def _embedder(group, model):
+    config = group.settings.model
+    return BrainEmbedder.from_pretrained(model, device=config.device, batch_size=config.batch_size)
 
 
 def _checksums(paths):
