@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GroupKFold, cross_val_score
@@ -18,6 +19,7 @@ from brainfm.models.baselines import (
     RiemannFeatures,
     classical_baseline,
 )
+from brainfm.models.heads import RowSpace
 from brainfm.recording import Recording, RecordingTable
 
 NAMES = ("a", "b", "c", "d")
@@ -228,3 +230,15 @@ def test_tangent_vectors_are_those_of_pyriemann():
     np.testing.assert_allclose(
         features.fit_transform(table), expected.fit_transform(matrices), atol=1e-6
     )
+
+
+def test_rows_all_alike_turn_into_one_column_that_says_nothing():
+    turned = RowSpace().fit(np.ones((3, 10))).transform(np.ones((2, 10)))
+    np.testing.assert_array_equal(turned, np.zeros((2, 1)))
+
+
+def test_the_space_of_rows_keeps_all_distances():
+    rows = np.random.default_rng(0).normal(size=(6, 50))
+    turned = RowSpace().fit_transform(rows)
+    assert turned.shape[1] <= 6
+    np.testing.assert_allclose(pdist(turned), pdist(rows))

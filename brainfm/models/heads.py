@@ -32,8 +32,9 @@ class RowSpace(TransformerMixin, BaseEstimator):
         if X.shape[1] > X.shape[0]:
             centred = X - self.mean_
             values, vectors = np.linalg.eigh(centred @ centred.T)
-            keep = values > values[-1] * 1e-10
-            self.axes_ = centred.T @ (vectors[:, keep] / np.sqrt(values[keep]))
+            keep = values > max(values[-1], 0) * 1e-10
+            keep[-1] = True  # rows all alike: one column, of zeros
+            self.axes_ = centred.T @ (vectors[:, keep] / np.sqrt(np.maximum(values[keep], 1e-300)))
         return self
 
     def transform(self, X):
