@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainfm.errors import ModelError
 
-_N_INNER_FOLDS = 5
+_N_INNER_FOLDS = 3
 #: Inverse penalties of rows of unit mean square length.
-_PENALTIES = np.logspace(-1, 3, 5)
+_PENALTIES = np.logspace(-1, 2, 4)
 CLASSIFIERS = ("logistic", "lda", "prototype")
 
 
