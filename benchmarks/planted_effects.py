@@ -6,9 +6,9 @@ People of ABIDE who were held back from pretraining get labels at random, so not
 from them. *Null*: 200 draws of 40 people, 20 of each label; how often the permutation test (39
 permutations, 19 for power) says p <= 0.05, with the 95 % interval of Clopper and Pearson. *Power*:
 in the people of one label the parcels of the frontoparietal network (Cont) and of the default
-network share a white signal of some size (in standard deviations of a parcel); 40 draws of n people.
-Methods: Pearson connectivity, that of Cont to the rest, tangent connectivity, and the embedding.
-Written: ``planted_effects.tsv`` and ``planted_effects.svg``.
+network share a white signal of some size (in standard deviations of a parcel); 40 draws of n
+people. Methods: Pearson connectivity, that of Cont to the rest, tangent connectivity, and the
+embedding. Written: ``planted_effects.tsv`` and ``planted_effects.svg``.
 """
 
 import argparse

@@ -43,7 +43,7 @@ def few_shot_curves(
             continue
         for method in methods:
             if method.kind != "dummy":
-                scores = _scores(method, table, y, folds, task, measured)
+                scores = _scores(method, table, y, folds, task=task, measured=measured)
                 mean, low, high = _of_mean(scores, seed)
                 row = {"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])}
                 row |= {"score": mean, "low": low, "high": high, "scores": scores.tolist()}
@@ -51,7 +51,7 @@ def few_shot_curves(
     return rows
 
 
-def _scores(method, table, y, folds, task, measured):
+def _scores(method, table, y, folds, *, task, measured):
     matrices = fold_features(method, table, folds, measured=measured)
     predicted = cross_predict(linear_head(task), matrices, y, folds)
     each = judged(y, predicted, folds, task).scores_of_repeats()

@@ -148,13 +148,14 @@ def cross_predict(head, matrices, y, folds):
             out[number, test] = y[train][0] if classes is None else classes == y[train][0]
         else:
             people = folds.units[train] if folds.kind == "block" else folds.people[train]
-            each = [_predict(head, *block, y[train], people, classes) for block in blocks]
+            each = [_predict(head, block, y[train], people, classes) for block in blocks]
             out[number, test] = np.mean(each, axis=0)
     return out
 
 
-def _predict(head, X_train, X_test, y_train, people, classes):
+def _predict(head, block, y_train, people, classes):
     """Probability of each class, 0 for one that training lacks; or the value, (n_test, 1)."""
+    X_train, X_test = block
     known = {"groups": people} if has_fit_parameter(head, "groups") else {}
     fitted = clone(head).fit(X_train, y_train, **known)
     if classes is None:

@@ -104,7 +104,9 @@ def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), 
     check_datasets(table, participants)
     check_target(y, question.task)
     check_networks(config.networks, question, y)
-    table, y, where, folds = _folds(table, y, question, config, participants, seed)
+    table, y, where, folds = _folds(
+        table, y, question, config, participants=participants, seed=seed
+    )
     confounds = pd.DataFrame(index=range(len(table)))
     if folds.kind != "block":
         confounds = _confounds(table, participants, question, config)
@@ -140,7 +142,7 @@ def _with_value(recordings, y, participants, column):
     return kept, y[there], [{"participant": one, "why": f"no {column}"} for one in homeless]
 
 
-def _folds(table, y, question, config, participants, seed):
+def _folds(table, y, question, config, *, participants, seed):
     """Return rows, labels and folds: whole recordings of many people, or windows of few."""
     groups = table.groups
     where = pd.DataFrame({

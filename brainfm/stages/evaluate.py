@@ -80,14 +80,7 @@ def evaluate_outputs(
         "seed": seed,
         "question": {**vars(asked.question), "classes": _classes(asked)},
         "data": _data(asked),
-        "folds": {
-            "kind": asked.folds.kind,
-            "groups": config.groups,
-            "n_splits": len(asked.folds.pairs) // asked.folds.n_repeats,
-            "n_repeats": asked.folds.n_repeats,
-            "gap_s": asked.folds.gap_s,
-            "window_s": WINDOW_S[asked.question.modality] if asked.folds.kind == "block" else None,
-        },
+        "folds": _folds(asked, config),
         "primary": PRIMARY[asked.question.task],
         "methods": [result.summary for result in results],
         "n_permutations": config.n_permutations,
@@ -177,6 +170,18 @@ def _training_of(embedder):
     """What an embedder, loaded or pretrained here, was trained on."""
     checkpoint = getattr(embedder, "checkpoint_", None)
     return checkpoint.info.get("training", {}) if checkpoint else getattr(embedder, "training_", {})
+
+
+def _folds(asked, config):
+    is_block = asked.folds.kind == "block"
+    return {
+        "kind": asked.folds.kind,
+        "groups": config.groups,
+        "n_splits": len(asked.folds.pairs) // asked.folds.n_repeats,
+        "n_repeats": asked.folds.n_repeats,
+        "gap_s": asked.folds.gap_s,
+        "window_s": WINDOW_S[asked.question.modality] if is_block else None,
+    }
 
 
 def _with_intervals(scores, drawn):

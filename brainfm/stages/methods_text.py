@@ -54,21 +54,7 @@ def evaluation_methods(evaluation):
         if question["task"] == "classification"
         else "ridge regression"
     )
-    if folds["kind"] == "site":
-        split = (
-            f"Each of the {folds['n_splits']} values of {folds['groups']} was left out in turn; "
-            "scores compare people within a value only, and values count by their people less one."
-        )
-    elif folds["kind"] == "participant":
-        split = f"Each of {folds['n_splits']} folds kept every participant on one side" + (
-            f"; {folds['n_repeats']} different splits were used." if folds["n_repeats"] > 1 else "."
-        )
-    else:
-        split = (
-            f"Recordings were cut into windows of {folds['window_s']:g} s; each of "
-            f"{folds['n_splits']} folds tested one contiguous block of every recording, and "
-            f"training windows within {folds['gap_s']:g} s of it were left out."
-        )
+    split = _split(folds)
     return [
         [
             (split, ()),
@@ -84,6 +70,24 @@ def evaluation_methods(evaluation):
             *_around(evaluation),
         ]
     ]  # fmt: skip
+
+
+def _split(folds):
+    """Sentence on who is trained on and who is tested."""
+    if folds["kind"] == "site":
+        return (
+            f"Each of the {folds['n_splits']} values of {folds['groups']} was left out in turn; "
+            "scores compare people within a value only, and values count by their people less one."
+        )
+    if folds["kind"] == "participant":
+        return f"Each of {folds['n_splits']} folds kept every participant on one side" + (
+            f"; {folds['n_repeats']} different splits were used." if folds["n_repeats"] > 1 else "."
+        )
+    return (
+        f"Recordings were cut into windows of {folds['window_s']:g} s; each of "
+        f"{folds['n_splits']} folds tested one contiguous block of every recording, and "
+        f"training windows within {folds['gap_s']:g} s of it were left out."
+    )
 
 
 def _around(evaluation):

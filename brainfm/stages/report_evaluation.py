@@ -129,6 +129,7 @@ def kept(folder, name, title, drawn, caption, *, width=""):
 
 
 def spell_score(score):
+    """Spell a score with its interval, as far as they are known."""
     value, low, high = (score[key] for key in ("value", "low", "high"))
     if value is None:
         return "n/a"
@@ -138,6 +139,7 @@ def spell_score(score):
 
 
 def table_of(path):
+    """Read a table of the group folder; None where there is none."""
     try:
         return pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant": str})
     except (OSError, ValueError):
