@@ -144,8 +144,8 @@ def _evaluate(group, book, manifest, checkpoint):
     if group.settings.run.sloppy:
         config = replace(
             config,
-            n_permutations=min(config.n_permutations, 40),
-            n_episodes=min(config.n_episodes, 5),
+            n_permutations=min(config.n_permutations, 20),
+            n_episodes=min(config.n_episodes, 3),
         )
     facts = {
         "corpus": sha256_of(manifest),
