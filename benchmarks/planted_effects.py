@@ -3,8 +3,8 @@
     python benchmarks/planted_effects.py abide=FOLDER --cache FOLDER --out FOLDER
 
 People of ABIDE who were held back from pretraining get labels at random, so nothing can be read
-from them. *Null*: 200 draws of 40 people, 20 of each label; how often the permutation test (39
-permutations, 19 for power) says p <= 0.05, with the 95 % interval of Clopper and Pearson. *Power*:
+from them. *Null*: 200 draws of 40 people, 20 of each label; how often the permutation test (19
+permutations) says p <= 0.05, with the 95 % interval of Clopper and Pearson. *Power*:
 in the people of one label the parcels of the frontoparietal network (Cont) and of the default
 network share a white signal of some size (in standard deviations of a parcel); 40 draws of n
 people. Methods: Pearson connectivity, that of Cont to the rest, tangent connectivity, and the
@@ -33,7 +33,7 @@ from brainfm.recording import RecordingTable
 from brainfm.stages.networks import networks_of
 
 matplotlib.use("Agg")
-N_NULL, N_POWER = 200, 40
+N_NULL, N_POWER, N_PERMUTATIONS = 200, 40, 19
 SIZES, PEOPLE = (0.3, 0.5), (20, 40, 80)
 
 
@@ -47,12 +47,12 @@ def main():
     )
     table = cohort.table[cohort.judged]
     plain = features_of(table, table)
-    rows = list(rates(plain, plain, 40, N_NULL, "null", 0.0, n_permutations=39))
+    rows = list(rates(plain, plain, 40, N_NULL, "null", 0.0))
     print(pd.DataFrame(rows).to_string(index=False), flush=True)
     for size in SIZES:
         planted = features_of(table, planted_table(table, size))
         for n in PEOPLE:
-            rows += rates(plain, planted, n, N_POWER, "power", size, n_permutations=19)
+            rows += rates(plain, planted, n, N_POWER, "power", size)
             print(pd.DataFrame(rows[-4:]).to_string(index=False, header=False), flush=True)
     found = pd.DataFrame(rows)
     print(found.to_string(index=False, float_format="%.3f"))
@@ -97,7 +97,7 @@ def features_of(reference, table):
     return found | {"brainfm-tiny": embedder.transform(table).astype(float)}
 
 
-def rates(plain, planted, n, n_draws, kind, size, *, n_permutations):
+def rates(plain, planted, n, n_draws, kind, size):
     """Share of draws with p <= 0.05 for each method, on the same people and folds."""
     hits = dict.fromkeys(plain, 0)
     for draw_number in range(n_draws):
@@ -115,7 +115,7 @@ def rates(plain, planted, n, n_draws, kind, size, *, n_permutations):
             matrices = [[scaled(kind_of, X[train], X[test])] for train, test in folds.pairs]
             p = permutation_test(
                 linear_head(), matrices, y, folds, task="classification",
-                n_permutations=n_permutations, seed=draw_number,
+                n_permutations=N_PERMUTATIONS, seed=draw_number,
             )[2]  # fmt: skip
             hits[name] += p <= 0.05
     for name, count in hits.items():

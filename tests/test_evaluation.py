@@ -245,6 +245,14 @@ class TestNothingToFind:
         assert 0 < np.sum(np.array(values) <= 0.2) <= 14  # 99.9 % of binomial(30, 0.2)
         assert 0.35 < np.mean(values) < 0.75
 
+    def test_exchanged_labels_are_as_balanced_in_each_fold_as_the_real_ones(self):
+        y, people = np.tile([0, 1], 12), np.arange(24).astype(str)
+        folds = participant_folds(y, people, n_splits=5)
+        for seed in range(5):
+            labels = permuted(y, folds, np.random.default_rng(seed))
+            for _, test in folds.pairs[:5]:
+                assert labels[test].sum() == y[test].sum()
+
     def test_rotation_changes_no_prediction(self):
         rng = np.random.default_rng(0)
 
