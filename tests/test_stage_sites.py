@@ -87,7 +87,7 @@ def test_a_model_of_the_very_data_stands_beside_the_one_that_answers(people, tmp
         ({"group": "a"}, {}, DataError, r"one class only \(a\)"),
         ({"group": ["b", *["a"] * 23]}, {}, DataError, r"class b has one participant"),
         ({"group": None}, {}, NothingSelected, r"no real recording is left"),
-        ({}, {"target": "grup"}, UsageError, r"no column 'grup'; it has: group, site, mean_fd"),
+        ({}, {"target": "grade"}, UsageError, r"no column 'grade'; it has: group, site, mean_fd"),
         ({}, {"n_splits": 13}, DataError, r"13 folds were asked for but there are 12 participants"),
     ],
 )  # fmt: skip
