@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from brainfm.recording import Recording
+from brainfm.recording import Recording, RecordingTable
+
+#: Parameters of a pretrainer that takes seconds.
+SMALL = {"preset": "nano", "max_epochs": 2, "batch_size": 8, "device": "cpu"}
 
 
 def bold(seed=0, *, n_channels=20, n_times=80, tr_s=2.0, **entities):
@@ -38,6 +41,16 @@ def eeg(seed=0, *, n_channels=12, duration_s=21, sampling_hz=200, alpha=1.0, **e
         positions=positions,
         **{"participant": f"{seed:02d}", "task": "rest", "dataset": "made-up", **entities},
     )
+
+
+def open_and_closed():
+    """Twelve people, two EEG each, with strong and weak alpha."""
+    recordings = [
+        eeg(seed, alpha=alpha, task=task, n_channels=10)
+        for seed in range(12)
+        for task, alpha in (("closed", 1.0), ("open", 0.2))
+    ]
+    return RecordingTable.from_recordings(recordings)
 
 
 def pick(recording, channels):

@@ -5,7 +5,7 @@ import pickle
 import joblib
 import numpy as np
 import pytest
-from brains import bold, eeg
+from brains import SMALL, bold, eeg, open_and_closed
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -27,21 +27,15 @@ from brainfm import (
 )
 from brainfm.errors import BrainFMError
 from brainfm.models import features
+from brainfm.models.windows import prepare
 from brainfm.recording import RecordingTable
 
-SMALL = {"preset": "nano", "max_epochs": 2, "batch_size": 8, "device": "cpu"}
 QUICK = {"max_epochs": 8, "learning_rate": 3e-3}
 
 
 @pytest.fixture(scope="module")
 def table():
-    """Twelve people, two EEG each, with strong and weak alpha."""
-    recordings = [
-        eeg(seed, alpha=alpha, task=task, n_channels=10)
-        for seed in range(12)
-        for task, alpha in (("closed", 1.0), ("open", 0.2))
-    ]
-    return RecordingTable.from_recordings(recordings)
+    return open_and_closed()
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +199,13 @@ class TestFineTuning:
         history = classifier.blocks_["eeg"].tuner_.net_.history
         assert len(history) < 40
         assert "valid_loss" in history[-1]
+
+    def test_what_is_pickled_holds_no_recording(self, checkpoint, table, target):
+        classifier = BrainClassifier(checkpoint, adaptation="lora", max_epochs=1)
+        kept = pickle.dumps(classifier.fit(table, target))
+        for (one,) in table:
+            for channel in prepare(one).signal:
+                assert channel[:50].tobytes() not in kept
 
     def test_with_few_people_nobody_is_kept_apart(self, checkpoint, table, target):
         classifier = BrainClassifier(checkpoint, adaptation="lora", max_epochs=3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from brains import bold, eeg
+from brains import SMALL, bold, eeg, open_and_closed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -11,18 +11,10 @@ from brainfm.errors import ModelError, SignalError
 from brainfm.models.training import Schedule
 from brainfm.recording import RecordingTable
 
-SMALL = {"preset": "nano", "max_epochs": 2, "batch_size": 8, "device": "cpu"}
-
 
 @pytest.fixture(scope="module")
 def table():
-    """Twelve people, two EEG each, with strong and weak alpha."""
-    recordings = [
-        eeg(seed, alpha=alpha, task=task, n_channels=10)
-        for seed in range(12)
-        for task, alpha in (("closed", 1.0), ("open", 0.2))
-    ]
-    return RecordingTable.from_recordings(recordings)
+    return open_and_closed()
 
 
 @pytest.fixture(scope="module")

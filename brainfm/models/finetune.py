@@ -98,6 +98,7 @@ class FineTuner:
             module = WindowNet(encoder, modality, self.n_outputs)
             windows = _RandomWindows(prepared, target, learning, encoder.config, self.random_state)
             self.net_ = self._net(module, apart).fit(windows)
+            self.net_.train_split = None  # holds signals of the people kept apart
             if self.how == "lora":
                 merge_lora(encoder)
         return self
