@@ -22,16 +22,14 @@ the nearest of 30 centres; series averaged, or correlations averaged), and where
 channels, on these. Only people the checkpoint was not trained on, unless those are too few.
 """
 
-import argparse
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from features import Cache, digest, embedded, parts_of, untrained, untrained_key
-from people import corpus_of, load_cohort, stretch
+from people import arguments_of, corpus_of, load_cohort, stretch
 from sklearn.cluster import KMeans
 
 from brainfm.models.checkpoint import load_checkpoint
@@ -57,12 +55,10 @@ class View:
 
 def main():
     """Compare all versions; print and write the tables."""
-    arguments = _arguments()
+    arguments = arguments_of(__doc__)
     torch.set_num_threads(1)
     checkpoint, cache = load_checkpoint(arguments.checkpoint), Cache(arguments.cache)
-    cohorts = [
-        load_cohort(*item.split("=", 1), arguments.cache, checkpoint) for item in arguments.data
-    ]
+    cohorts = [load_cohort(*item, arguments.cache, checkpoint) for item in arguments.data.items()]
     rows, text = [], [f"# {checkpoint.name} {checkpoint.sha256}"]
     for cohort in cohorts:
         corpus = corpus_of(cohorts, cohort.modality)
@@ -375,15 +371,6 @@ def _power_of(recording, names):
     power = _log_power(recording)
     missing = np.full(power.shape[1], np.nan)
     return np.concatenate([power[kept.index(n)] if n in kept else missing for n in names])
-
-
-def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint")
-    parser.add_argument("data", nargs="+", help="abide|eegmat|adhd=FOLDER")
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

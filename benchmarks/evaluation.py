@@ -10,14 +10,13 @@ nested 5 times 5 folds of 300 people of ABIDE with all default methods, without 
 permutations. Written: the output of each run, and what is printed as ``evaluation.tsv``.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from people import load_cohort
+from people import arguments_of, load_cohort
 
 from brainfm import BrainEmbedder
 from brainfm.config import EvaluateConfig
@@ -39,14 +38,13 @@ N_TIMED = 300
 
 def main():
     """Evaluate all runs; print and write the table."""
-    arguments = _arguments()
+    arguments = arguments_of(__doc__)
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(arguments.checkpoint)
     embedder = BrainEmbedder.from_pretrained(arguments.checkpoint, device="cpu")
-    folders = dict(item.split("=", 1) for item in arguments.data)
     cohorts = {
         name: load_cohort(name, folder, arguments.cache, checkpoint)
-        for name, folder in folders.items()
+        for name, folder in arguments.data.items()
     }
     rows = []
     for run, (dataset, settings) in RUNS.items():
@@ -112,15 +110,6 @@ def timed(cohort, embedder):
             "value": found[0], "seconds": seconds,
         }  # fmt: skip
         print(f"{method.name}: {seconds:.0f} s", flush=True)
-
-
-def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint")
-    parser.add_argument("data", nargs="+", help="abide|eegmat|adhd=FOLDER")
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

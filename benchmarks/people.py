@@ -4,6 +4,7 @@ Recordings are compiled once into a corpus in the cache folder, which tells what
 checksum and reads fast. Raw EEG goes through brainfm's own cleaning first.
 """
 
+import argparse
 import hashlib
 import logging
 import shutil
@@ -99,6 +100,39 @@ class Cohort:
     def at_new_site(self):
         """Rows of sites nobody of whom was seen."""
         return ~self.seen & ~np.isin(self.sites, self.sites[self.seen])
+
+
+def arguments_of(doc, *, checkpoint=True):
+    """Read the command line of a benchmark.
+
+    Parameters
+    ----------
+    doc : str
+        Docstring of the script; its first line describes it.
+    checkpoint : bool
+        Whether a checkpoint is named first.
+
+    Returns
+    -------
+    arguments : Namespace
+        ``data`` (dict of dataset to folder), ``cache``, ``out``, and ``checkpoint``.
+
+    Raises
+    ------
+    UsageError
+        If a dataset is not given as NAME=FOLDER.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    if checkpoint:
+        parser.add_argument("checkpoint")
+    parser.add_argument("data", nargs="+", help="abide|eegmat|adhd=FOLDER")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    if wrong := [item for item in arguments.data if "=" not in item]:
+        raise UsageError(f"{wrong[0]!r} is no NAME=FOLDER, such as abide=data/abide-cc200.")
+    arguments.data = dict(item.split("=", 1) for item in arguments.data)
+    return arguments
 
 
 def load_cohort(name, root, cache, checkpoint):

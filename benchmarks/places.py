@@ -10,15 +10,13 @@ both. Rows: *as they are* (tangent space only), *standardised* (each number divi
 of all parcels. Written: what is printed, as ``places.tsv``.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from features import Block, Kernels, Method
-from people import load_cohort
+from people import arguments_of, load_cohort
 from representation import score_all
 from scoring import episodes, repeated_folds
 
@@ -36,11 +34,11 @@ PLACES = ((100, 0.08), (150, 0.06), (200, 0.08), (200, 0.06), (200, 0.04))
 
 def main():
     """Score all choices; print and write the table."""
-    arguments = _arguments()
+    arguments = arguments_of(__doc__, checkpoint=False)
     torch.set_num_threads(1)
     cohort = load_cohort(
         "abide",
-        arguments.data.removeprefix("abide="),
+        arguments.data["abide"],
         arguments.cache,
         load_checkpoint("brainfm-tiny"),
     )
@@ -126,14 +124,6 @@ def scored(cohort, learned, judged, method):
                 yield from score_all(
                     [method], kernels, cohort, task, f"{task.title}, {setting}", drawn
                 )
-
-
-def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="abide=FOLDER")
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

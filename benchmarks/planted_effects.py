@@ -11,15 +11,13 @@ people. Methods: Pearson connectivity, that of Cont to the rest, tangent connect
 embedding. Written: ``planted_effects.tsv`` and ``planted_effects.svg``.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from people import load_cohort
+from people import arguments_of, load_cohort
 from scipy.stats import binomtest
 
 from brainfm import BrainEmbedder
@@ -39,12 +37,10 @@ SIZES, PEOPLE = (0.3, 0.5), (20, 40, 80)
 
 def main():
     """Run both; print and write the table and the figure."""
-    arguments = _arguments()
+    arguments = arguments_of(__doc__, checkpoint=False)
     torch.set_num_threads(1)
     checkpoint = load_checkpoint("brainfm-tiny")
-    cohort = load_cohort(
-        "abide", arguments.data.removeprefix("abide="), arguments.cache, checkpoint
-    )
+    cohort = load_cohort("abide", arguments.data["abide"], arguments.cache, checkpoint)
     table = cohort.table[cohort.judged]
     plain = features_of(table, table)
     rows = list(rates(plain, plain, 40, N_NULL, "null", 0.0))
@@ -147,14 +143,6 @@ def draw(found, path):
     figure.axes[0].set_ylabel("found at p <= 0.05")
     figure.axes[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, metadata={"Date": None})
-
-
-def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="abide=FOLDER")
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

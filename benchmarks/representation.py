@@ -19,15 +19,13 @@ penalty by leaving out one person in turn). ``difference`` is to the best row of
 printed, as ``representation.md`` and ``representation.tsv``.
 """
 
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from features import Cache, Kernels, methods
-from people import corpus_of, load_cohort
+from people import arguments_of, corpus_of, load_cohort
 from scoring import (
     agreement,
     draws,
@@ -38,7 +36,6 @@ from scoring import (
     within,
 )
 
-from brainfm.errors import UsageError
 from brainfm.models.checkpoint import load_checkpoint
 
 SHOTS = (5, 10, 25)
@@ -50,13 +47,11 @@ COLUMNS = (
 
 def main():
     """Score all tasks; print and write their tables."""
-    arguments = _arguments()
+    arguments = arguments_of(__doc__)
     torch.set_num_threads(1)
     start = time.monotonic()
     checkpoint = load_checkpoint(arguments.checkpoint)
-    cohorts = [
-        load_cohort(*item.split("=", 1), arguments.cache, checkpoint) for item in arguments.data
-    ]
+    cohorts = [load_cohort(*item, arguments.cache, checkpoint) for item in arguments.data.items()]
     cache, rows, text = Cache(arguments.cache), [], [f"# {checkpoint.name} {checkpoint.sha256}"]
     for cohort in cohorts:
         found = methods(cohort, checkpoint, corpus_of(cohorts, cohort.modality), cache)
@@ -169,18 +164,6 @@ def write(out, rows, text):
 
 def _interval(values):
     return np.nanpercentile(values, [2.5, 97.5])
-
-
-def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint")
-    parser.add_argument("data", nargs="+", help="abide|eegmat|adhd=FOLDER")
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    if wrong := [item for item in arguments.data if "=" not in item]:
-        raise UsageError(f"{wrong[0]!r} is no NAME=FOLDER, such as abide=data/abide-cc200.")
-    return arguments
 
 
 if __name__ == "__main__":
