@@ -234,9 +234,16 @@ class EvaluateConfig:
         "connectivity to the whole brain joins the methods, and what it rests on is drawn",
         flags=["--networks"],
     )
-    n_splits: int = setting(5, "folds of the cross-validation", at_least=2)
+    n_splits: int = setting(
+        5,
+        "folds of the cross-validation; at least 8 blocks of time where tasks of few people are "
+        "told apart and recordings are long enough",
+        at_least=2,
+    )
     n_permutations: int = setting(200, "label permutations behind the p value")
-    n_episodes: int = setting(50, "few-shot episodes of each number of people; 0: no curves")
+    n_episodes: int = setting(
+        50, "few-shot episodes of each number of people; 0: no curves", at_least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

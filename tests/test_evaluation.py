@@ -154,7 +154,14 @@ class TestBlockFolds:
         for unit in np.unique(folds.units):
             assert len(set(new[folds.units == unit])) == 1
         assert sorted(new) == sorted(y)
-        assert n_arrangements(y, folds) == 70  # 8 blocks, 4 of each
+        assert n_arrangements(y, folds) == 16  # in each of 4 folds one block of each
+
+    def test_exchanged_labels_are_as_balanced_in_each_fold_as_the_real_ones(self):
+        folds, _, _, y = self.blocks()
+        for seed in range(5):
+            new = permuted(y, folds, np.random.default_rng(seed))
+            for _, test in folds.pairs:
+                assert sorted(new[test]) == sorted(y[test])
 
 
 class TestWindows:
@@ -375,7 +382,7 @@ class TestStage:
             in (found["answer"]["scope"])
         )
         assert "pretrained on recordings of all participants" in found["answer"]["caution"]
-        assert found["n_arrangements"] == 252  # 10 blocks, 5 of each
+        assert found["n_arrangements"] == 256  # in each of 8 folds one block of each
 
     def test_synthetic_participants_take_no_part_and_that_is_said(self, tmp_path):
         recordings, people = self.people()

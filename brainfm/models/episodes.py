@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from brainfm.models.folds import Folds
+from brainfm.models.folds import Folds, independent_units
 
 SHOTS = (1, 2, 5, 10, 25, 50)
 #: People of a class that must be left to test.
@@ -46,13 +46,13 @@ def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=N
         drawn = np.concatenate([rng.permutation(people)[:k] for people in kinds.values()])
         train = np.isin(groups, drawn)
         pairs.append((np.flatnonzero(train), np.flatnonzero(~train)))
-    within = any(len(kind) > 1 for kind in kinds)
+    units, strata = independent_units(classes, groups, None, np.full(len(y), "all"))
     return Folds(
         pairs=tuple(pairs),
         repeat=tuple(range(n_episodes)),
         kind="episode",
         people=groups,
-        units=np.arange(len(y)).astype(str) if within else groups,
-        strata=groups if within else np.full(len(y), "all"),
+        units=units,
+        strata=strata,
         sites=sites,
     )

@@ -183,21 +183,23 @@ def participant_folds(y, groups, *, n_splits, task="classification", seed=0, uni
                 )
             pairs.append((train, test))
             repeat.append(number)
-    within = varies_within(y, groups)
-    recordings = np.arange(len(y)) if units is None else np.asarray(units)
+    groups = groups.astype(str)
+    exchangeable = _exchangeable(pairs[:n_splits], len(y), task)
+    units, strata = independent_units(y, groups, units, exchangeable)
     return Folds(
         pairs=tuple(pairs),
         repeat=tuple(repeat),
         kind="participant",
-        people=groups.astype(str),
-        units=recordings.astype(str) if within else groups.astype(str),
-        strata=groups.astype(str) if within else _exchangeable(pairs[:n_splits], len(y), task),
+        people=groups,
+        units=units,
+        strata=strata,
     )
 
 
 def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
     """Split every recording into blocks of time; each fold tests one block of each.
 
+    Labels may be exchanged between the blocks of one participant that are tested in one fold.
     Training windows closer than ``gap_s`` to the test block of the same recording are left
     out, since neighbours share slow drifts and filter tails.
 
@@ -245,7 +247,7 @@ def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
         kind="block",
         people=np.asarray(groups).astype(str),
         units=np.array(units),
-        strata=np.asarray(groups).astype(str),
+        strata=np.array([f"{who}/{number}" for who, number in zip(groups, block, strict=True)]),
         gap_s=float(gap_s),
     )
 
@@ -261,16 +263,36 @@ def n_arrangements(y, folds):
     return total
 
 
-def varies_within(y, groups):
-    """Tell whether the target differs between rows of one participant."""
-    return any(len(np.unique(y[groups == person])) > 1 for person in np.unique(groups))
+def independent_units(y, groups, recordings, strata):
+    """Say what is resampled and relabelled as one, and between which rows labels are exchanged.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    recordings : ndarray, shape (n_rows,), or None
+        Recording of each row; None: each row is one.
+    strata : ndarray of str, shape (n_rows,)
+        Between which people labels are exchanged.
+
+    Returns
+    -------
+    units, strata : ndarray of str, shape (n_rows,)
+        Participants, within ``strata``; or, where the target differs between the rows of a
+        participant, recordings within participants.
+    """
+    if not any(len(np.unique(y[groups == person])) > 1 for person in np.unique(groups)):
+        return groups, strata
+    recordings = np.arange(len(y)) if recordings is None else np.asarray(recordings)
+    return recordings.astype(str), groups
 
 
 def _exchangeable(pairs, n_rows, task):
-    """Where labels may be exchanged: folds that balance classes do so for exchanged labels too.
+    """Where labels may be exchanged: folds that balance classes must do so for exchanged ones too.
 
-    Otherwise training sets of exchanged labels are less balanced than those of the real ones, which
-    alone lowers their scores, and p values come out too small.
+    Training sets of labels exchanged over all folds would be less balanced than those of the real
+    ones, which alone lowers their scores, and p values would come out too small.
     """
     strata = np.full(n_rows, "all", dtype=object)
     if task == "classification":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from brainfm.errors import DataError
-from brainfm.models.folds import Folds, check_target, varies_within
+from brainfm.models.folds import Folds, check_target, independent_units
 
 
 def site_folds(y, groups, sites, *, task="classification", units=None):
@@ -33,8 +33,7 @@ def site_folds(y, groups, sites, *, task="classification", units=None):
     check_target(y, task)
     names = np.unique(sites)
     _check_sites(y, groups, sites, names, task)
-    within = varies_within(y, groups)
-    recordings = np.arange(len(y)) if units is None else np.asarray(units)
+    units, strata = independent_units(y, groups, units, sites)
     return Folds(
         pairs=tuple(
             (np.flatnonzero(sites != name), np.flatnonzero(sites == name)) for name in names
@@ -42,8 +41,8 @@ def site_folds(y, groups, sites, *, task="classification", units=None):
         repeat=(0,) * len(names),
         kind="site",
         people=groups,
-        units=recordings.astype(str) if within else groups,
-        strata=groups if within else sites,
+        units=units,
+        strata=strata,
         sites=sites,
     )
 

@@ -25,6 +25,8 @@ from brainfm.storage.recordings import mean_fd_of
 #: drifts of BOLD reach further than the filter tails of EEG.
 WINDOW_S = {"eeg": 5.0, "bold": 60.0}
 _GAP_S = {"eeg": 5.0, "bold": 20.0}
+#: With fewer blocks labels of two recordings can be exchanged in too few ways for a small p.
+_FEWEST_BLOCKS = 8
 _log = logging.getLogger("brainfm")
 
 
@@ -167,12 +169,13 @@ def _folds(table, y, question, config, *, participants, seed):
 def _windows(table, y, where, question, config):
     window_s, gap_s = WINDOW_S[question.modality], _GAP_S[question.modality]
     windows = [cut_windows(row[0], window_s) for row in table]
+    n_blocks = max(config.n_splits, min(_FEWEST_BLOCKS, *(len(cut) for cut in windows)))
     source = np.repeat(np.arange(len(table)), [len(cut) for cut in windows])
     where = where.iloc[source].reset_index(drop=True)
     where["start_s"] = np.concatenate([np.arange(len(cut)) * window_s for cut in windows])
     folds = block_folds(
         y[source], where["group"], source, where["start_s"],
-        window_s=window_s, n_splits=config.n_splits, gap_s=gap_s,
+        window_s=window_s, n_splits=n_blocks, gap_s=gap_s,
     )  # fmt: skip
     return RecordingTable([(one,) for cut in windows for one in cut]), y[source], where, folds
 

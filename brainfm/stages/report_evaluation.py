@@ -10,8 +10,8 @@ from brainfm.stages.render import picture
 from brainfm.storage.files import write_text, write_tsv
 
 _NULL_CAPTION = (
-    "Scores when labels are exchanged between the units that are independent. With few rows such "
-    "scores lie below 0.5 on average; what counts is how many reach the score of the real labels."
+    "Scores when labels are exchanged between the units that are independent, within the fold that "
+    "tests them; what counts is how many reach the score of the real labels."
 )
 _KINDS = {
     "pretrained": "pretrained",
