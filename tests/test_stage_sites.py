@@ -1,5 +1,7 @@
 """The evaluation stage by site: one command, one column; what is left out is said."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +103,20 @@ def test_what_cannot_be_answered_is_refused_before_a_signal_is_read(
     config = EvaluateConfig(**{"target": "group", **settings})
     with pytest.raises(error, match=words):
         ask(config, blind, participants=people.assign(**change))
+
+
+def test_motion_is_taken_from_the_quality_files_where_the_table_has_none(people, tmp_path):
+    moved = []
+    for index, one in enumerate(recordings()):
+        folder = tmp_path / f"sub-{one.participant}" / "func"
+        folder.mkdir(parents=True)
+        stem = f"sub-{one.participant}_task-rest"
+        quality = {"fd_mean_mm": index / 100}
+        (folder / f"{stem}_desc-bold_qc.json").write_text(json.dumps(quality))
+        source = folder / f"{stem}_atlas-A_seg-7n_desc-denoised_timeseries.tsv"
+        moved.append(one.with_entities(source=str(source)))
+    asked = ask(EvaluateConfig(target="group"), moved, participants=people.drop(columns="mean_fd"))
+    np.testing.assert_allclose(asked.confounds["mean_fd"], np.arange(24) / 100)
 
 
 def test_one_label_in_two_datasets_is_refused(people):

@@ -68,7 +68,8 @@ def mean_fd_of(recording):
     quality = path.parent / f"{stem}_desc-bold_qc.json"
     if recording.modality != "bold" or not recording.source or not quality.is_file():
         return float("nan")
-    return float(read_json(quality).get("fd_mean_mm") or "nan")
+    found = read_json(quality).get("fd_mean_mm")
+    return float("nan") if found is None else float(found)
 
 
 def tasks_of(root):
