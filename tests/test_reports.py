@@ -92,29 +92,7 @@ def make_out(tmp_path):
                              "LowPass": {"CutOff (Hz)": 0.12}}},
     )  # fmt: skip
     for task, alpha in (("eyesopen", 0.13), ("eyesclosed", 0.71)):
-        stem = f"sub-01_task-{task}"
-        figure(figures, f"{stem}_desc-psd_eeg", "Power spectra")
-        put(
-            person / f"eeg/{stem}_desc-eeg_qc.json",
-            {"n_channels": 64, "n_bad_channels": 1, "bad_channels": ["T8"],
-             "bad_channel_reasons": ["flat"], "n_ica_removed": 2, "n_ica_components": 30,
-             "alpha_relative_occipital": alpha, "duration_s": 60.0},
-        )  # fmt: skip
-        put(
-            person / f"eeg/{stem}_desc-tiny_embedding.json",
-            {"ModelName": "tiny", "ModelSHA256": "ab" * 32, "SeenInTraining": True},
-        )
-        np.save(
-            person / f"eeg/{stem}_desc-tiny_embedding.npy",
-            np.random.default_rng(0).normal(size=16).astype(np.float32),
-        )
-        put(
-            person / f"eeg/{stem}_desc-preproc_eeg.json",
-            {"SoftwareFilters": {"Notch": {"FrequenciesHz": [60.0]},
-                                 "BandPass": {"HighPassHz": 0.5, "LowPassHz": 75.0}},
-             "SamplingFrequency": 200.0, "EEGReference": "average",
-             "ArtefactRemoval": {"Method": "ICA", "ProbabilityThreshold": 0.8, "RandomSeed": 0}},
-        )  # fmt: skip
+        put_eeg(person, f"sub-01_task-{task}", alpha)
     put(
         person / "status.json",
         {"participant": "01", "state": "failed", "recordings": {
@@ -127,6 +105,32 @@ def make_out(tmp_path):
         {"SourceDatasets": [{"Version": "A dataset"}], "DatasetType": "derivative"},
     )
     return tmp_path
+
+
+def put_eeg(person, stem, alpha):
+    """Figures, quality, embedding and sidecar of one EEG run."""
+    figure(person / "figures", f"{stem}_desc-psd_eeg", "Power spectra")
+    put(
+        person / f"eeg/{stem}_desc-eeg_qc.json",
+        {"n_channels": 64, "n_bad_channels": 1, "bad_channels": ["T8"],
+         "bad_channel_reasons": ["flat"], "n_ica_removed": 2, "n_ica_components": 30,
+         "alpha_relative_occipital": alpha, "duration_s": 60.0},
+    )  # fmt: skip
+    put(
+        person / f"eeg/{stem}_desc-tiny_embedding.json",
+        {"ModelName": "tiny", "ModelSHA256": "ab" * 32, "SeenInTraining": True},
+    )
+    np.save(
+        person / f"eeg/{stem}_desc-tiny_embedding.npy",
+        np.random.default_rng(round(100 * alpha)).normal(size=16).astype(np.float32),
+    )
+    put(
+        person / f"eeg/{stem}_desc-preproc_eeg.json",
+        {"SoftwareFilters": {"Notch": {"FrequenciesHz": [60.0]},
+                             "BandPass": {"HighPassHz": 0.5, "LowPassHz": 75.0}},
+         "SamplingFrequency": 200.0, "EEGReference": "average",
+         "ArtefactRemoval": {"Method": "ICA", "ProbabilityThreshold": 0.8, "RandomSeed": 0}},
+    )  # fmt: skip
 
 
 class TestParticipant:
@@ -285,6 +289,24 @@ def evaluated(tmp_path_factory):
     put(out / "models/tiny/README.md", f"# A card {EVIL}")
     write_participant_report(out, "01")
     return out
+
+
+def test_recordings_are_mapped_by_the_target_and_by_what_is_audited(tmp_path):
+    people = pd.DataFrame({
+        "participant_id": [f"sub-{number:02d}" for number in range(10)],
+        "group": ["a", "b"] * 5,
+        "age": range(20, 30),
+    })  # fmt: skip
+    recordings = [eeg(f"{number:02d}", "rest", number, number % 2) for number in range(10)]
+    config = EvaluateConfig(target="group", n_splits=2, n_permutations=0, n_episodes=0)
+    evaluate_outputs(tmp_path, config, recordings=recordings, participants=people)
+    for number in range(10):
+        put_eeg(tmp_path / f"sub-{number:02d}", f"sub-{number:02d}_task-rest", number / 10)
+    write_group_report(tmp_path)
+    numbers = pd.read_csv(tmp_path / "group/figures/maps_eeg.tsv", sep="\t")
+    assert list(numbers) == ["group", "age", "pc1", "pc2"]
+    assert list(numbers["age"]) == list(range(20, 30))
+    assert (tmp_path / "group/figures/maps_eeg.svg").exists()
 
 
 class TestGroup:

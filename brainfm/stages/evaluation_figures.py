@@ -13,6 +13,7 @@ from brainfm.stages.report_figures import BLUE, GREY, OCHRE, figure_svg
 
 _FEWEST_TO_CALIBRATE = 40
 _MOST_COLOURS = 12
+_MAPS_OF_A_ROW = 3
 
 
 def curves_figure(evaluation):
@@ -120,16 +121,20 @@ def maps_figure(frame, vectors):
     columns = list(data)
     data[["pc1", "pc2"]] = PCA(2, svd_solver="full").fit_transform(vectors - vectors.mean(axis=0))
 
+    n_rows = -(-len(columns) // _MAPS_OF_A_ROW)
+    n_columns = min(len(columns), _MAPS_OF_A_ROW)
+
     def draw(figure):
-        for axis, name in zip(
-            np.atleast_1d(figure.subplots(1, len(columns))), columns, strict=True
-        ):
+        axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+        for axis in axes[len(columns) :]:
+            axis.set_axis_off()
+        for axis, name in zip(axes, columns, strict=False):
             _coloured(figure, axis, data, name)
             axis.set_xticks([])
             axis.set_yticks([])
             axis.set_title(name.replace("_", " "), fontsize=9.5)
 
-    return figure_svg(draw, size=(3.1 * len(columns), 3.2)), data
+    return figure_svg(draw, size=(2.9 * n_columns, 3 * n_rows)), data
 
 
 def _coloured(figure, axis, data, name):
