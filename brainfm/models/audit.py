@@ -58,9 +58,10 @@ def without(matrices, design, folds):
     """
     cleaned = []
     for (train, test), blocks in zip(folds.pairs, matrices, strict=True):
-        centre, spread = np.nanmean(design[train], axis=0), np.nanstd(design[train], axis=0)
+        known = design[:, np.isfinite(design[train]).any(axis=0)]
+        centre, spread = np.nanmean(known[train], axis=0), np.nanstd(known[train], axis=0)
         varies = spread > 1e-12
-        scaled = np.nan_to_num((design - centre)[:, varies] / spread[varies])  # missing: the mean
+        scaled = np.nan_to_num((known - centre)[:, varies] / spread[varies])  # missing: the mean
         seen, new = (np.column_stack([np.ones(len(rows)), scaled[rows]]) for rows in (train, test))
         fold = []
         for X_train, X_test in blocks:

@@ -9,14 +9,12 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.utils.validation import has_fit_parameter
 
 from brainfm.errors import DataError, UsageError
-from brainfm.models.baselines import (
-    BandPowerFeatures,
-    ConnectivityFeatures,
-    RiemannFeatures,
-)
-from brainfm.models.features import EmbeddingFeatures, scaler_of
+from brainfm.models.features import FEATURES, EmbeddingFeatures, scaler_of
 from brainfm.models.heads import NestedHead, RowSpace
 from brainfm.models.scores import judged
+
+#: Classical features every report compares with; the first is fused with the embedding too.
+_BASELINES = {"bold": ("pearson", "tangent"), "eeg": ("band_power", "riemann")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +51,15 @@ def default_methods(modality, task, *, embedder=None, own=None):
     methods : list of Method
         All linear heads are the same model, so what differs is what they read.
     """
-    head = NestedHead(task)
-    classical = {
-        "bold": {"Pearson connectivity": ConnectivityFeatures(),
-                 "tangent connectivity": ConnectivityFeatures(kind="tangent")},
-        "eeg": {"log band power": BandPowerFeatures(),
-                "Riemannian tangent space": RiemannFeatures()},
-    }  # fmt: skip
-    if modality not in classical:
+    if modality not in _BASELINES:
         raise UsageError(f"modality is {modality!r}; expected bold or eeg.")
-    methods = []
+    head, methods = NestedHead(task), []
+    known = [FEATURES[name] for name in _BASELINES[modality]]
+    classical = {feature.title: feature.make() for feature in known}
     if embedder is not None:
         pretrained = EmbeddingFeatures(embedder)
         methods.append(Method(name="brainfm", kind="pretrained", features=(pretrained,), head=head))
-        first, features = next(iter(classical[modality].items()))
+        first, features = next(iter(classical.items()))
         methods.append(
             Method(
                 name=f"brainfm + {first}",
@@ -78,7 +71,7 @@ def default_methods(modality, task, *, embedder=None, own=None):
     if own is not None:
         name, features = "brainfm, pretrained on these data", (EmbeddingFeatures(own),)
         methods.append(Method(name=name, kind="pretrained", features=features, head=head))
-    for name, features in classical[modality].items():
+    for name, features in classical.items():
         methods.append(Method(name=name, kind="classical", features=(features,), head=head))
     # A constant guess: the share of each class in training would run against the test fold.
     guess = DummyClassifier(strategy="uniform", random_state=0)

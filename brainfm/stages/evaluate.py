@@ -72,8 +72,9 @@ def evaluate_outputs(
     methods = default_methods(
         asked.question.modality, asked.question.task, embedder=embedder, own=own
     )
-    if config.networks:
-        methods.insert(-1, network_method(config.networks, asked))
+    of_networks = network_method(config.networks, asked) if config.networks else None
+    if of_networks:
+        methods.insert(-1, of_networks)  # before the guess
     results = _compare(methods, asked, config, seed, measured)
     evaluation = {
         "brainfm_version": __version__,
@@ -92,7 +93,7 @@ def evaluate_outputs(
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
-    importance = importance_of(methods[-2], asked, seed) if config.networks else None
+    importance = importance_of(of_networks, asked, seed) if of_networks else None
     write_evaluation(Path(out_dir) / "group", evaluation, results, asked, importance)
     for sentence in evaluation["answer"].values():
         _log.info("%s", sentence)

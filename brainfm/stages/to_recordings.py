@@ -105,8 +105,8 @@ class ToRecordings(TransformerMixin, BaseEstimator):
             atlas.image, image, interpolation="nearest", force_resample=True, copy_header=True
         )
         labels = np.asarray(labels.dataobj).astype(int).ravel()
-        bold = np.asarray(image.dataobj, dtype=np.float32).reshape(-1, image.shape[3])
-        series = parcel_means(bold.T, labels, len(atlas.names))
+        bold = np.asarray(image.dataobj, dtype=np.float32).reshape(-1, image.shape[3])[labels > 0]
+        series = parcel_means(bold.T, labels[labels > 0], len(atlas.names))
         covered = np.isfinite(series).all(axis=0) & (np.ptp(series, axis=0) > 0)
         if not covered.any():
             raise DataError(f"{name} holds no parcel of {self.atlas}: are both in one space?")
