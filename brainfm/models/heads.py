@@ -141,7 +141,7 @@ def _logistic(y, groups, class_weight="balanced"):
 
 
 def _log_likelihood(fitted, X, y):
-    """Mean log probability of the true class; scikit-learn's own checks take longer than fitting."""
+    """Mean log probability of the true class, without the checks that take longer than fitting."""
     chance = fitted.predict_proba(X)[np.arange(len(y)), np.searchsorted(fitted.classes_, y)]
     return np.log(np.maximum(chance, np.finfo(float).eps)).mean()
 
