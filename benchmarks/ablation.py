@@ -4,7 +4,7 @@
         [--preset tiny] [--max-epochs 20] [--seed 0]
     python benchmarks/ablation.py score WORK_DIR abide=DIR eegmat=DIR --cache DIR --out DIR
 
-``train`` pretrains each of VARIANTS as ``pretrain_tiny.py`` does and keeps it in WORK_DIR; one that
+``train`` pretrains each of VARIANTS as ``pretrain.py`` does and keeps it in WORK_DIR; one that
 is there is not trained again, so that several processes can share the variants. ``score`` reads
 the tasks of ``representation.py`` from each, once from what the transformer says (context), which
 is all that the variants differ in before the corpus is measured, and once from the whole vector:
@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from features import Block, Cache, Kernels, Method, embedded, parts_of
 from people import load_cohort
-from pretrain_tiny import WITH_LABELS, labels_of, prepare_datasets, split
+from pretrain import WITH_LABELS, labels_of, prepare_datasets, split
 from representation import COLUMNS, score_all
 from scoring import episodes, repeated_folds
 
@@ -78,7 +78,7 @@ def train(arguments):
             learning_rate=2e-3,
             random_state=arguments.seed,
             resume_dir=arguments.work_dir / f"resume-{name}",
-            device="cpu",
+            device=arguments.device,
             **VARIANTS[name],
         ).fit(training, labels)
         pretrainer.validate(held_out, labels_apart).save(folder)
@@ -173,6 +173,7 @@ def _arguments():
     one.add_argument("--preset", default="tiny")
     one.add_argument("--max-epochs", type=int, default=20)
     one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--device", default="cpu")
     one.set_defaults(run=train)
     two = commands.add_parser("score")
     two.add_argument("work_dir", type=Path)

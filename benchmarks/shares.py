@@ -4,10 +4,10 @@
 
 Judged on people ``brainfm-tiny`` is trained on, so that those held back stay unseen, by models
 that have not seen them: one is pretrained on half of the sites and judged on the other half, one
-the other way round (as ``pretrain_tiny.py``, with 40 epochs); scores are the mean of both.
+the other way round (as ``pretrain.py``, with 40 epochs); scores are the mean of both.
 Models: without labels, and with phenotypes at two weights. *S* is the share of the summary, *T*
 that of the tokens, in mean square length; connectivity is 1. DATA_DIR and WORK_DIR are the folders
-of ``pretrain_tiny.py``, whose corpus is used; trainings go on where they were stopped. Written:
+of ``pretrain.py``, whose corpus is used; trainings go on where they were stopped. Written:
 what is printed, as ``shares.tsv``.
 """
 
@@ -20,7 +20,7 @@ import torch
 from features import Block, Cache, Method, embedded
 from people import load_cohort
 from places import scored, site_halves
-from pretrain_tiny import labels_of, split
+from pretrain import labels_of, split
 
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.pretrainer import BrainPretrainer

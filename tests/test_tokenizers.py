@@ -9,12 +9,10 @@ from brains import bold, eeg, pick
 
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint import load_checkpoint, save_checkpoint
-from brainfm.models.embedder import embed_table
 from brainfm.models.encoder import PRESETS, BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.readout import embed, layout
 from brainfm.models.tokenizers import TOKENIZERS, steps_of
 from brainfm.models.windows import SPECS, collate, cut, prepare
-from brainfm.recording import RecordingTable
 
 MAKERS = {"bold": bold, "eeg": eeg}
 both_modalities = pytest.mark.parametrize("name", MAKERS)
@@ -103,12 +101,6 @@ class TestAnEncoder:
         # Measured: at most 0.003 of the learned parts. What is measured stays in float32.
         assert 0 < error < 0.01 * np.linalg.norm(full[:learned])
         np.testing.assert_array_equal(half[learned:], full[learned:])
-
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
-    def test_says_the_same_on_a_gpu(self, encoder, name):
-        table = RecordingTable([(MAKERS[name](),)])
-        here, there = (embed_table(encoder, table, (name,), device=d) for d in ("cpu", "cuda"))
-        np.testing.assert_allclose(there, here, atol=2e-3, rtol=2e-3)
 
 
 def test_both_modalities_in_one_batch_and_every_weight_gets_a_gradient(encoder):

@@ -1,7 +1,7 @@
 """Pretrain the checkpoints that ship with brainfm: ``brainfm-tiny``, and one that knows labels.
 
-    python benchmarks/pretrain_tiny.py DATA_DIR OUT_DIR [--preset tiny] [--max-epochs 30] [--seed 0]
-    python benchmarks/pretrain_tiny.py DATA_DIR OUT_DIR --phenotypes age sex diagnosis
+    python benchmarks/pretrain.py DATA_DIR OUT_DIR [--preset tiny] [--max-epochs 30] [--seed 0]
+    python benchmarks/pretrain.py DATA_DIR OUT_DIR --phenotypes age sex diagnosis
 
 DATA_DIR holds the unpacked datasets ``abide-cc200`` (parcel series) and ``eegmat`` (raw EEG).
 The EEG goes through brainfm's own participant stage first. Left out of pretraining, so that the
@@ -59,7 +59,7 @@ def main():
         learning_rate=2e-3,
         random_state=arguments.seed,
         resume_dir=arguments.out_dir / f"resume-{name}",
-        device="cpu",
+        device=arguments.device,
         **objective,
     ).fit(training, labels)
     pretrainer.validate(held_out, labels_apart)
@@ -104,6 +104,7 @@ def _arguments():
     parser.add_argument("--max-epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--phenotypes", nargs="+", metavar="COLUMN")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
