@@ -340,8 +340,9 @@ class TestStage:
         recordings, people = self.people(effect=0.5)
         for name in ("a", "b"):
             evaluate_outputs(
-                tmp_path / name, config(target="group"), recordings=recordings, participants=people
-            )
+                tmp_path / name, config(target="group", n_splits=3, n_permutations=5),
+                recordings=recordings, participants=people,
+            )  # fmt: skip
         for file in ("scores.tsv", "folds.tsv", "null.tsv", "evaluation.json"):
             first, second = ((tmp_path / n / "group" / file).read_bytes() for n in "ab")
             assert first == second
@@ -445,3 +446,18 @@ def test_without_an_embedder_only_baselines_are_compared():
 def test_tables_index_as_the_folds_need():
     table = RecordingTable([(recording("01"),), (recording("02"),)])
     assert len(table[np.array([1])]) == 1
+
+
+def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
+    monkeypatch.setattr("brainfm.stages.evaluate.FEWEST_FOR_WORKERS", 2)
+    recordings, people = TestStage().people(effect=0.5)
+    settings = config(target="group", n_splits=3, n_episodes=2, n_permutations=5)
+    found = [
+        evaluate_outputs(
+            tmp_path / str(n_jobs), settings,
+            recordings=recordings, participants=people, embedder=MeanPower(), n_jobs=n_jobs,
+        )
+        for n_jobs in (1, 2)
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(*(pd.json_normalize(one["methods"]) for one in found), rtol=1e-6)
+    assert found[0]["curves"] == found[1]["curves"]

@@ -8,9 +8,10 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 
 from brainfm.errors import DataError
-from brainfm.models.audit import audit, design_of, without
+from brainfm.models.audit import audit, without
 from brainfm.models.baselines import BlockScaler, linear_head
 from brainfm.models.comparison import corrected_t_test
+from brainfm.models.covariates import design_of
 from brainfm.models.curves import few_shot_curves
 from brainfm.models.episodes import episode_folds
 from brainfm.models.evaluation import (

@@ -57,6 +57,7 @@ def run_group_level(job: Job):
                 roots=_roots(job, derivatives),
                 tables=_tables(job, derivatives),
                 settings=job.settings,
+                nprocs=job.nprocs,
             )
         )
     finally:

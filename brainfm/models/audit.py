@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from brainfm.models.covariates import design_of
 from brainfm.models.evaluation import cross_predict
 from brainfm.models.folds import participant_folds
 from brainfm.models.scores import PRIMARY, bootstrap_counts, interval, judged
@@ -13,29 +14,6 @@ from brainfm.models.scores import PRIMARY, bootstrap_counts, interval, judged
 _MOST_CLASSES = 10
 #: Classes of fewer people cannot be read in as many folds.
 _FEWEST = 5
-
-
-def design_of(columns):
-    """Turn columns into numbers to regress on.
-
-    Parameters
-    ----------
-    columns : DataFrame, one row a row
-
-    Returns
-    -------
-    design : ndarray of float, shape (n_rows, n_columns)
-        Numbers as they are, NaN where missing; a column for each class but one, of which a missing
-        one is its own.
-    """
-    parts = []
-    for name in columns:
-        values = columns[name]
-        if pd.api.types.is_numeric_dtype(values):
-            parts.append(values.to_numpy(float)[:, None])
-        else:
-            parts.append(pd.get_dummies(values.fillna("n/a"), drop_first=True).to_numpy(float))
-    return np.hstack(parts) if parts else np.empty((len(columns), 0))
 
 
 def without(matrices, design, folds):

@@ -1,6 +1,7 @@
 """Few-shot curves: how good each method is with k people of each class."""
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from brainfm.models.baselines import linear_head
 from brainfm.models.episodes import SHOTS, episode_folds
@@ -11,8 +12,9 @@ _N_DRAWS = 1000
 
 
 def few_shot_curves(
-    methods, table, y, groups, *, task, sites=None, n_episodes=50, measured=None, seed=0
-):
+    methods, table, y, groups, *, task, sites=None, n_episodes=50, measured=None, workers=None,
+    seed=0,
+):  # fmt: skip
     """Score every method on the same episodes.
 
     Penalties are not chosen: with a few rows that is a matter of luck, and the curves are the same.
@@ -26,6 +28,8 @@ def few_shot_curves(
     n_episodes : int
     measured : dict, optional
         See :func:`brainfm.models.evaluation.fold_features`.
+    workers : joblib.Parallel, optional
+        Who scores; by default, this process.
     seed : int
 
     Returns
@@ -34,25 +38,27 @@ def few_shot_curves(
         ``method``, ``k``, ``score`` with ``low`` and ``high`` (95 % interval of the mean over
         episodes), ``n_test`` and ``scores`` (of each episode); empty with too few people.
     """
-    rows, measured = [], {} if measured is None else measured
-    for k in SHOTS:
-        folds = episode_folds(
-            y, groups, k, n_episodes=n_episodes, task=task, sites=sites, seed=seed
-        )
-        if folds is None:
-            continue
-        for method in methods:
-            if method.kind != "dummy":
-                scores = _scores(method, table, y, folds, task=task, measured=measured)
-                mean, low, high = _of_mean(scores, seed)
-                row = {"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])}
-                row |= {"score": mean, "low": low, "high": high, "scores": scores.tolist()}
-                rows.append(row)
+    measured = {} if measured is None else measured
+    rows = []
+
+    def parts():
+        for k in SHOTS:
+            folds = episode_folds(
+                y, groups, k, n_episodes=n_episodes, task=task, sites=sites, seed=seed
+            )
+            for method in methods if folds else ():
+                if method.kind != "dummy":
+                    rows.append({"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])})
+                    matrices = fold_features(method, table, folds, measured=measured)
+                    yield delayed(_scores)(matrices, y, folds, task)
+
+    for row, scores in zip(rows, (workers or Parallel())(parts()), strict=True):
+        mean, low, high = _of_mean(scores, seed)
+        row |= {"score": mean, "low": low, "high": high, "scores": scores.tolist()}
     return rows
 
 
-def _scores(method, table, y, folds, *, task, measured):
-    matrices = fold_features(method, table, folds, measured=measured)
+def _scores(matrices, y, folds, task):
     predicted = cross_predict(linear_head(task), matrices, y, folds)
     each = judged(y, predicted, folds, task).scores_of_repeats()
     return np.array([one[PRIMARY[task]][0] for one in each])

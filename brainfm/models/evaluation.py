@@ -139,10 +139,12 @@ def cross_predict(head, matrices, y, folds):
     for (train, test), blocks, number in zip(folds.pairs, matrices, folds.repeat, strict=True):
         if len(np.unique(y[train])) < 2:  # permuted labels may leave one
             out[number, test] = y[train][0] if classes is None else classes == y[train][0]
-        else:
-            people = folds.units[train] if folds.kind == "block" else folds.people[train]
+            continue
+        people = folds.units[train] if folds.kind == "block" else folds.people[train]
+        # The arrays are ours and were checked; checking them again takes longer than fitting.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
             each = [_predict(head, block, y[train], people, classes) for block in blocks]
-            out[number, test] = np.mean(each, axis=0)
+        out[number, test] = np.mean(each, axis=0)
     return out
 
 
@@ -203,10 +205,8 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
             known[key] = judged(labels, predicted, first, task).primary()[0]
         return known[key]
 
-    # The arrays are ours and were checked; checking them again takes longer than fitting.
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        observed = primary(np.asarray(y))
-        null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
+    observed = primary(np.asarray(y))
+    null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
     at_least = np.sum(np.nan_to_num(null, nan=-np.inf) >= observed - 1e-12)
     return observed, null, float((1 + at_least) / (1 + n_permutations))
 

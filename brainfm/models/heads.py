@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
@@ -147,9 +147,10 @@ def _log_likelihood(fitted, X, y):
 
 
 def _ridge(y, groups):
-    n_splits = min(_N_INNER_FOLDS, len(np.unique(groups)))
-    if n_splits < 2:
+    n_groups, alphas = len(np.unique(groups)), np.logspace(-4, 3, 8)
+    if n_groups < 2:
         return Ridge()
-    splits = list(GroupKFold(n_splits).split(y, y, groups))
-    grid = {"alpha": np.logspace(-4, 3, 8)}
-    return GridSearchCV(Ridge(), grid, cv=splits, scoring="neg_mean_squared_error")
+    if n_groups == len(y):
+        return RidgeCV(alphas)  # leaves each row out in closed form
+    splits = list(GroupKFold(min(_N_INNER_FOLDS, n_groups)).split(y, y, groups))
+    return GridSearchCV(Ridge(), {"alpha": alphas}, cv=splits, scoring="neg_mean_squared_error")

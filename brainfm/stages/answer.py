@@ -140,7 +140,21 @@ def _without(evaluation):
     return (
         f"With {', '.join(names)} regressed out of {evaluation['methods'][0]['name']} inside the "
         f"folds it is {left['value']:.2f} ({left['low']:.2f} to {left['high']:.2f})."
+        + _covariates_alone(evaluation)
     )
+
+
+def _covariates_alone(evaluation):
+    """What is known without any signal, and that it is enough where it is."""
+    for method in evaluation["methods"]:
+        if method["kind"] == "covariates":
+            alone = method["scores"][evaluation["primary"]]
+            lead = _lead(evaluation)
+            told = f" Alone, without any signal, they give {alone['value']:.2f}"
+            if alone["value"] >= lead["scores"][evaluation["primary"]]["value"]:
+                return f"{told}, no less than {lead['name']}: the score may rest on them."
+            return f"{told} ({alone['low']:.2f} to {alone['high']:.2f})."
+    return ""
 
 
 def _scope(evaluation):

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from brainfm import __version__
 from brainfm.models.audit import audit
 from brainfm.models.baselines import linear_head
 from brainfm.models.checkpoint import participant_hash
 from brainfm.models.comparison import compare
+from brainfm.models.covariates import CovariateFeatures
 from brainfm.models.curves import few_shot_curves
 from brainfm.models.evaluation import (
+    Method,
     cross_predict,
     default_methods,
     fold_features,
@@ -28,12 +31,15 @@ from brainfm.stages.ask import WINDOW_S, ask
 from brainfm.stages.evaluation_files import write_evaluation
 from brainfm.stages.networks import importance_of, network_method
 
+#: Of fewer rows, all is done before other processes have started.
+FEWEST_FOR_WORKERS = 50
 _log = logging.getLogger("brainfm")
 
 
 def evaluate_outputs(
-    out_dir, config, *, recordings, participants=None, embedder=None, own=None, seen=(), seed=0
-):
+    out_dir, config, *, recordings, participants=None, embedder=None, own=None, seen=(), n_jobs=1,
+    seed=0,
+):  # fmt: skip
     """Answer the question of the settings with the recordings of an output folder.
 
     Parameters
@@ -50,6 +56,8 @@ def evaluate_outputs(
         Another embedder, pretrained on these very recordings, to compare with.
     seen : container of str
         Whether ``dataset/participant`` is in it: who the embedder was trained on.
+    n_jobs : int
+        Processes that judge methods at the same time.
     seed : int
 
     Returns
@@ -73,9 +81,10 @@ def evaluate_outputs(
         asked.question.modality, asked.question.task, embedder=embedder, own=own
     )
     of_networks = network_method(config.networks, asked) if config.networks else None
-    if of_networks:
-        methods.insert(-1, of_networks)  # before the guess
-    results = _compare(methods, asked, config, seed, measured)
+    methods[-1:-1] = [*filter(None, [of_networks, _covariates_only(asked)])]  # before the guess
+    n_jobs = n_jobs if len(asked.table) >= FEWEST_FOR_WORKERS else 1
+    workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs")
+    results = _compare(methods, asked, config, workers=workers, measured=measured, seed=seed)
     evaluation = {
         "brainfm_version": __version__,
         "seed": seed,
@@ -89,7 +98,7 @@ def evaluate_outputs(
         "n_units": len(np.unique(asked.folds.units)),
         "seen_in_training": sorted(set(asked.where["group"]) & trained_on),
         "comparison": _comparison(results, asked.folds),
-        "curves": _curves(methods, asked, config, seed, measured),
+        "curves": _curves(methods, asked, config, workers=workers, measured=measured, seed=seed),
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
@@ -98,6 +107,18 @@ def evaluate_outputs(
     for sentence in evaluation["answer"].values():
         _log.info("%s", sentence)
     return evaluation
+
+
+def _covariates_only(asked):
+    """The method that knows the audited columns and no signal."""
+    if not len(asked.confounds.columns):
+        return None
+    return Method(
+        name="covariates only",
+        kind="covariates",
+        features=(CovariateFeatures.of(asked.table, asked.confounds),),
+        head=NestedHead(asked.question.task),
+    )
 
 
 @dataclass
@@ -112,39 +133,50 @@ class _Result:
     draws: np.ndarray
 
 
-def _compare(methods, asked, config, seed, measured):
-    results, counts, task = [], None, asked.question.task
-    for method in methods:
-        _log.info("evaluate: %s", method.name)
-        matrices = fold_features(method, asked.table, asked.folds, measured=measured)
-        predicted = cross_predict(method.head, matrices, asked.y, asked.folds)
-        found = judged(asked.y, predicted, asked.folds, task)
-        counts = bootstrap_counts(found.resample, seed=seed) if counts is None else counts
-        drawn = found.scores(counts)
-        observed, null, p = np.nan, np.array([]), None
-        if method.kind != "dummy" and config.n_permutations:
-            observed, null, p = permutation_test(
-                linear_head(task), matrices, asked.y, asked.folds,
-                task=task, n_permutations=config.n_permutations, seed=seed,
+def _compare(methods, asked, config, *, workers, measured, seed):
+    """Judge each method; workers judge while the features of the next one are computed."""
+
+    def parts():
+        for method in methods:
+            _log.info("evaluate: %s", method.name)
+            matrices = fold_features(method, asked.table, asked.folds, measured=measured)
+            n_permutations = 0 if method.kind == "dummy" else config.n_permutations
+            named = {"name": method.name, "kind": method.kind}
+            yield delayed(_result)(
+                named, method.head, matrices, asked.y, asked.folds,
+                task=asked.question.task, n_permutations=n_permutations, seed=seed,
             )  # fmt: skip
-        summary = {
-            "name": method.name,
-            "kind": method.kind,
-            "scores": _with_intervals(found.scores(), drawn),
-            "p": p,
-            "permutation_score": None if p is None else float(observed),
-        }
-        results.append(_Result(summary, predicted, found, observed, null, drawn[PRIMARY[task]]))
-    return results
+
+    return workers(parts())
 
 
-def _curves(methods, asked, config, seed, measured):
+def _result(named, head, matrices, y, folds, *, task, n_permutations, seed):
+    predicted = cross_predict(head, matrices, y, folds)
+    found = judged(y, predicted, folds, task)
+    drawn = found.scores(bootstrap_counts(found.resample, seed=seed))
+    observed, null, p = np.nan, np.array([]), None
+    if n_permutations:
+        observed, null, p = permutation_test(
+            linear_head(task), matrices, y, folds,
+            task=task, n_permutations=n_permutations, seed=seed,
+        )  # fmt: skip
+    summary = {
+        **named,
+        "scores": _with_intervals(found.scores(), drawn),
+        "p": p,
+        "permutation_score": None if p is None else float(observed),
+    }
+    return _Result(summary, predicted, found, observed, null, drawn[PRIMARY[task]])
+
+
+def _curves(methods, asked, config, *, workers, measured, seed):
     if not config.n_episodes or asked.folds.kind == "block":
         return []
     _log.info("evaluate: few-shot curves")
     return few_shot_curves(
         methods, asked.table, asked.y, asked.where["group"].to_numpy(), task=asked.question.task,
-        sites=asked.folds.sites, n_episodes=config.n_episodes, measured=measured, seed=seed,
+        sites=asked.folds.sites, n_episodes=config.n_episodes, measured=measured,
+        workers=workers, seed=seed,
     )  # fmt: skip
 
 

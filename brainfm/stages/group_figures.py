@@ -10,7 +10,9 @@ from brainfm.models.scores import CHANCE
 from brainfm.stages.answer import score_name
 from brainfm.stages.report_figures import BLUE, GREEN, GREY, OCHRE, RED, figure_svg
 
-KIND_COLOURS = {"pretrained": BLUE, "combined": GREEN, "classical": OCHRE, "dummy": GREY}
+KIND_COLOURS = {
+    "pretrained": BLUE, "combined": GREEN, "classical": OCHRE, "covariates": RED, "dummy": GREY,
+}  # fmt: skip
 #: With fewer recordings than this, principal components show the recordings themselves.
 FEWEST_FOR_PCA = 8
 
@@ -88,7 +90,8 @@ def roc_figure(predictions, evaluation):
     def draw(figure):
         axis = figure.subplots()
         axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
-        styles = {"pretrained": "-", "combined": "--", "classical": "-", "dummy": ":"}
+        styles = {"pretrained": "-", "combined": "--", "classical": "-", "covariates": ":",
+                  "dummy": ":"}  # fmt: skip
         seen = {}
         for name, own in data.groupby("method", sort=False):
             kind = own["kind"].iloc[0]

@@ -17,6 +17,7 @@ _KINDS = {
     "pretrained": "pretrained",
     "combined": "both",
     "classical": "baseline",
+    "covariates": "no signal",
     "dummy": "chance",
 }
 

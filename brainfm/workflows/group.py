@@ -27,13 +27,15 @@ class Group:
     """What the group level works on.
 
     ``roots`` are folders of standardised recordings: the output and other derivatives;
-    ``tables`` the ``participants.tsv`` files that describe their people.
+    ``tables`` the ``participants.tsv`` files that describe their people; ``nprocs`` is how many
+    processes may work at the same time.
     """
 
     output_dir: Path
     roots: tuple[Path, ...]
     tables: tuple[Path, ...]
     settings: Settings
+    nprocs: int = 1
 
 
 def run_group(group):
@@ -165,6 +167,7 @@ def _evaluate(group, book, manifest, checkpoint):
             participants=read_participants(group.tables),
             embedder=_embedder(group, group.settings.model.model),
             own=_embedder(group, checkpoint),
+            n_jobs=group.nprocs,
             seed=group.settings.run.random_seed,
         )
         return [group.output_dir / "group" / name for name in FILES]

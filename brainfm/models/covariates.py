@@ -1,0 +1,94 @@
+"""What is known of people without any signal: covariates as features, a baseline of their own."""
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from brainfm.errors import DataError
+
+
+def design_of(columns):
+    """Turn columns into numbers to regress on.
+
+    Parameters
+    ----------
+    columns : DataFrame, one row a row
+
+    Returns
+    -------
+    design : ndarray of float, shape (n_rows, n_columns)
+        Numbers as they are, NaN where missing; a column for each class but one, of which a missing
+        one is its own.
+    """
+    parts = []
+    for name in columns:
+        values = columns[name]
+        if pd.api.types.is_numeric_dtype(values):
+            parts.append(values.to_numpy(float)[:, None])
+        else:
+            parts.append(pd.get_dummies(values.fillna("n/a"), drop_first=True).to_numpy(float))
+    return np.hstack(parts) if parts else np.empty((len(columns), 0))
+
+
+class CovariateFeatures(TransformerMixin, BaseEstimator):
+    """Covariates of recordings, such as site, age, sex and motion, looked up and never measured.
+
+    Parameters
+    ----------
+    values : dict of tuple to ndarray of float
+        By :attr:`brainfm.recording.Recording.key`; see :meth:`of`. NaN where not known, which
+        becomes the mean of the training rows.
+    """
+
+    def __init__(self, values):
+        self.values = values
+
+    @classmethod
+    def of(cls, table, columns):
+        """Make the features of a table from its columns.
+
+        Parameters
+        ----------
+        table : RecordingTable
+        columns : DataFrame, one row a row of the table
+        """
+        keys = (row[0].key for row in table)
+        return cls(dict(zip(keys, design_of(columns), strict=True)))
+
+    def measure(self, X):
+        """Look up the covariates, ndarray of float, shape (n_rows, n_columns).
+
+        Raises
+        ------
+        DataError
+            If a recording is not among those whose covariates are known.
+        """
+        unknown = [row[0] for row in X if row[0].key not in self.values]
+        if unknown:
+            raise DataError(f"nothing is known of {unknown[0]!r}: give its covariates too.")
+        return np.array([self.values[row[0].key] for row in X])
+
+    def fit_measured(self, measured):
+        """Learn the mean of each column that the training rows know."""
+        measured = np.asarray(measured)
+        self.known_ = np.isfinite(measured).any(axis=0)
+        self.mean_ = np.nanmean(measured[:, self.known_], axis=0)
+        return self
+
+    def transform_measured(self, measured):
+        """Fill in what is not known, ndarray of float, shape (n_rows, n_kept)."""
+        check_is_fitted(self)
+        kept = np.asarray(measured)[:, self.known_]
+        return np.where(np.isfinite(kept), kept, self.mean_)
+
+    def fit(self, X, y=None):
+        """Learn from the training rows; ``y`` is not used."""
+        return self.fit_measured(self.measure(X))
+
+    def transform(self, X):
+        """Return the covariates, ndarray of float, shape (n_rows, n_kept)."""
+        return self.transform_measured(self.measure(X))
+
+    def __sklearn_clone__(self):
+        return type(self)(self.values)  # not copied for each fold

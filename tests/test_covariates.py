@@ -1,0 +1,51 @@
+"""Covariates alone: a baseline that knows no signal, and says so where that is enough."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from brains import eeg
+
+from brainfm.config import EvaluateConfig
+from brainfm.errors import DataError
+from brainfm.models.covariates import CovariateFeatures
+from brainfm.recording import RecordingTable
+from brainfm.stages.evaluate import evaluate_outputs
+
+
+@pytest.fixture(scope="module")
+def table():
+    return RecordingTable([(eeg(number, n_channels=4, duration_s=6),) for number in range(16)])
+
+
+def test_what_is_not_known_becomes_the_mean_of_the_training_rows(table):
+    columns = pd.DataFrame({"age": [20.0, 40.0, np.nan, *[60.0] * 13], "site": list("ab") * 8})
+    features = CovariateFeatures.of(table, columns).fit(table[:3])
+    np.testing.assert_array_equal(features.transform(table[2:4]), [[30, 0], [60, 1]])
+
+
+def test_a_column_no_training_row_knows_is_left_out(table):
+    columns = pd.DataFrame({"age": [np.nan] * 8 + [50.0] * 8, "iq": np.arange(16.0)})
+    features = CovariateFeatures.of(table, columns).fit(table[:8])
+    np.testing.assert_array_equal(features.transform(table[8:]), np.arange(8.0, 16)[:, None])
+
+
+def test_somebody_unknown_is_refused(table):
+    features = CovariateFeatures.of(table[:4], pd.DataFrame({"age": [1.0, 2, 3, 4]}))
+    with pytest.raises(DataError, match=r"nothing is known of .*sub-09.*give its covariates"):
+        features.transform(table[9:])
+
+
+def test_a_report_says_when_no_signal_is_needed(table, tmp_path):
+    people = pd.DataFrame({
+        "participant_id": [f"sub-{row[0].participant}" for row in table],
+        "group": ["old", "young"] * 8,
+        "age": np.tile([60.0, 20.0], 8) + np.arange(16) / 10,
+    })  # fmt: skip
+    config = EvaluateConfig(target="group", n_permutations=0, n_episodes=0, n_splits=4)
+    found = evaluate_outputs(tmp_path, config, recordings=table.recordings, participants=people)
+    alone = next(one for one in found["methods"] if one["name"] == "covariates only")
+    assert alone["kind"] == "covariates"
+    assert alone["scores"]["roc_auc"]["value"] == 1
+    assert found["comparison"]["best_baseline"] != "covariates only"
+    assert "age regressed out" in found["answer"]["without"]
+    assert "Alone, without any signal, they give 1.00, no less than" in found["answer"]["without"]
