@@ -2,13 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
 
 from brainfm.errors import SignalError
 from brainfm.models.baselines import ConnectivityFeatures
-from brainfm.models.heads import RowSpace
-from brainfm.models.scores import judged
+from brainfm.models.importance import group_importance
 
 #: What lies farther from every parcel of the reference than this is of no network.
 _FARTHEST_MM = 20.0
@@ -78,57 +75,32 @@ class NetworkConnectivity(ConnectivityFeatures):
 def network_importance(features, head, table, y, folds, *, task, n_shuffles=10, seed=0):
     """Tell which pairs of networks, and which edges, predictions rest on.
 
-    *Permutation importance*: how much the score falls when all edges between two networks are
-    exchanged together among the test rows. *Pattern*: how each edge goes with what the head says in
-    the training rows; unlike the weights of a linear model, it can be read as activation [1]_.
-
     Parameters
     ----------
     features : NetworkConnectivity
-    head : estimator
-        Of two classes, or of a number.
-    table, y, folds
-        As for :func:`brainfm.models.evaluation.cross_predict`.
-    task : {"classification", "regression"}
-    n_shuffles, seed : int
+    head, y, folds, task, n_shuffles, seed
+        See :func:`brainfm.models.importance.group_importance`.
+    table : RecordingTable
 
     Returns
     -------
     pairs : DataFrame
-        ``network``, ``other``, ``n_edges``, ``drop`` of the primary score (mean over shuffles) and
-        its standard deviation ``drop_sd``; the largest drop first.
+        ``network``, ``other``, ``n_edges``, ``drop`` of the primary score when all edges between
+        two networks are exchanged (mean over shuffles) and its standard deviation ``drop_sd``; the
+        largest drop first.
     edges : DataFrame
-        ``parcel``, ``other``, and ``pattern`` (mean over folds, in standard deviations of the edge
-        for one of what the head says).
-
-    References
-    ----------
-    .. [1] Haufe et al., 2014, NeuroImage 87. https://doi.org/10.1016/j.neuroimage.2013.10.067
+        ``parcel``, ``other``, and ``pattern``.
     """
     features = features.fit_measured(features.measure(table))  # the names of channels all have
     names, pair_of = _pairs(features)
-    read = features.transform(table)
-    shuffled = np.full((len(names) + 1, n_shuffles, max(folds.repeat) + 1, len(y)), np.nan)
-    patterns, rng = [], np.random.default_rng(seed)
-    for (train, test), repeat in zip(folds.pairs, folds.repeat, strict=True):
-        scaler = clone(features.scaler).fit(read[train])
-        seen, new = scaler.transform(read[train]), scaler.transform(read[test])
-        fitted = make_pipeline(RowSpace(), clone(head)).fit(seen, y[train])
-        patterns.append(_pattern(seen, _says(fitted, seen)))
-        for pair in range(len(names) + 1):
-            for number in range(n_shuffles if pair else 1):
-                changed = new.copy()
-                if pair:
-                    columns = pair_of == pair - 1
-                    changed[:, columns] = new[rng.permutation(len(new))][:, columns]
-                shuffled[pair, number, repeat, test] = _says(fitted, changed)
-    scores = np.array([[_score(y, one, folds, task) for one in each] for each in shuffled[1:]])
-    drops = _score(y, shuffled[0, 0], folds, task) - scores
+    drop, pattern = group_importance(
+        features.transform(table), pair_of, head, y, folds,
+        scaler=features.scaler, task=task, n_shuffles=n_shuffles, seed=seed,
+    )  # fmt: skip
     pairs = pd.DataFrame(names, columns=["network", "other"]).assign(
-        n_edges=np.bincount(pair_of), drop=drops.mean(axis=1), drop_sd=drops.std(axis=1, ddof=1)
+        n_edges=np.bincount(pair_of), drop=drop.mean(axis=1), drop_sd=drop.std(axis=1, ddof=1)
     )
-    edges = pd.DataFrame(features.edges_, columns=["parcel", "other"])
-    edges["pattern"] = np.mean(patterns, axis=0)
+    edges = pd.DataFrame(features.edges_, columns=["parcel", "other"]).assign(pattern=pattern)
     return pairs.sort_values("drop", ascending=False, ignore_index=True), edges
 
 
@@ -137,25 +109,3 @@ def _pairs(features):
     of_edge = [tuple(sorted(features.network_of[end] for end in edge)) for edge in features.edges_]
     names = sorted(set(of_edge))
     return names, np.array([names.index(pair) for pair in of_edge])
-
-
-def _says(fitted, rows):
-    """Log odds of the second class, or the predicted value; shape (n_rows,)."""
-    return fitted.decision_function(rows) if hasattr(fitted, "classes_") else fitted.predict(rows)
-
-
-def _pattern(seen, said):
-    """Covariance of each column with what the head says, over that of what it says."""
-    centred = said - said.mean()
-    columns = (seen - seen.mean(axis=0)) / np.maximum(seen.std(axis=0), 1e-12)
-    return columns.T @ centred / len(said) / max(centred.std(), 1e-12)
-
-
-def _score(y, said, folds, task):
-    """Primary score of log odds or values (n_repeats, n_rows)."""
-    if task == "classification":
-        chance = 1 / (1 + np.exp(-said))
-        predicted = np.stack([1 - chance, chance], axis=-1)
-    else:
-        predicted = said[..., None]
-    return judged(y, predicted, folds, task).primary()[0]

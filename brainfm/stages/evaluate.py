@@ -28,6 +28,7 @@ from brainfm.models.heads import NestedHead
 from brainfm.models.scores import PRIMARY, Judged, bootstrap_counts, interval, judged
 from brainfm.stages.answer import answer_to
 from brainfm.stages.ask import WINDOW_S, ask
+from brainfm.stages.bands import band_importance
 from brainfm.stages.evaluation_files import write_evaluation
 from brainfm.stages.networks import importance_of, network_method
 
@@ -102,8 +103,8 @@ def evaluate_outputs(
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
-    importance = importance_of(of_networks, asked, seed) if of_networks else None
-    write_evaluation(Path(out_dir) / "group", evaluation, results, asked, importance)
+    tables = _importance(of_networks, asked, seed)
+    write_evaluation(Path(out_dir) / "group", evaluation, results, asked, tables)
     for sentence in evaluation["answer"].values():
         _log.info("%s", sentence)
     return evaluation
@@ -190,6 +191,12 @@ def _audit(methods, asked, seed, measured):
         NestedHead, matrices_of, asked.y, asked.folds, asked.confounds,
         task=asked.question.task, seed=seed,
     )  # fmt: skip
+
+
+def _importance(of_networks, asked, seed):
+    """What predictions rest on, by name of the table."""
+    tables = (*importance_of(of_networks, asked, seed), *band_importance(asked, seed))
+    return dict(zip(("networks", "edges", "bands", "sensors"), tables, strict=True))
 
 
 def _seen(embedder, named, recordings):

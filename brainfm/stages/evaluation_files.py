@@ -7,13 +7,11 @@ from brainfm.storage.files import write_json, write_tsv
 #: What :func:`write_evaluation` writes, the last of them last.
 FILES = (
     "rows.tsv", "scores.tsv", "folds.tsv", "null.tsv", "curves.tsv", "audit.tsv", "networks.tsv",
-    "edges.tsv", "evaluation.json",
+    "edges.tsv", "bands.tsv", "sensors.tsv", "evaluation.json",
 )  # fmt: skip
-_NO_PAIRS = pd.DataFrame(columns=["network", "other", "n_edges", "drop", "drop_sd"])
-_NO_EDGES = pd.DataFrame(columns=["parcel", "other", "pattern"])
 
 
-def write_evaluation(folder, evaluation, results, asked, importance=None):
+def write_evaluation(folder, evaluation, results, asked, importance):
     """Write all tables; ``evaluation.json`` last, so that it says that the others are there.
 
     Parameters
@@ -23,10 +21,9 @@ def write_evaluation(folder, evaluation, results, asked, importance=None):
     results : list
         Of each method ``summary``, ``predicted`` and ``null``.
     asked : brainfm.stages.ask.Asked
-    importance : tuple of DataFrame, optional
-        Pairs of networks, and edges; see :mod:`brainfm.models.networks`.
+    importance : dict of str to DataFrame
+        What predictions rest on: ``networks``, ``edges``, ``bands`` and ``sensors``.
     """
-    pairs, edges = importance or (_NO_PAIRS, _NO_EDGES)
     null = {result.summary["name"]: result.null for result in results if len(result.null)}
     tables = {
         "rows.tsv": _asked_rows(asked),
@@ -35,8 +32,7 @@ def write_evaluation(folder, evaluation, results, asked, importance=None):
         "null.tsv": pd.DataFrame(null),
         "curves.tsv": _curve_rows(evaluation["curves"]),
         "audit.tsv": _audit_rows(evaluation["audit"]),
-        "networks.tsv": pairs,
-        "edges.tsv": edges,
+        **{f"{name}.tsv": table for name, table in importance.items()},
     }
     for name, table in tables.items():
         write_tsv(folder / name, table)

@@ -182,7 +182,7 @@ def _draw_component(head, spectrum, components, index):
     told = components["described"][index]
     mne.viz.plot_topomap(
         components["maps"][:, index], components["info"], axes=head, show=False, sensors=False,
-        sphere=_sphere(components["info"]), cmap="RdBu_r",
+        sphere=head_sphere(components["info"]), cmap="RdBu_r",
     )  # fmt: skip
     head.set_title(f"{index}: {told['Label']}, {told['Probability']:.2f}")
     frequencies_hz, density = components["spectra"]
@@ -225,8 +225,14 @@ def _draw_head(axis):
         axis.plot(side * (_HEAD + 0.08 * np.sin(half)), 0.16 * np.cos(half), **style)
 
 
-def _sphere(info):
-    """What MNE draws the head around: the sphere through the electrodes, when there are enough."""
+def head_sphere(info):
+    """Return what MNE draws the head around: the sphere through enough electrodes.
+
+    Returns
+    -------
+    sphere : tuple of 4 floats or None
+        Centre and radius in metres.
+    """
     centre, radius = fit_sphere(electrode_positions(info))
     return None if radius is None else (*centre, _HEAD * radius)
 
@@ -245,7 +251,7 @@ def _draw_bands(summary):
     ):
         image, _ = mne.viz.plot_topomap(
             100 * share, info, axes=axis, show=False, cmap="viridis", sensors=True,
-            sphere=_sphere(info),
+            sphere=head_sphere(info),
             vlim=(100 * np.nanmin(share), 100 * np.nanmax(share)), contours=4,
         )  # fmt: skip
         axis.set_title(f"{name}\n{low:g} to {high:g} Hz")

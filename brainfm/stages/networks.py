@@ -1,6 +1,7 @@
 """Networks of the parcels of recordings, by the atlas that ships, and a method that reads them."""
 
 import numpy as np
+import pandas as pd
 
 from brainfm.errors import UsageError
 from brainfm.models.baselines import linear_head
@@ -71,7 +72,12 @@ def networks_of(table):
 
 
 def importance_of(method, asked, seed):
-    """See :func:`brainfm.models.networks.network_importance`; with positions of the parcels."""
+    """See :func:`brainfm.models.networks.network_importance`; with positions of the parcels.
+
+    Both tables are empty without a method of networks.
+    """
+    if method is None:
+        return pd.DataFrame(columns=["network"]), pd.DataFrame(columns=["parcel"])
     task = asked.question.task
     pairs, edges = network_importance(
         method.features[0], linear_head(task), asked.table, asked.y, asked.folds,

@@ -5,6 +5,7 @@ import pandas as pd
 from brainfm.stages import evaluation_figures as around
 from brainfm.stages import group_figures as draw
 from brainfm.stages.answer import score_name, spell_p
+from brainfm.stages.band_figures import bands_figure, sensors_figure
 from brainfm.stages.network_figures import edges_figure, pairs_figure
 from brainfm.stages.render import picture
 from brainfm.storage.files import write_text, write_tsv
@@ -67,7 +68,7 @@ def _evaluation_figures(folder, evaluation, lead):
         kept(folder, "audit", "With confounds removed", around.audit_figure(evaluation),
               "Each column is regressed out of the features inside the folds."),
     ]  # fmt: skip
-    made += _network_figures(folder, evaluation)
+    made += _network_figures(folder, evaluation) + _band_figures(folder, evaluation)
     if rows is not None:
         predictions = draw.predictions_of(rows, evaluation)
         confusion = draw.confusion_figure(predictions, evaluation, lead)
@@ -97,16 +98,35 @@ def _network_figures(folder, evaluation):
     pairs, edges = table_of(folder / "networks.tsv"), table_of(folder / "edges.tsv")
     if pairs is None or not len(pairs):
         return []
-    second = (evaluation["question"]["classes"] or [None, "a larger value"])[1]
     return [
         kept(folder, "networks", "What the networks' connectivity rests on",
              pairs_figure(pairs, evaluation),
              "Fall of the score when all edges of a pair of networks are exchanged among test "
              "rows; lines: deviation over exchanges. Edges that say the same cover each other."),
         kept(folder, "edges", "Edges that go with the prediction", edges_figure(edges),
-             f"The strongest; red: the stronger the edge, the more {second}. A pattern of the "
-             "model on training rows, not a test of each edge."),
+             f"The strongest; red: the stronger the edge, the more {_more_of(evaluation)}. A "
+             "pattern of the model on training rows, not a test of each edge."),
     ]  # fmt: skip
+
+
+def _band_figures(folder, evaluation):
+    """What log band power rests on; none for fMRI and for more than two classes."""
+    bands, sensors = table_of(folder / "bands.tsv"), table_of(folder / "sensors.tsv")
+    if bands is None or not len(bands):
+        return []
+    return [
+        kept(folder, "bands", "What log band power rests on", bands_figure(bands, evaluation),
+             "Fall of the score when the power of all electrodes in a band is exchanged among test "
+             "rows; lines: deviation over exchanges. Bands that say the same cover each other."),
+        kept(folder, "sensors", "Electrodes that go with the prediction", sensors_figure(sensors),
+             f"Log power; red: the more of it, the more {_more_of(evaluation)}. A pattern of the "
+             "model on training rows, not a test of each electrode."),
+    ]  # fmt: skip
+
+
+def _more_of(evaluation):
+    """What a larger prediction means."""
+    return (evaluation["question"]["classes"] or [None, "a larger value"])[1]
 
 
 def _audited(row):

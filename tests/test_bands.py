@@ -1,0 +1,68 @@
+"""What a prediction from EEG rests on: a planted band at planted electrodes is found and drawn."""
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainfm.config import EvaluateConfig
+from brainfm.recording import Recording
+from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.report_group import write_group_report
+
+NAMES = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
+PLANTED = ("O1", "O2")
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    """Twenty people; every second one has more alpha at the back of the head."""
+    places = mne.channels.make_standard_montage("colin27_1005").get_positions()["ch_pos"]
+    times_s, made = np.arange(1500) / 100, []
+    for number in range(20):
+        rng = np.random.default_rng(number)
+        signal = rng.normal(size=(len(times_s), len(NAMES)))
+        alpha = 0.6 * (number % 2) * np.sin(2 * np.pi * 10 * times_s)
+        signal[:, np.isin(NAMES, PLANTED)] += alpha[:, None]
+        made.append(
+            Recording.from_array(
+                1e-5 * signal, sampling_hz=100, modality="eeg", channels=NAMES,
+                positions=np.array([places[name] for name in NAMES]),
+                participant=f"{number:02d}", dataset="d",
+            )
+        )  # fmt: skip
+    return made
+
+
+def evaluated(recordings, out, groups):
+    people = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{one.participant}" for one in recordings],
+            "group": np.tile(groups, 20)[:20],
+        }
+    )
+    config = EvaluateConfig(target="group", n_splits=3, n_permutations=0, n_episodes=0)
+    return evaluate_outputs(out, config, recordings=recordings, participants=people)
+
+
+def test_the_planted_band_and_electrodes_are_found_and_drawn(recordings, tmp_path):
+    evaluated(recordings, tmp_path, ["few", "much"])
+    bands = pd.read_csv(tmp_path / "group/bands.tsv", sep="\t").set_index("band")
+    assert bands["drop"].idxmax() == "alpha"
+    assert bands["drop"].drop("alpha").abs().max() < bands["drop"]["alpha"] / 2
+    sensors = pd.read_csv(tmp_path / "group/sensors.tsv", sep="\t")
+    strongest = sensors.loc[sensors["pattern"].abs().nlargest(2).index]
+    assert set(strongest["channel"]) == set(PLANTED)
+    assert set(strongest["band"]) == {"alpha"}
+    assert (strongest["pattern"] > 0.5).all()
+    page = write_group_report(tmp_path).read_text(encoding="utf8")
+    assert "Electrodes that go with the prediction" in page
+    assert "the more much" in page
+    assert (tmp_path / "group/figures/sensors.svg").exists()
+
+
+def test_three_classes_have_no_direction_and_get_no_map(recordings, tmp_path):
+    evaluated(recordings, tmp_path, ["a", "b", "c"])
+    assert not len(pd.read_csv(tmp_path / "group/bands.tsv", sep="\t"))
+    page = write_group_report(tmp_path).read_text(encoding="utf8")
+    assert "What log band power rests on" not in page
