@@ -4,8 +4,8 @@
         --cache FOLDER --out FOLDER
 
 Of ABIDE and ADHD only people are evaluated whom the checkpoint was not trained on; of EEGMAT
-everybody, since too few were held back. Runs: diagnosis of ABIDE by cross-validation, and by
-leaving one site out; rest or arithmetic of EEGMAT; diagnosis of the ADHD children; and, timed,
+everybody, since too few were held back. Runs: diagnosis of ABIDE by cross-validation, beside the
+connectivity of the networks of cognitive control, and by leaving one site out; rest or arithmetic of EEGMAT; diagnosis of the ADHD children; and, timed,
 nested 5 times 5 folds of 300 people of ABIDE with all default methods, without curves and
 permutations; all in two processes. Written: the output of each run, and what is printed as
 ``evaluation.tsv``.
@@ -28,9 +28,11 @@ from brainfm.models.folds import Folds, participant_folds
 from brainfm.models.scores import judged
 from brainfm.stages.evaluate import evaluate_outputs
 
+#: Frontoparietal, cingulo-opercular (salience) and dorsal attention network.
+CONTROL_NETWORKS = ("Cont", "SalVentAttn", "DorsAttn")
 #: Name of a run: dataset and settings of the evaluation.
 RUNS = {
-    "abide": ("abide", {"target": "diagnosis"}),
+    "abide": ("abide", {"target": "diagnosis", "networks": CONTROL_NETWORKS}),
     "abide-sites": ("abide", {"target": "diagnosis", "groups": "site"}),
     "eegmat": ("eegmat", {"contrast": ("rest", "arithmetic")}),
     "adhd": ("adhd", {"target": "group"}),
