@@ -5,10 +5,10 @@
 
 Of ABIDE and ADHD only people are evaluated whom the checkpoint was not trained on; of EEGMAT
 everybody, since too few were held back. Runs: diagnosis of ABIDE by cross-validation, beside the
-connectivity of the networks of cognitive control, and by leaving one site out; rest or arithmetic of EEGMAT; diagnosis of the ADHD children; and, timed,
-nested 5 times 5 folds of 300 people of ABIDE with all default methods, without curves and
-permutations; all in two processes. Written: the output of each run, and what is printed as
-``evaluation.tsv``.
+connectivity of the networks of cognitive control, and by leaving one site out; rest or arithmetic
+of EEGMAT; diagnosis of the ADHD children; and, timed, nested 5 times 5 folds of 300 people of ABIDE
+with all default methods, without curves and permutations; all in two processes. Written: the output
+of each run, and what is printed as ``evaluation.tsv``.
 """
 
 import time
