@@ -87,14 +87,14 @@ def test_importance_finds_the_planted_edge_and_nothing_else(people):
 
 
 def test_the_report_shows_them_from_participants_tsv_in_one_call(people, tmp_path):
-    table, y, *_ = people
+    table, y = people[0][:20], people[1][:20]
     frame = pd.DataFrame({
         "participant_id": [f"sub-{row[0].participant}" for row in table],
         "group": np.where(y, "gamer", "other"),
-        "age": np.random.default_rng(1).normal(30, 5, size=40),
+        "age": np.random.default_rng(1).normal(30, 5, size=20),
     })  # fmt: skip
     config = EvaluateConfig(
-        target="group", networks=("Cont", "DorsAttn"), n_permutations=10, n_episodes=3
+        target="group", networks=("Cont", "DorsAttn"), n_splits=3, n_permutations=10, n_episodes=3
     )
     evaluation = evaluate_outputs(tmp_path, config, recordings=table.recordings, participants=frame)
     names = [method["name"] for method in evaluation["methods"]]
