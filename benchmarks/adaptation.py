@@ -1,0 +1,59 @@
+"""A frozen encoder against tuned ones: the adaptations of ``BrainClassifier`` on the same folds.
+
+    python benchmarks/adaptation.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
+        --cache FOLDER --out FOLDER
+
+The first task of each dataset, five folds by person (of ABIDE and ADHD, people the checkpoint was
+not trained on), area under the curve with a bootstrap interval over people, and seconds of fitting
+and predicting on one thread. Written: ``adaptation.tsv``, after each dataset.
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from people import arguments_of, load_cohort
+
+from brainfm import BrainClassifier
+from brainfm.models.checkpoint import load_checkpoint
+from brainfm.models.folds import participant_folds
+from brainfm.models.scores import bootstrap_counts, interval, judged
+
+ADAPTATIONS = ("prototype", "probe", "lora", "full")
+
+
+def main():
+    """Score all adaptations; print and write the table."""
+    arguments = arguments_of(__doc__)
+    torch.set_num_threads(1)
+    checkpoint, rows = load_checkpoint(arguments.checkpoint), []
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, folder in arguments.data.items():
+        cohort = load_cohort(name, folder, arguments.cache, checkpoint)
+        for adaptation in ADAPTATIONS:
+            model = BrainClassifier(arguments.checkpoint, adaptation=adaptation, device="cpu")
+            rows.append({"task": cohort.tasks[0].title, **scored(model, cohort)})
+            print(pd.DataFrame(rows[-1:]).to_string(index=False, header=False), flush=True)
+        table = pd.DataFrame(rows)
+        table.to_csv(arguments.out / "adaptation.tsv", sep="\t", index=False, float_format="%.4f")
+
+
+def scored(model, cohort):
+    """Cross-validate a classifier; return its row of the table."""
+    table, y = cohort.table[cohort.judged], cohort.tasks[0].classes[cohort.judged]
+    folds = participant_folds(y, table.groups, n_splits=5)
+    predicted, start = np.full((1, len(y), len(np.unique(y))), np.nan), time.monotonic()
+    for train, test in folds.pairs[:5]:
+        predicted[0, test] = model.fit(table[train], y[train]).predict_proba(table[test])
+    seconds = time.monotonic() - start
+    found = judged(y, predicted, folds, "classification")
+    low, high = interval(found.primary(bootstrap_counts(found.resample)))
+    return {
+        "adaptation": model.adaptation, "n": len(set(table.groups)),
+        "score": found.primary()[0], "low": low, "high": high, "seconds": seconds,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
