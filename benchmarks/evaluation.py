@@ -23,7 +23,7 @@ from people import arguments_of, load_cohort
 from brainfm import BrainEmbedder
 from brainfm.config import EvaluateConfig
 from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.evaluation import cross_predict, default_methods, fold_features
+from brainfm.models.evaluation import cross_predict, default_methods, fold_features, measure
 from brainfm.models.folds import Folds, participant_folds
 from brainfm.models.scores import judged
 from brainfm.stages.evaluate import evaluate_outputs
@@ -104,10 +104,7 @@ def timed(cohort, embedder):
     start, measured = time.monotonic(), {}
     methods = default_methods(cohort.modality, "classification", embedder=embedder)
     predicted = Parallel(n_jobs=N_JOBS, pre_dispatch="n_jobs")(
-        delayed(cross_predict)(
-            method.head, fold_features(method, table, folds, measured=measured), y, folds
-        )
-        for method in methods
+        delayed(predict)(method, *measure(method, table, measured), y, folds) for method in methods
     )
     seconds = time.monotonic() - start
     for method, one in zip(methods, predicted, strict=True):
@@ -115,6 +112,13 @@ def timed(cohort, embedder):
             "run": f"nested 5 x 5, {N_TIMED} people", "method": method.name, "n": N_TIMED,
             "value": judged(y, one, folds, "classification").primary()[0], "seconds": seconds,
         }  # fmt: skip
+
+
+def predict(method, table, measured, y, folds):
+    """Predict every row by one method."""
+    return cross_predict(
+        method.head, fold_features(method, table, folds, measured=measured), y, folds
+    )
 
 
 if __name__ == "__main__":

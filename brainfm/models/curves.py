@@ -5,7 +5,7 @@ from joblib import Parallel, delayed
 
 from brainfm.models.baselines import linear_head
 from brainfm.models.episodes import SHOTS, episode_folds
-from brainfm.models.evaluation import cross_predict, fold_features
+from brainfm.models.evaluation import cross_predict, fold_features, measure
 from brainfm.models.scores import PRIMARY, interval, judged
 
 _N_DRAWS = 1000
@@ -49,8 +49,8 @@ def few_shot_curves(
             for method in methods if folds else ():
                 if method.kind != "dummy":
                     rows.append({"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])})
-                    matrices = fold_features(method, table, folds, measured=measured)
-                    yield delayed(_scores)(matrices, y, folds, task)
+                    read = measure(method, table, measured)
+                    yield delayed(_scores)(method, *read, y, folds, task=task)
 
     for row, scores in zip(rows, (workers or Parallel())(parts()), strict=True):
         mean, low, high = _of_mean(scores, seed)
@@ -58,7 +58,8 @@ def few_shot_curves(
     return rows
 
 
-def _scores(matrices, y, folds, task):
+def _scores(method, table, measured, y, folds, *, task):
+    matrices = fold_features(method, table, folds, measured=measured)
     predicted = cross_predict(linear_head(task), matrices, y, folds)
     each = judged(y, predicted, folds, task).scores_of_repeats()
     return np.array([one[PRIMARY[task]][0] for one in each])

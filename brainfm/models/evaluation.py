@@ -82,6 +82,31 @@ def default_methods(modality, task, *, embedder=None, own=None):
     ]
 
 
+def measure(method, table, measured):
+    """Measure the features of a method that are not measured yet.
+
+    Parameters
+    ----------
+    method : Method
+    table : RecordingTable
+    measured : dict
+        By transformer; filled.
+
+    Returns
+    -------
+    table : RecordingTable or None
+        None where all that is needed of the recordings is measured.
+    measured : dict
+        What is measured of this method, so that another process gets no more.
+    """
+    can = [features for features in method.features if hasattr(features, "measure")]
+    for features in can:
+        if features not in measured:
+            measured[features] = _measured(features, table)
+    own = {features: measured[features] for features in can}
+    return (None if len(own) == len(method.features) else table), own
+
+
 def fold_features(method, table, folds, *, measured=None):
     """Compute what the head of a method reads, in every fold.
 
@@ -90,7 +115,8 @@ def fold_features(method, table, folds, *, measured=None):
     Parameters
     ----------
     method : Method
-    table : RecordingTable
+    table : RecordingTable or None
+        See :func:`measure`.
     folds : Folds
     measured : dict, optional
         Filled with what transformers measured, so that methods sharing one share its work.
@@ -102,10 +128,7 @@ def fold_features(method, table, folds, *, measured=None):
         (n_test, n_kept), rotated so that n_kept is at most n_train; a linear model with an L2
         penalty does not notice.
     """
-    measured = {} if measured is None else measured
-    for features in method.features:
-        if hasattr(features, "measure") and features not in measured:
-            measured[features] = _measured(features, table)
+    table, measured = measure(method, table, {} if measured is None else measured)
     matrices = []
     for train, test in folds.pairs:
         if not method.features:

@@ -21,6 +21,7 @@ from brainfm.models.evaluation import (
     cross_predict,
     default_methods,
     fold_features,
+    measure,
     permutation_test,
 )
 from brainfm.models.folds import n_arrangements
@@ -135,34 +136,33 @@ class _Result:
 
 
 def _compare(methods, asked, config, *, workers, measured, seed):
-    """Judge each method; workers judge while the features of the next one are computed."""
+    """Judge each method; workers judge one while the next one is measured."""
 
     def parts():
         for method in methods:
             _log.info("evaluate: %s", method.name)
-            matrices = fold_features(method, asked.table, asked.folds, measured=measured)
-            n_permutations = 0 if method.kind == "dummy" else config.n_permutations
-            named = {"name": method.name, "kind": method.kind}
             yield delayed(_result)(
-                named, method.head, matrices, asked.y, asked.folds,
-                task=asked.question.task, n_permutations=n_permutations, seed=seed,
+                method, *measure(method, asked.table, measured), asked.y, asked.folds,
+                task=asked.question.task, n_permutations=config.n_permutations, seed=seed,
             )  # fmt: skip
 
     return workers(parts())
 
 
-def _result(named, head, matrices, y, folds, *, task, n_permutations, seed):
-    predicted = cross_predict(head, matrices, y, folds)
+def _result(method, table, measured, y, folds, *, task, n_permutations, seed):
+    matrices = fold_features(method, table, folds, measured=measured)
+    predicted = cross_predict(method.head, matrices, y, folds)
     found = judged(y, predicted, folds, task)
     drawn = found.scores(bootstrap_counts(found.resample, seed=seed))
     observed, null, p = np.nan, np.array([]), None
-    if n_permutations:
+    if n_permutations and method.kind != "dummy":
         observed, null, p = permutation_test(
             linear_head(task), matrices, y, folds,
             task=task, n_permutations=n_permutations, seed=seed,
         )  # fmt: skip
     summary = {
-        **named,
+        "name": method.name,
+        "kind": method.kind,
         "scores": _with_intervals(found.scores(), drawn),
         "p": p,
         "permutation_score": None if p is None else float(observed),
