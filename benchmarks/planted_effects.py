@@ -141,7 +141,7 @@ def draw(found, path):
         axis.set_title(f"shared signal of {size:g} standard deviations", fontsize=9.5)
         axis.set_xlabel("people")
     figure.axes[0].set_ylabel("found at p <= 0.05")
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.axes[-1].legend(frameon=False, fontsize=8, loc="lower right")
     figure.savefig(path, metadata={"Date": None})
 
 
