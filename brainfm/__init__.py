@@ -19,6 +19,7 @@ _HOME_OF = {
     "BrainClassifier": "brainfm.models.estimators",
     "BrainRegressor": "brainfm.models.estimators",
     "FewShotClassifier": "brainfm.models.estimators",
+    "DeepClassifier": "brainfm.models.deep",
     "load_checkpoint": "brainfm.models.checkpoint",
     "publish_checkpoint": "brainfm.models.publish",
 }

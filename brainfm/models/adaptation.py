@@ -90,7 +90,7 @@ class _Block:
         self.head_ = self._make_head(y, groups).fit(read, y)
         if self._is_tuned:
             prepared = [prepare(one) for one in table.recordings]
-            self._tune(prepared, y, _stopping(self._folds(y, groups), y, groups))
+            self._tune(prepared, y, self._stopping(y, groups))
         return self
 
     def predict(self, table):
@@ -125,9 +125,8 @@ class ClassBlock(_Block):
         said[:, self.head_.classes_] = self.head_.predict_proba(read)
         return said
 
-    def _folds(self, y, groups):
-        people = [len(np.unique(groups[y == label])) for label in np.unique(y)]
-        return StratifiedGroupKFold if min(people) >= _N_STOPPING_FOLDS else None
+    def _stopping(self, y, groups):
+        return class_stopping(y, groups)
 
     def _tune(self, prepared, y, stopping):
         weight = np.ones(self.n_classes, dtype=np.float32)
@@ -150,8 +149,9 @@ class ValueBlock(_Block):
     def _of_head(self, read):
         return self.head_.predict(read)[:, None]
 
-    def _folds(self, y, groups):
-        return GroupKFold if len(np.unique(groups)) >= _N_STOPPING_FOLDS else None
+    def _stopping(self, y, groups):
+        enough = len(np.unique(groups)) >= _N_STOPPING_FOLDS
+        return _apart(GroupKFold, y, groups) if enough else None
 
     def _tune(self, prepared, y, stopping):
         self.centre_, self.spread_ = y.mean(), y.std()
@@ -163,10 +163,27 @@ class ValueBlock(_Block):
         return scaled * self.spread_ + self.centre_
 
 
-def _stopping(kind, y, groups):
-    """Rows of the people kept apart to stop early, or None where there are too few people."""
-    if kind is None:
-        return None
+def class_stopping(y, groups):
+    """Choose the people who are kept apart to stop early: a fifth, of all classes.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+        Classes.
+    groups : ndarray, shape (n,)
+        Participant of each row.
+
+    Returns
+    -------
+    apart : ndarray of bool, shape (n,), or None
+        None where a class has fewer than five people.
+    """
+    people = [len(np.unique(groups[y == label])) for label in np.unique(y)]
+    enough = min(people) >= _N_STOPPING_FOLDS
+    return _apart(StratifiedGroupKFold, y, groups) if enough else None
+
+
+def _apart(kind, y, groups):
     folds = kind(_N_STOPPING_FOLDS, shuffle=True, random_state=0)
     apart = np.zeros(len(y), bool)
     apart[next(folds.split(np.zeros(len(y)), y, groups))[1]] = True

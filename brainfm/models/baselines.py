@@ -88,18 +88,11 @@ class _RecordingFeatures(TransformerMixin, BaseEstimator):
         SignalError
             If a row has no recording of the modality, or a recording fewer than two channels.
         """
-        return [self._measure(*_usable(recording)) for recording in self._recordings(X)]
+        return [self._measure(*usable(recording)) for recording in self._recordings(X)]
 
     def fit_measured(self, measured):
         """Like :meth:`fit`, from what :meth:`measure` returned."""
-        common = set(measured[0][0]).intersection(*(names for names, _ in measured))
-        channels = [name for name in measured[0][0] if name in common]
-        if len(channels) < 2:
-            raise SignalError(
-                f"the {len(measured)} training recordings have {len(channels)} channels in common; "
-                "expected at least 2: bring them to one atlas or montage, or drop those that "
-                "miss most channels."
-            )
+        channels = common_channels([names for names, _ in measured])
         self.channels_ = np.array(channels)
         self._learn([_pick(*one, channels, self._channel_axes) for one in measured])
         return self
@@ -277,8 +270,53 @@ def classical_baseline(modality, task="classification"):
     raise UsageError(f"modality is {modality!r}; expected bold, eeg or dummy.")
 
 
-def _usable(recording):
-    """Names, signal (n_times, n_usable) in float64 and sampling rate of a recording."""
+def common_channels(names_of_rows):
+    """Find the channels all training recordings have.
+
+    Parameters
+    ----------
+    names_of_rows : list of tuple of str
+        Usable channels of each recording.
+
+    Returns
+    -------
+    channels : list of str, in the order of the first recording
+
+    Raises
+    ------
+    SignalError
+        If there are fewer than two.
+    """
+    common = set(names_of_rows[0]).intersection(*names_of_rows)
+    channels = [name for name in names_of_rows[0] if name in common]
+    if len(channels) < 2:
+        raise SignalError(
+            f"the {len(names_of_rows)} training recordings have {len(channels)} channels in "
+            "common; expected at least 2: bring them to one atlas or montage, or drop those that "
+            "miss most channels."
+        )
+    return channels
+
+
+def usable(recording):
+    """Read what can be used of a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+
+    Returns
+    -------
+    names : tuple of str, length n_usable
+        Channels that are neither masked, nor constant, nor with a sample that is not finite.
+    signal : ndarray of float64, shape (n_times, n_usable)
+    sampling_hz : float
+
+    Raises
+    ------
+    SignalError
+        If there are fewer than two such channels.
+    """
     signal = recording.signal.astype(float)
     # A constant channel has no correlation and no power: it is as good as missing.
     keep = recording.mask & np.isfinite(signal).all(axis=0) & (np.ptp(signal, axis=0) > 0)
