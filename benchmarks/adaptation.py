@@ -1,11 +1,13 @@
-"""A frozen encoder against tuned ones: the adaptations of ``BrainClassifier`` on the same folds.
+"""A frozen encoder against tuned ones and against published networks, on the same folds.
 
     python benchmarks/adaptation.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
         --cache FOLDER --out FOLDER
 
-The first task of each dataset, five folds by person (of ABIDE and ADHD, people the checkpoint was
-not trained on), area under the curve with a bootstrap interval over people, and seconds of fitting
-and predicting on one thread. Written: ``adaptation.tsv``, after each dataset.
+Each adaptation of ``BrainClassifier`` and each network of ``DeepClassifier`` (those of EEG where
+braindecode can be imported). The first task of each dataset, five folds by person (of ABIDE and
+ADHD, people the checkpoint was not trained on), area under the curve with a bootstrap interval over
+people, and seconds of fitting and predicting on one thread. Written: ``adaptation.tsv``, after each
+dataset.
 """
 
 import time
@@ -15,8 +17,10 @@ import pandas as pd
 import torch
 from people import arguments_of, load_cohort
 
-from brainfm import BrainClassifier
+from brainfm import BrainClassifier, DeepClassifier
+from brainfm.errors import ModelError
 from brainfm.models.checkpoint import load_checkpoint
+from brainfm.models.deep import NETWORKS
 from brainfm.models.folds import participant_folds
 from brainfm.models.scores import bootstrap_counts, interval, judged
 
@@ -31,12 +35,29 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, folder in arguments.data.items():
         cohort = load_cohort(name, folder, arguments.cache, checkpoint)
-        for adaptation in ADAPTATIONS:
-            model = BrainClassifier(arguments.checkpoint, adaptation=adaptation, device="cpu")
-            rows.append({"task": cohort.tasks[0].title, **scored(model, cohort)})
+        for model_name, model in models(arguments.checkpoint, cohort.modality).items():
+            try:
+                found = scored(model, cohort)
+            except ModelError as error:
+                print(f"{model_name}: {error}")
+                continue
+            rows.append({"task": cohort.tasks[0].title, "model": model_name, **found})
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=False), flush=True)
         table = pd.DataFrame(rows)
         table.to_csv(arguments.out / "adaptation.tsv", sep="\t", index=False, float_format="%.4f")
+
+
+def models(checkpoint, modality):
+    """Make all classifiers of a modality, by name."""
+    adapted = {
+        f"{checkpoint}, {name}": BrainClassifier(checkpoint, adaptation=name, device="cpu")
+        for name in ADAPTATIONS
+    }
+    return adapted | {
+        name: DeepClassifier(name, device="cpu")
+        for name, network in NETWORKS.items()
+        if network.modality == modality
+    }
 
 
 def scored(model, cohort):
@@ -50,7 +71,7 @@ def scored(model, cohort):
     found = judged(y, predicted, folds, "classification")
     low, high = interval(found.primary(bootstrap_counts(found.resample)))
     return {
-        "adaptation": model.adaptation, "n": len(set(table.groups)),
+        "n": len(set(table.groups)),
         "score": found.primary()[0], "low": low, "high": high, "seconds": seconds,
     }  # fmt: skip
 
