@@ -5,8 +5,12 @@ import pandas as pd
 from brainfm.stages import evaluation_figures as around
 from brainfm.stages import group_figures as draw
 from brainfm.stages.answer import score_name, spell_p
-from brainfm.stages.band_figures import bands_figure, sensors_figure
-from brainfm.stages.network_figures import edges_figure, pairs_figure
+from brainfm.stages.importance_figures import (
+    bands_figure,
+    edges_figure,
+    pairs_figure,
+    sensors_figure,
+)
 from brainfm.stages.render import picture
 from brainfm.storage.files import write_text, write_tsv
 
