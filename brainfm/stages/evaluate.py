@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 
 from brainfm import __version__
 from brainfm.models.audit import audit
@@ -85,7 +85,8 @@ def evaluate_outputs(
     of_networks = network_method(config.networks, asked) if config.networks else None
     methods[-1:-1] = [*filter(None, [of_networks, _covariates_only(asked)])]  # before the guess
     n_jobs = n_jobs if len(asked.table) >= FEWEST_FOR_WORKERS else 1
-    workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs")
+    with parallel_config("loky", inner_max_num_threads=1):
+        workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs")
     results = _compare(methods, asked, config, workers=workers, measured=measured, seed=seed)
     evaluation = {
         "brainfm_version": __version__,
