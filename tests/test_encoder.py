@@ -21,7 +21,7 @@ def encoder():
     return BrainEncoder(CONFIG).eval()
 
 
-def _close(one, other, tolerance=2e-3):
+def _assert_close(one, other, tolerance=2e-3):
     np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
 
 
@@ -38,13 +38,17 @@ class TestOneVector:
     def test_does_not_depend_on_the_order_of_channels(self, encoder, make):
         recording = make()
         order = np.random.default_rng(0).permutation(len(recording.channels))
-        _close(embed(encoder, prepare(recording)), embed(encoder, prepare(pick(recording, order))))
+        _assert_close(
+            embed(encoder, prepare(recording)), embed(encoder, prepare(pick(recording, order)))
+        )
 
     def test_a_masked_channel_is_a_channel_that_is_not_there(self, encoder, make):
         recording = make()
         keep = np.arange(1, len(recording.channels))
         masked = recording.with_entities(mask=recording.mask & (np.arange(len(keep) + 1) > 0))
-        _close(embed(encoder, prepare(masked)), embed(encoder, prepare(pick(recording, keep))))
+        _assert_close(
+            embed(encoder, prepare(masked)), embed(encoder, prepare(pick(recording, keep)))
+        )
 
     def test_a_channel_of_nan_is_a_channel_that_is_not_there(self, encoder, make):
         recording = make()
@@ -58,7 +62,7 @@ class TestOneVector:
             mask=np.ones(signal.shape[1], bool),
         )
         keep = np.arange(1, signal.shape[1])
-        _close(embed(encoder, prepare(lost)), embed(encoder, prepare(pick(recording, keep))))
+        _assert_close(embed(encoder, prepare(lost)), embed(encoder, prepare(pick(recording, keep))))
 
     @pytest.mark.parametrize("n_channels", [1, 2, 70])
     def test_exists_for_any_number_of_channels(self, encoder, make, n_channels):
@@ -67,7 +71,9 @@ class TestOneVector:
     def test_does_not_depend_on_the_windows_encoded_at_once(self, encoder, make):
         long = {"bold": {"n_times": 200}, "eeg": {"duration_s": 55}}[make.__name__]
         prepared = prepare(make(**long))
-        _close(embed(encoder, prepared, batch_size=1), embed(encoder, prepared, batch_size=9))
+        _assert_close(
+            embed(encoder, prepared, batch_size=1), embed(encoder, prepared, batch_size=9)
+        )
 
 
 def test_the_unit_of_bold_does_not_matter(encoder):
@@ -78,7 +84,7 @@ def test_the_unit_of_bold_does_not_matter(encoder):
         modality="bold",
         positions=recording.positions,
     )
-    _close(embed(encoder, prepare(recording)), embed(encoder, prepare(other)), 5e-3)
+    _assert_close(embed(encoder, prepare(recording)), embed(encoder, prepare(other)), 5e-3)
 
 
 @pytest.mark.parametrize("sampling_hz", [128, 250, 500])
@@ -104,7 +110,7 @@ def test_starting_a_whole_window_later_shifts_the_windows_only(encoder):
     prepared = prepare(eeg(duration_s=30))
     whole = {"eeg": all_windows(prepared)}
     later = {"eeg": collate([cut(prepared, spec.window)])}
-    _close(encoder(whole).summary[1].detach(), encoder(later).summary[0].detach(), 1e-4)
+    _assert_close(encoder(whole).summary[1].detach(), encoder(later).summary[0].detach(), 1e-4)
 
 
 def test_padding_in_time_changes_nothing_of_what_is_seen(encoder):
@@ -113,14 +119,14 @@ def test_padding_in_time_changes_nothing_of_what_is_seen(encoder):
     assert short.patches.sum() == 3
     noisy = torch.where(short.patches[0, None, :, None], short.signal, 7.0)
     padded = {"eeg": type(short)(**{**vars(short), "signal": noisy})}
-    _close(encoder({"eeg": short}).summary.detach(), encoder(padded).summary.detach(), 1e-4)
+    _assert_close(encoder({"eeg": short}).summary.detach(), encoder(padded).summary.detach(), 1e-4)
 
 
 def test_rows_of_a_batch_do_not_see_each_other(encoder):
     one, two = (cut(prepare(eeg(seed, n_channels=6 + 3 * seed)), 0) for seed in (0, 1))
     both = encoder({"eeg": collate([one, two])})
     alone = encoder({"eeg": collate([one])})
-    _close(both.tokens[:1].detach(), alone.tokens.detach(), 1e-4)
+    _assert_close(both.tokens[:1].detach(), alone.tokens.detach(), 1e-4)
 
 
 def test_two_modalities_share_the_transformer_and_either_may_be_missing(encoder):

@@ -32,7 +32,7 @@ def with_signal(windows, signal):
     return type(windows)(**{**vars(windows), "signal": signal})
 
 
-def close(one, other, tolerance=1e-5):
+def assert_close(one, other, tolerance=1e-5):
     torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
 
 
@@ -46,8 +46,8 @@ class TestAnEncoder:
         noisy[:, 3] = 100
         one = encoder({name: windows}, {name: shown})
         two = encoder({name: with_signal(windows, noisy)}, {name: shown})
-        close(one.summary, two.summary)
-        close(one.tokens, two.tokens)
+        assert_close(one.summary, two.summary)
+        assert_close(one.tokens, two.tokens)
 
     def test_never_hears_of_a_missing_patch(self, encoder, name):
         windows = windows_of(name)
@@ -60,8 +60,8 @@ class TestAnEncoder:
         seen = one.seen
         assert (seen == two.seen).all()
         assert not seen.all()
-        close(one.summary, two.summary)
-        close(one.tokens[seen], two.tokens[seen])
+        assert_close(one.summary, two.summary)
+        assert_close(one.tokens[seen], two.tokens[seen])
 
     def test_hears_of_a_patch_that_is_there(self, encoder, name):
         windows = windows_of(name)
@@ -82,7 +82,7 @@ class TestAnEncoder:
         order = np.random.default_rng(0).permutation(len(recording.channels))
         windows = [collate([cut(prepare(r), 0)]) for r in (recording, pick(recording, order))]
         one, two = (encoder({name: each}).summary for each in windows)
-        close(one, two, 1e-4)
+        assert_close(one, two, 1e-4)
 
     @pytest.mark.parametrize("n_channels", [1, 3, 130])
     def test_takes_any_number_of_channels(self, encoder, name, n_channels):
@@ -145,8 +145,8 @@ def test_compiled_it_says_the_same():
     torch.compiler.reset()
     with torch.no_grad():
         eager, compiled = encoder(batch), torch.compile(encoder)(batch)
-    close(compiled.summary, eager.summary, 1e-4)
-    close(compiled.tokens, eager.tokens, 1e-4)
+    assert_close(compiled.summary, eager.summary, 1e-4)
+    assert_close(compiled.tokens, eager.tokens, 1e-4)
 
 
 def test_sizes_grow_from_preset_to_preset():
