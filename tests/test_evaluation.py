@@ -448,8 +448,7 @@ def test_tables_index_as_the_folds_need():
     assert len(table[np.array([1])]) == 1
 
 
-def test_several_processes_find_what_one_finds(tmp_path, monkeypatch):
-    monkeypatch.setattr("brainfm.stages.evaluate.FEWEST_FOR_WORKERS", 2)
+def test_several_processes_find_what_one_finds(tmp_path):
     recordings, people = TestStage().people(effect=0.5)
     settings = config(target="group", n_splits=3, n_episodes=2, n_permutations=5)
     found = [

@@ -33,8 +33,6 @@ from brainfm.stages.bands import band_importance
 from brainfm.stages.evaluation_files import write_evaluation
 from brainfm.stages.networks import importance_of, network_method
 
-#: Of fewer rows, all is done before other processes have started.
-FEWEST_FOR_WORKERS = 50
 _log = logging.getLogger("brainfm")
 
 
@@ -84,7 +82,6 @@ def evaluate_outputs(
     )
     of_networks = network_method(config.networks, asked) if config.networks else None
     methods[-1:-1] = [*filter(None, [of_networks, _covariates_only(asked)])]  # before the guess
-    n_jobs = n_jobs if len(asked.table) >= FEWEST_FOR_WORKERS else 1
     with parallel_config("loky", inner_max_num_threads=1):
         workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs")
     results = _compare(methods, asked, config, workers=workers, measured=measured, seed=seed)
