@@ -24,12 +24,11 @@ import pandas as pd
 import torch
 from features import Block, Cache, Kernels, Method, embedded, parts_of
 from people import load_cohort
-from pretrain import WITH_LABELS, labels_of, prepare_datasets, split
+from pretrain import WITH_LABELS, labels_of, make_pretrainer, prepare_datasets, split
 from representation import COLUMNS, score_all
 from scoring import episodes, repeated_folds
 
 from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.pretrainer import BrainPretrainer
 from brainfm.stages.corpus import build_corpus
 
 #: Columns of participants.tsv that phenotype prediction learns from.
@@ -71,15 +70,8 @@ def train(arguments):
         if (folder / "config.json").exists():
             continue
         log.info("variant %s", name)
-        pretrainer = BrainPretrainer(
-            arguments.preset,
-            max_epochs=arguments.max_epochs,
-            batch_size=16,
-            learning_rate=2e-3,
-            random_state=arguments.seed,
-            resume_dir=arguments.work_dir / f"resume-{name}",
-            device=arguments.device,
-            **VARIANTS[name],
+        pretrainer = make_pretrainer(
+            arguments, arguments.work_dir / f"resume-{name}", **VARIANTS[name]
         ).fit(training, labels)
         pretrainer.validate(held_out, labels_apart).save(folder)
 

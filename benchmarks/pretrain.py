@@ -28,6 +28,7 @@ from brainfm.stages.preprocess_eeg import preprocess_eeg
 from brainfm.storage.corpus import read_corpus
 from brainfm.storage.files import read_tsv
 
+RECIPE = {"batch_size": 16, "learning_rate": 2e-3}
 LICENCE = "CC BY-NC-SA 4.0"
 WITH_LABELS = {"connectivity": 1.0, "phenotypes": 0.5}
 log = logging.getLogger("brainfm")
@@ -52,18 +53,24 @@ def main():
     )
     name = f"brainfm-{arguments.preset}{'-phenotypes' if arguments.phenotypes else ''}"
     objective = {"objective": WITH_LABELS} if arguments.phenotypes else {}
-    pretrainer = BrainPretrainer(
-        arguments.preset,
-        max_epochs=arguments.max_epochs,
-        batch_size=16,
-        learning_rate=2e-3,
-        random_state=arguments.seed,
-        resume_dir=arguments.out_dir / f"resume-{name}",
-        device=arguments.device,
-        **objective,
-    ).fit(training, labels)
+    pretrainer = make_pretrainer(arguments, arguments.out_dir / f"resume-{name}", **objective).fit(
+        training, labels
+    )
     pretrainer.validate(held_out, labels_apart)
     log.info("wrote %s", pretrainer.save(arguments.out_dir / name, licence=LICENCE))
+
+
+def make_pretrainer(arguments, resume_dir, **changes):
+    """Make what learns the weights, as the command line says and with what is changed."""
+    return BrainPretrainer(
+        arguments.preset,
+        max_epochs=arguments.max_epochs,
+        random_state=arguments.seed,
+        resume_dir=resume_dir,
+        device=arguments.device,
+        **RECIPE,
+        **changes,
+    )
 
 
 def labels_of(recordings, roots, columns):

@@ -20,7 +20,7 @@ import torch
 from features import Block, Cache, Method, embedded
 from people import load_cohort
 from places import scored, site_halves
-from pretrain import labels_of, split
+from pretrain import RECIPE, labels_of, split
 
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.pretrainer import BrainPretrainer
@@ -79,7 +79,7 @@ def trained(arguments, weight, sites, name):
             if (one.site in sites if one.site else one.participant in chosen)
         )
         pretrainer = BrainPretrainer(
-            "tiny", max_epochs=40, batch_size=16, learning_rate=2e-3, device="cpu",
+            "tiny", max_epochs=40, device="cpu", **RECIPE,
             resume_dir=folder.with_name(f"resume-{folder.name}"),
             objective={"connectivity": 1.0, "phenotypes": weight} if weight else "default",
         )  # fmt: skip

@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetClassifier
-from skorch.callbacks import EarlyStopping, LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
@@ -21,6 +20,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from brainfm.errors import ModelError
 from brainfm.models.adaptation import class_stopping
 from brainfm.models.baselines import ConnectivityFeatures, common_channels, usable
+from brainfm.models.finetune import course
 from brainfm.models.folds import check_target
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.windows import SPECS, prepare
@@ -303,12 +303,10 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         y = numbers[row_of]
         classes = np.unique(y)
         weight = compute_class_weight(self.class_weight, classes=classes, y=y)
-        callbacks = [("schedule", LRScheduler("CosineAnnealingLR", T_max=self.max_epochs))]
-        split = None
+        split = patience = None
         if apart is not None:
             split = ValidSplit([(np.flatnonzero(~apart[row_of]), np.flatnonzero(apart[row_of]))])
-            stop = EarlyStopping(patience=_PATIENCE, load_best=True, sink=lambda text: None)
-            callbacks.append(("stop", stop))
+            patience = _PATIENCE
         net = NeuralNetClassifier(
             module,
             criterion=nn.CrossEntropyLoss,
@@ -319,7 +317,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
             train_split=split,
-            callbacks=callbacks,
+            callbacks=course(self.max_epochs, patience),
             device=str(device_of(self.device)),
             verbose=0,
         ).fit(np.concatenate(examples), y)

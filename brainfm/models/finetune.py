@@ -16,6 +16,27 @@ from brainfm.models.lora import add_lora, merge_lora
 from brainfm.models.windows import Windows, all_windows, collate, n_whole_patches, random_crop
 
 
+def course(max_epochs, patience=None):
+    """Make the callbacks that steer a supervised training.
+
+    Parameters
+    ----------
+    max_epochs : int
+        The learning rate falls to zero over so many, along a cosine.
+    patience : int, optional
+        Epochs without improvement on the rows kept apart that end training; the best weights stay.
+
+    Returns
+    -------
+    callbacks : list of (str, skorch.callbacks.Callback)
+    """
+    callbacks = [("schedule", LRScheduler("CosineAnnealingLR", T_max=max_epochs))]
+    if patience is not None:
+        stop = EarlyStopping(patience=patience, load_best=True, sink=_say_nothing)
+        callbacks.append(("stop", stop))
+    return callbacks
+
+
 class WindowNet(nn.Module):
     """Windows of one modality -> outputs (b, n_outputs), from the summary and the mean token."""
 
@@ -119,13 +140,7 @@ class FineTuner:
         ]
 
     def _net(self, module, apart):
-        callbacks = [
-            ("clip", GradientNormClipping(1.0)),
-            ("schedule", LRScheduler("CosineAnnealingLR", T_max=self.max_epochs)),
-        ]
-        if apart is not None:
-            stop = EarlyStopping(patience=self.patience, load_best=True, sink=_say_nothing)
-            callbacks.append(("stop", stop))
+        patience = None if apart is None else self.patience
         return NeuralNet(
             module,
             criterion=self.criterion,
@@ -140,7 +155,7 @@ class FineTuner:
             train_split=None
             if apart is None
             else predefined_split(_AllWindows(*apart, module.encoder.config)),
-            callbacks=callbacks,
+            callbacks=[("clip", GradientNormClipping(1.0)), *course(self.max_epochs, patience)],
             device=str(device_of(self.device)),
             verbose=0,
         )
