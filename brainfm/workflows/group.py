@@ -140,10 +140,11 @@ def _embed(group, book, manifest, checkpoint):
 
 
 def _evaluate(group, book, manifest, checkpoint):
-    config = group.settings.evaluate
+    config, n_jobs = group.settings.evaluate, group.nprocs
     if not (config.target or config.contrast):
         return []
     if group.settings.run.sloppy:
+        n_jobs = 1  # other processes start as long as they would save
         config = replace(
             config,
             n_permutations=min(config.n_permutations, 20),
@@ -167,7 +168,7 @@ def _evaluate(group, book, manifest, checkpoint):
             participants=read_participants(group.tables),
             embedder=_embedder(group, group.settings.model.model),
             own=_embedder(group, checkpoint),
-            n_jobs=group.nprocs,
+            n_jobs=n_jobs,
             seed=group.settings.run.random_seed,
         )
         return [group.output_dir / "group" / name for name in FILES]
