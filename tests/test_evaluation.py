@@ -321,7 +321,7 @@ class TestStage:
     def test_a_plain_difference_scores_1_and_files_say_so(self, tmp_path):
         recordings, people = self.people()
         found = evaluate_outputs(
-            tmp_path, config(target="group"),
+            tmp_path, config(target="group", n_splits=3),
             recordings=recordings, participants=people, embedder=MeanPower(),
         )  # fmt: skip
         scores = pd.read_csv(tmp_path / "group/scores.tsv", sep="\t").set_index("method")
@@ -450,7 +450,7 @@ def test_tables_index_as_the_folds_need():
 
 def test_several_processes_find_what_one_finds(tmp_path):
     recordings, people = TestStage().people(effect=0.5)
-    settings = config(target="group", n_splits=3, n_episodes=2, n_permutations=5)
+    settings = config(target="group", n_splits=2, n_episodes=1, n_permutations=5, confounds=())
     found = [
         evaluate_outputs(
             tmp_path / str(n_jobs), settings,
