@@ -321,7 +321,7 @@ class TestStage:
     def test_a_plain_difference_scores_1_and_files_say_so(self, tmp_path):
         recordings, people = self.people()
         found = evaluate_outputs(
-            tmp_path, config(target="group", n_splits=3),
+            tmp_path, config(target="group"),
             recordings=recordings, participants=people, embedder=MeanPower(),
         )  # fmt: skip
         scores = pd.read_csv(tmp_path / "group/scores.tsv", sep="\t").set_index("method")
