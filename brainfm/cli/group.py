@@ -57,6 +57,7 @@ def run_group_level(job: Job):
         report, seconds = run_group(
             Group(
                 output_dir=job.output_dir,
+                work_dir=job.scratch_dir,
                 roots=_roots(job, derivatives),
                 tables=_tables(job, derivatives),
                 settings=job.settings,

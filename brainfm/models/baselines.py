@@ -144,7 +144,7 @@ class ConnectivityFeatures(_RecordingFeatures):
             raise UsageError(f"kind is {self.kind!r}; expected pearson, partial or tangent.")
         if self.kind == "pearson":
             return names, pearson(signal)
-        return names, _covariances(signal / signal.std(axis=0))
+        return names, _definite(_covariances(signal / signal.std(axis=0)))
 
     def _learn(self, matrices):
         self.mean_ = np.nanmean(matrices, axis=0)
@@ -152,12 +152,13 @@ class ConnectivityFeatures(_RecordingFeatures):
             self.reference_ = _log_euclidean_mean(np.array(matrices))
 
     def _apply(self, matrices):
-        filled = np.array([_filled(matrix, self.mean_) for matrix in matrices])
+        if self.kind == "tangent":
+            return _tangent(_completed(matrices, self.mean_), self.reference_)
         if self.kind == "partial":
-            filled = _partial(_definite(filled))
-        if self.kind != "tangent":
-            return filled[:, *np.triu_indices(len(self.channels_), k=1)]
-        return _tangent(_definite(filled), self.reference_)
+            filled = _partial(_completed(matrices, self.mean_))
+        else:
+            filled = np.array([_filled(matrix, self.mean_) for matrix in matrices])
+        return filled[:, *np.triu_indices(len(self.channels_), k=1)]
 
 
 class _ChannelFeatures(_RecordingFeatures):
@@ -215,7 +216,7 @@ class RiemannFeatures(_RecordingFeatures):
 
     def _measure(self, names, signal, sampling_hz):
         bands = self.bands or _RIEMANN_BANDS
-        covariances = [_covariances(_band_pass(signal, sampling_hz, band))
+        covariances = [_definite(_covariances(_band_pass(signal, sampling_hz, band)))
                        for band in bands.values()]  # fmt: skip
         return names, np.moveaxis(covariances, 0, -1)  # (n_channels, n_channels, n_bands)
 
@@ -225,9 +226,8 @@ class RiemannFeatures(_RecordingFeatures):
         self.reference_ = [_log_euclidean_mean(band) for band in _bands(stacks)]
 
     def _apply(self, stacks):
-        filled = np.array([_filled(stack, self.mean_) for stack in stacks])
-        pairs = zip(_bands(filled), self.reference_, strict=True)
-        return np.hstack([_tangent(_definite(band), mean) for band, mean in pairs])
+        bands = zip(_bands(np.array(stacks)), _bands(self.mean_), self.reference_, strict=True)
+        return np.hstack([_tangent(_completed(band, mean), at) for band, mean, at in bands])
 
 
 def linear_head(task="classification"):
@@ -373,8 +373,16 @@ def _partial(covariances):
     return -precision * scale[:, :, None] * scale[:, None, :]
 
 
+def _completed(matrices, mean):
+    """Fill in missing channels of covariances; what that made indefinite is lifted."""
+    return np.array([
+        _definite(_filled(matrix, mean)) if np.isnan(matrix).any() else matrix
+        for matrix in matrices
+    ])  # fmt: skip
+
+
 def _definite(matrices):
-    """Lift eigenvalues that filling in missing channels may have made negative."""
+    """Lift eigenvalues that are not positive, to the last of a million parts of the largest."""
     return _of_eigenvalues(lambda v: np.maximum(v, 1e-6 * v[..., -1:]), matrices)
 
 

@@ -1,19 +1,21 @@
 """Few-shot curves: how good each method is with k people of each class."""
 
+from functools import partial
+
 import numpy as np
 from joblib import Parallel, delayed
 
 from brainfm.models.baselines import linear_head
 from brainfm.models.episodes import SHOTS, episode_folds
-from brainfm.models.evaluation import cross_predict, fold_features, measure
+from brainfm.models.evaluation import cross_predict, fold_features, kept_or_made, measure
 from brainfm.models.scores import PRIMARY, interval, judged
 
 _N_DRAWS = 1000
 
 
 def few_shot_curves(
-    methods, table, y, groups, *, task, sites=None, n_episodes=50, measured=None, workers=None,
-    seed=0,
+    methods, table, y, groups, *, task, sites=None, n_episodes=50, measured=None, kept=None,
+    workers=None, seed=0,
 ):  # fmt: skip
     """Score every method on the same episodes.
 
@@ -28,8 +30,8 @@ def few_shot_curves(
     n_episodes : int
     measured : dict, optional
         See :func:`brainfm.models.evaluation.fold_features`.
-    workers : joblib.Parallel, optional
-        Who scores; by default, this process.
+    kept, workers : optional
+        See :func:`brainfm.models.evaluation.kept_or_made`; by default, nothing and this process.
     seed : int
 
     Returns
@@ -39,30 +41,34 @@ def few_shot_curves(
         episodes), ``n_test`` and ``scores`` (of each episode); empty with too few people.
     """
     measured = {} if measured is None else measured
-    rows = []
-
-    def parts():
-        for k in SHOTS:
-            folds = episode_folds(
-                y, groups, k, n_episodes=n_episodes, task=task, sites=sites, seed=seed
-            )
-            for method in methods if folds else ():
-                if method.kind != "dummy":
-                    rows.append({"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])})
-                    read = measure(method, table, measured)
-                    yield delayed(_scores)(method, *read, y, folds, task=task)
-
-    for row, scores in zip(rows, (workers or Parallel())(parts()), strict=True):
-        mean, low, high = _of_mean(scores, seed)
-        row |= {"score": mean, "low": low, "high": high, "scores": scores.tolist()}
+    jobs, rows = {}, []
+    for k in SHOTS:
+        folds = episode_folds(
+            y, groups, k, n_episodes=n_episodes, task=task, sites=sites, seed=seed
+        )
+        for method in methods if folds else ():
+            if method.kind != "dummy":
+                rows.append({"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])})
+                jobs[f"{k} people of each class, {method.name}"] = partial(
+                    _job, method, table, y, folds, measured=measured, task=task
+                )
+    workers = workers or Parallel(return_as="generator")
+    made = kept_or_made(jobs, {} if kept is None else kept, workers)
+    for row, arrays in zip(rows, made.values(), strict=True):
+        mean, low, high = _of_mean(arrays["scores"], seed)
+        row |= {"score": mean, "low": low, "high": high, "scores": arrays["scores"].tolist()}
     return rows
+
+
+def _job(method, table, y, folds, *, measured, task):
+    return delayed(_scores)(method, *measure(method, table, measured), y, folds, task=task)
 
 
 def _scores(method, table, measured, y, folds, *, task):
     matrices = fold_features(method, table, folds, measured=measured)
     predicted = cross_predict(linear_head(task), matrices, y, folds)
     each = judged(y, predicted, folds, task).scores_of_repeats()
-    return np.array([one[PRIMARY[task]][0] for one in each])
+    return {"scores": np.array([one[PRIMARY[task]][0] for one in each])}
 
 
 def _of_mean(scores, seed):

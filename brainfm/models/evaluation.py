@@ -82,6 +82,30 @@ def default_methods(modality, task, *, embedder=None, own=None):
     ]
 
 
+def kept_or_made(jobs, kept, workers):
+    """Make what an earlier call has not kept.
+
+    Parameters
+    ----------
+    jobs : dict of str to callable
+        Each returns the :func:`joblib.delayed` call that makes a dict of str to ndarray.
+    kept : dict, or brainfm.storage.kept.Kept
+        Filled as each is made.
+    workers : joblib.Parallel
+        Who makes them; with ``return_as="generator"``, so that none waits for the others.
+
+    Returns
+    -------
+    made : dict of str to dict
+        In the order of the jobs.
+    """
+    made = {name: kept.get(name) for name in jobs}
+    missing = [name for name, arrays in made.items() if arrays is None]
+    for name, arrays in zip(missing, workers(jobs[name]() for name in missing), strict=True):
+        kept[name] = made[name] = arrays
+    return made
+
+
 def measure(method, table, measured):
     """Measure the features of a method that are not measured yet.
 
@@ -102,7 +126,7 @@ def measure(method, table, measured):
     can = [features for features in method.features if hasattr(features, "measure")]
     for features in can:
         if features not in measured:
-            measured[features] = _measured(features, table)
+            measured[features] = measured_rows(features, table)
     own = {features: measured[features] for features in can}
     return (None if len(own) == len(method.features) else table), own
 
@@ -234,8 +258,24 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
     return observed, null, float((1 + at_least) / (1 + n_permutations))
 
 
-def _measured(features, table):
-    """What each row gives by itself; turned into the space of all rows where nothing is learned."""
+def measured_rows(features, table):
+    """Measure what each row gives by itself.
+
+    Parameters
+    ----------
+    features : transformer with a ``measure`` method
+    table : RecordingTable
+
+    Returns
+    -------
+    measured : sequence, one item a row
+        Where nothing is learned (``is_frozen``), turned into the space of all rows.
+
+    Raises
+    ------
+    DataError
+        See :func:`check_rows_alone`.
+    """
     check_rows_alone(features, table)
     found = features.measure(table)
     return RowSpace().fit_transform(found) if getattr(features, "is_frozen", False) else found

@@ -21,7 +21,9 @@ from brainfm.models.evaluation import (
     cross_predict,
     default_methods,
     fold_features,
+    kept_or_made,
     measure,
+    measured_rows,
     permutation_test,
 )
 from brainfm.models.folds import n_arrangements
@@ -37,8 +39,8 @@ _log = logging.getLogger("brainfm")
 
 
 def evaluate_outputs(
-    out_dir, config, *, recordings, participants=None, embedder=None, own=None, seen=(), n_jobs=1,
-    seed=0,
+    out_dir, config, *, recordings, participants=None, embedder=None, own=None, seen=(), kept=None,
+    n_jobs=1, seed=0,
 ):  # fmt: skip
     """Answer the question of the settings with the recordings of an output folder.
 
@@ -56,6 +58,8 @@ def evaluate_outputs(
         Another embedder, pretrained on these very recordings, to compare with.
     seen : container of str
         Whether ``dataset/participant`` is in it: who the embedder was trained on.
+    kept : brainfm.storage.kept.Kept, optional
+        What an earlier call with the same arguments found before it was killed; filled.
     n_jobs : int
         Processes that judge methods at the same time.
     seed : int
@@ -76,15 +80,17 @@ def evaluate_outputs(
         labels = ", ".join(_training_of(model).get("phenotypes") or ())
         learned |= dict.fromkeys(people, labels) if labels else {}
     asked = ask(config, recordings, participants=participants, learned=learned, seed=seed)
-    measured = {}
     methods = default_methods(
         asked.question.modality, asked.question.task, embedder=embedder, own=own
     )
     of_networks = network_method(config.networks, asked) if config.networks else None
     methods[-1:-1] = [*filter(None, [of_networks, _covariates_only(asked)])]  # before the guess
     with parallel_config("loky", inner_max_num_threads=1):
-        workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs")
-    results = _compare(methods, asked, config, workers=workers, measured=measured, seed=seed)
+        workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", return_as="generator")
+    kept = {} if kept is None else kept
+    measured = _embeddings(methods, asked.table, kept)
+    how = {"kept": kept, "workers": workers, "measured": measured, "seed": seed}
+    results = _compare(methods, asked, config, **how)
     evaluation = {
         "brainfm_version": __version__,
         "seed": seed,
@@ -98,7 +104,7 @@ def evaluate_outputs(
         "n_units": len(np.unique(asked.folds.units)),
         "seen_in_training": sorted(set(asked.where["group"]) & trained_on),
         "comparison": _comparison(results, asked.folds),
-        "curves": _curves(methods, asked, config, workers=workers, measured=measured, seed=seed),
+        "curves": _curves(methods, asked, config, **how),
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
@@ -133,49 +139,68 @@ class _Result:
     draws: np.ndarray
 
 
-def _compare(methods, asked, config, *, workers, measured, seed):
+def _embeddings(methods, table, kept):
+    """Embed the recordings; dict of transformer to what :func:`measured_rows` returns."""
+    measured = {}
+    for method in methods:
+        if method.kind == "pretrained":
+            (features,), name = method.features, f"embeddings, {method.name}"
+            if (found := kept.get(name)) is None:
+                kept[name] = found = {"rows": measured_rows(features, table)}
+            measured[features] = found["rows"]
+    return measured
+
+
+def _compare(methods, asked, config, *, kept, workers, measured, seed):
     """Judge each method; workers judge one while the next one is measured."""
+    task, n_permutations = asked.question.task, config.n_permutations
 
-    def parts():
-        for method in methods:
-            _log.info("evaluate: %s", method.name)
-            yield delayed(_result)(
-                method, *measure(method, asked.table, measured), asked.y, asked.folds,
-                task=asked.question.task, n_permutations=config.n_permutations, seed=seed,
-            )  # fmt: skip
+    def job(method):
+        _log.info("evaluate: %s", method.name)
+        return delayed(_predicted)(
+            method, *measure(method, asked.table, measured), asked.y, asked.folds,
+            task=task, n_permutations=n_permutations, seed=seed,
+        )  # fmt: skip
 
-    return workers(parts())
+    made = kept_or_made({one.name: partial(job, one) for one in methods}, kept, workers)
+    return [_result(method, asked, made[method.name], seed) for method in methods]
 
 
-def _result(method, table, measured, y, folds, *, task, n_permutations, seed):
+def _predicted(method, table, measured, y, folds, *, task, n_permutations, seed):
     matrices = fold_features(method, table, folds, measured=measured)
-    predicted = cross_predict(method.head, matrices, y, folds)
-    found = judged(y, predicted, folds, task)
-    drawn = found.scores(bootstrap_counts(found.resample, seed=seed))
-    observed, null, p = np.nan, np.array([]), None
+    made = {"predicted": cross_predict(method.head, matrices, y, folds)}
     if n_permutations and method.kind != "dummy":
-        observed, null, p = permutation_test(
+        made["observed"], made["null"], made["p"] = permutation_test(
             linear_head(task), matrices, y, folds,
             task=task, n_permutations=n_permutations, seed=seed,
         )  # fmt: skip
+    return made
+
+
+def _result(method, asked, made, seed):
+    task = asked.question.task
+    found = judged(asked.y, made["predicted"], asked.folds, task)
+    drawn = found.scores(bootstrap_counts(found.resample, seed=seed))
+    observed, p = (float(made[name]) if name in made else None for name in ("observed", "p"))
     summary = {
         "name": method.name,
         "kind": method.kind,
         "scores": _with_intervals(found.scores(), drawn),
         "p": p,
-        "permutation_score": None if p is None else float(observed),
+        "permutation_score": observed,
     }
-    return _Result(summary, predicted, found, observed, null, drawn[PRIMARY[task]])
+    null = made.get("null", np.array([]))
+    return _Result(summary, made["predicted"], found, observed, null, drawn[PRIMARY[task]])
 
 
-def _curves(methods, asked, config, *, workers, measured, seed):
+def _curves(methods, asked, config, *, kept, workers, measured, seed):
     if not config.n_episodes or asked.folds.kind == "block":
         return []
     _log.info("evaluate: few-shot curves")
     return few_shot_curves(
         methods, asked.table, asked.y, asked.where["group"].to_numpy(), task=asked.question.task,
         sites=asked.folds.sites, n_episodes=config.n_episodes, measured=measured,
-        workers=workers, seed=seed,
+        kept=kept, workers=workers, seed=seed,
     )  # fmt: skip
 
 

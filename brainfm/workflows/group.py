@@ -17,6 +17,7 @@ from brainfm.stages.pretrain import pretrain_corpus
 from brainfm.stages.report_group import write_group_report
 from brainfm.storage.corpus import read_withdrawn
 from brainfm.storage.files import read_tsv
+from brainfm.storage.kept import Kept
 from brainfm.storage.recordings import find_recordings
 from brainfm.storage.status import sha256_of
 from brainfm.storage.steps import StepBook
@@ -27,11 +28,12 @@ class Group:
     """What the group level works on.
 
     ``roots`` are folders of standardised recordings: the output and other derivatives;
-    ``tables`` the ``participants.tsv`` files that describe their people; ``nprocs`` is how many
-    processes may work at the same time.
+    ``tables`` the ``participants.tsv`` files that describe their people; ``work_dir`` keeps what a
+    killed step had done; ``nprocs`` is how many processes may work at the same time.
     """
 
     output_dir: Path
+    work_dir: Path
     roots: tuple[Path, ...]
     tables: tuple[Path, ...]
     settings: Settings
@@ -161,6 +163,7 @@ def _evaluate(group, book, manifest, checkpoint):
 
     def make():
         recordings = [r for root in group.roots for r in find_recordings(root)]
+        kept = Kept(group.work_dir / "evaluate", facts)
         evaluate_outputs(
             group.output_dir,
             config,
@@ -168,9 +171,11 @@ def _evaluate(group, book, manifest, checkpoint):
             participants=read_participants(group.tables),
             embedder=_embedder(group, group.settings.model.model),
             own=_embedder(group, checkpoint),
+            kept=kept,
             n_jobs=n_jobs,
             seed=group.settings.run.random_seed,
         )
+        kept.forget()
         return [group.output_dir / "group" / name for name in FILES]
 
     return book.run("evaluate", facts, make)

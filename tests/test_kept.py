@@ -1,0 +1,88 @@
+"""What a killed evaluation had found is kept: the next call goes on, and finds the same."""
+
+import logging
+import os
+import signal
+
+import numpy as np
+import pytest
+import test_evaluation as evaluation
+
+from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.evaluation_files import FILES
+from brainfm.storage.kept import Kept
+
+FACTS = {"target": "group"}
+
+
+class KilledAfter(Kept):
+    """Kills its process, as a scheduler does, when so many results are kept."""
+
+    n_left = 4
+
+    def __setitem__(self, name, arrays):
+        super().__setitem__(name, arrays)
+        self.n_left -= 1
+        if not self.n_left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def evaluate(out_dir, kept=None):
+    recordings, people = evaluation.TestStage().people(effect=0.5)
+    evaluate_outputs(
+        out_dir,
+        evaluation.config(target="group", n_splits=2, n_episodes=2, n_permutations=3, confounds=()),
+        recordings=recordings,
+        participants=people,
+        embedder=evaluation.MeanPower(),
+        kept=kept,
+    )
+    return {name: (out_dir / "group" / name).read_bytes() for name in FILES}
+
+
+def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_path, caplog):
+    child = os.fork()
+    if not child:
+        evaluate(tmp_path / "out", KilledAfter(tmp_path / "kept", FACTS))
+        os._exit(0)  # not reached
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    kept = Kept(tmp_path / "kept", FACTS)
+    with caplog.at_level(logging.INFO, logger="brainfm"):
+        found = evaluate(tmp_path / "out", kept)
+    made = [line for line in caplog.messages if line.startswith("evaluate: ")]
+    # Embeddings and three methods were kept.
+    assert made == [
+        "evaluate: Riemannian tangent space", "evaluate: guess without any signal",
+        "evaluate: few-shot curves",
+    ]  # fmt: skip
+    assert found == evaluate(tmp_path / "whole")
+    kept.forget()
+    assert not (tmp_path / "kept").exists()
+
+
+class TestKept:
+    def test_what_is_kept_comes_back_in_another_call(self, tmp_path):
+        Kept(tmp_path, FACTS)["Pearson / tangent"] = {"null": np.arange(3.0), "p": 0.5}
+        found = Kept(tmp_path, FACTS).get("Pearson / tangent")
+        np.testing.assert_array_equal(found["null"], np.arange(3.0))
+        assert found["p"] == 0.5
+
+    def test_what_was_made_from_other_facts_is_not_there_and_removed(self, tmp_path):
+        Kept(tmp_path, FACTS)["a"] = {"x": np.arange(3)}
+        assert Kept(tmp_path, {"target": "age"}).get("a") is None
+        assert Kept(tmp_path, FACTS).get("a") is None
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04half"], ids=["empty", "half"])
+    def test_a_damaged_file_is_made_anew_and_that_is_said(self, tmp_path, content, caplog):
+        kept = Kept(tmp_path, FACTS)
+        kept["a"] = {"x": np.arange(3)}
+        (path,) = kept.folder.iterdir()
+        path.write_bytes(content)
+        assert kept.get("a") is None
+        assert "is damaged" in caplog.text
+
+    def test_nothing_kept_is_unpickled(self, tmp_path):
+        kept = Kept(tmp_path, FACTS)
+        kept["a"] = {"x": np.array([print], dtype=object)}
+        assert kept.get("a") is None
