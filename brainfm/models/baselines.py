@@ -329,6 +329,8 @@ def usable(recording):
 
 def _pick(names, array, channels, axes):
     """Reorder the channel axes to ``channels``; NaN where one is missing."""
+    if names == tuple(channels):
+        return array
     place = {name: index for index, name in enumerate(names)}
     index = np.array([place.get(name, -1) for name in channels])
     for axis in axes:
@@ -338,7 +340,8 @@ def _pick(names, array, channels, axes):
 
 
 def _filled(array, mean):
-    return np.where(np.isnan(array), mean, array)
+    missing = np.isnan(array)
+    return np.where(missing, mean, array) if missing.any() else array
 
 
 def _covariances(signal):
