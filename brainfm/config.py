@@ -240,7 +240,9 @@ class EvaluateConfig:
         "told apart and recordings are long enough",
         at_least=2,
     )
-    n_permutations: int = setting(200, "label permutations behind the p value")
+    n_permutations: int = setting(
+        200, "label permutations behind the p value; 0: no p value", at_least=0
+    )
     n_episodes: int = setting(
         50, "few-shot episodes of each number of people; 0: no curves", at_least=0
     )

@@ -25,7 +25,7 @@ from brainfm import (
     BrainRegressor,
     FewShotClassifier,
 )
-from brainfm.errors import BrainFMError
+from brainfm.errors import BrainFMError, DataError, ModelError
 from brainfm.models import features
 from brainfm.models.windows import prepare
 from brainfm.recording import RecordingTable
@@ -162,6 +162,25 @@ class TestClassifiers:
             for weight in ("balanced", None)
         ]
         assert chances[0][:, 1].mean() > chances[1][:, 1].mean()
+
+    def test_class_weights_go_by_label(self, checkpoint, table, target):
+        chances = [
+            BrainClassifier(checkpoint, class_weight={label: 20}).fit(table, target)
+            .predict_proba(table)[:, 1].mean()
+            for label in ("closed", "open")
+        ]  # fmt: skip
+        assert chances[1] > chances[0]  # the second class is "open"
+        with pytest.raises(ModelError, match="class_weight has 'opened', but the classes are 'c"):
+            BrainClassifier(checkpoint, class_weight={"opened": 2}).fit(table, target)
+
+    @pytest.mark.parametrize("missing", [None, np.nan, "n/a"])
+    def test_missing_labels_as_tables_hold_them_are_refused(
+        self, checkpoint, table, target, missing
+    ):
+        y = target.astype(object)
+        y[3] = missing
+        with pytest.raises(DataError, match="the target is missing in 1 of"):
+            BrainClassifier(checkpoint).fit(table, y)
 
 
 class TestFineTuning:

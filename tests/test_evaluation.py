@@ -20,13 +20,9 @@ from brainfm.models.evaluation import (
     permutation_test,
     permuted,
 )
-from brainfm.models.folds import (
-    block_folds,
-    cut_windows,
-    n_arrangements,
-    participant_folds,
-)
+from brainfm.models.folds import n_arrangements, participant_folds
 from brainfm.models.scores import bootstrap_counts, judged, score
+from brainfm.models.within_folds import block_folds, cut_windows
 from brainfm.recording import Recording, RecordingTable
 from brainfm.stages.evaluate import evaluate_outputs
 

@@ -11,10 +11,13 @@ from skeleton import write, write_person
 from brainfm import readmit_participant, withdraw_participant
 from brainfm.cli.group import _clear_partial
 from brainfm.cli.run import main
+from brainfm.config import Settings
 from brainfm.models.checkpoint import training_participants
 from brainfm.storage.corpus import read_manifest
 from brainfm.storage.lock import WorkLock
 from brainfm.storage.steps import StepBook
+from brainfm.workflows import group as group_level
+from brainfm.workflows.group import Group
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +169,55 @@ def test_what_a_killed_call_left_half_written_is_cleared_unless_somebody_works_o
     }
 
 
+class TestPeople:
+    def of(self, out, *roots):
+        return Group(output_dir=out, work_dir=out / "work", roots=roots or (out,), tables=(),
+                     settings=Settings())  # fmt: skip
+
+    def test_the_order_of_the_derivatives_does_not_decide_on_the_order_of_people(self, tmp_path):
+        for name, label in (("a", "02"), ("b", "01")):
+            write_person(tmp_path / name, label, coupled=0, seed=int(label))
+            description = {"Name": name, "DatasetType": "derivative"}
+            write(tmp_path / name / "dataset_description.json", description)
+        one, two = tmp_path / "a", tmp_path / "b"
+        orders = [
+            [person.key for person in group_level._recordings(self.of(tmp_path / "out", *roots))]
+            for roots in ((one, two), (two, one))
+        ]
+        assert orders[0] == orders[1]
+        assert len(orders[0]) == 2
+
+    def test_withdrawn_people_are_neither_embedded_nor_evaluated(self, study, finished):
+        corpus = finished / "group" / "corpus"
+        (dataset,) = set(read_manifest(corpus)["dataset"])
+        withdraw_participant(corpus, dataset, "sub-05")
+        left = {one.participant for one in group_level._recordings(self.of(finished))}
+        assert left == {f"{number:02d}" for number in range(12)} - {"05"}
+        readmit_participant(corpus, dataset, "sub-05")
+
+    def test_one_signal_under_two_participants_is_refused_before_training(self, tmp_path, capsys):
+        for label in ("01", "02", "03"):
+            write_person(tmp_path / "out", label, coupled=0, seed=int(label) % 2)
+        write(tmp_path / "raw" / "dataset_description.json", {"Name": "r", "BIDSVersion": "1.9.0"})
+        assert group(tmp_path) == 65
+        said = capsys.readouterr().err
+        assert "1 recordings are the very same under different participants" in said
+        assert "/01 and " in said
+        assert "one person must not count as two" in said
+        assert not list(tmp_path.glob("out/models/*"))
+
+
+@pytest.mark.parametrize(("corpus", "stays"), [("as it was", True), ("changed", False)])
+def test_an_answer_stays_without_a_question_unless_the_data_changed(tmp_path, corpus, stays):
+    group = TestPeople().of(tmp_path)
+    answer = tmp_path / "group" / "evaluation.json"
+    write(answer, {})
+    book = StepBook(tmp_path)
+    book.run("evaluate", {"target": "age"}, lambda: [answer], noted={"corpus": "as it was"})
+    group_level._drop_old_answer(group, StepBook(tmp_path), {"corpus": corpus})
+    assert answer.exists() == stays
+
+
 class TestStepBook:
     def make(self, path, text="x"):
         def write_it():
@@ -204,10 +256,10 @@ class TestStepBook:
 
 
 class TestLearningFromLabels:
-    def test_people_whose_labels_the_model_has_learned_are_not_evaluated(self, study, capsys):
+    def test_whose_labels_will_be_learned_is_not_evaluated_as_is_said_first(self, study, capsys):
         assert group(study, "--pretrain-phenotypes", "group", "--target", "age") == 65
         said = capsys.readouterr().err
-        assert (study / "out" / "models" / "brainfm-nano-phenotypes").is_dir()
+        assert not (study / "out" / "models" / "brainfm-nano-phenotypes").exists()
         assert "9 of 12 participants are left out: the model was pretrained on the group" in said
         assert "there are 3 participants to share out" in said
 

@@ -10,12 +10,12 @@ import test_evaluation as evaluation
 
 from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.evaluation_files import FILES
-from brainfm.storage.kept import Kept
+from brainfm.storage.kept import KeptResults
 
 FACTS = {"target": "group"}
 
 
-class KilledAfter(Kept):
+class KilledAfter(KeptResults):
     """Kills its process, as a scheduler does, when so many results are kept."""
 
     n_left = 4
@@ -47,7 +47,7 @@ def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_p
         os._exit(0)  # not reached
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert not (tmp_path / "out").exists()
-    kept = Kept(tmp_path / "kept", FACTS)
+    kept = KeptResults(tmp_path / "kept", FACTS)
     with caplog.at_level(logging.INFO, logger="brainfm"):
         found = evaluate(tmp_path / "out", kept)
     made = [line for line in caplog.messages if line.startswith("evaluate: ")]
@@ -63,19 +63,19 @@ def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_p
 
 class TestKept:
     def test_what_is_kept_comes_back_in_another_call(self, tmp_path):
-        Kept(tmp_path, FACTS)["Pearson / tangent"] = {"null": np.arange(3.0), "p": 0.5}
-        found = Kept(tmp_path, FACTS).get("Pearson / tangent")
+        KeptResults(tmp_path, FACTS)["Pearson / tangent"] = {"null": np.arange(3.0), "p": 0.5}
+        found = KeptResults(tmp_path, FACTS).get("Pearson / tangent")
         np.testing.assert_array_equal(found["null"], np.arange(3.0))
         assert found["p"] == 0.5
 
     def test_what_was_made_from_other_facts_is_not_there_and_removed(self, tmp_path):
-        Kept(tmp_path, FACTS)["a"] = {"x": np.arange(3)}
-        assert Kept(tmp_path, {"target": "age"}).get("a") is None
-        assert Kept(tmp_path, FACTS).get("a") is None
+        KeptResults(tmp_path, FACTS)["a"] = {"x": np.arange(3)}
+        assert KeptResults(tmp_path, {"target": "age"}).get("a") is None
+        assert KeptResults(tmp_path, FACTS).get("a") is None
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04half"], ids=["empty", "half"])
     def test_a_damaged_file_is_made_anew_and_that_is_said(self, tmp_path, content, caplog):
-        kept = Kept(tmp_path, FACTS)
+        kept = KeptResults(tmp_path, FACTS)
         kept["a"] = {"x": np.arange(3)}
         (path,) = kept.folder.iterdir()
         path.write_bytes(content)
@@ -83,6 +83,6 @@ class TestKept:
         assert "is damaged" in caplog.text
 
     def test_nothing_kept_is_unpickled(self, tmp_path):
-        kept = Kept(tmp_path, FACTS)
+        kept = KeptResults(tmp_path, FACTS)
         kept["a"] = {"x": np.array([print], dtype=object)}
         assert kept.get("a") is None

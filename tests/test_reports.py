@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from test_evaluation import MeanPower
 
 from brainfm.config import EvaluateConfig
 from brainfm.recording import Recording
@@ -291,22 +292,39 @@ def evaluated(tmp_path_factory):
     return out
 
 
-def test_recordings_are_mapped_by_the_target_and_by_what_is_audited(tmp_path):
+def test_what_was_evaluated_is_mapped_and_coloured_by_any_column(tmp_path):
     people = pd.DataFrame({
         "participant_id": [f"sub-{number:02d}" for number in range(10)],
         "group": ["a", "b"] * 5,
         "age": range(20, 30),
+        "iq": range(95, 105),
+        "remark": ["nobody else was so calm"] * 10,
     })  # fmt: skip
     recordings = [eeg(f"{number:02d}", "rest", number, number % 2) for number in range(10)]
     config = EvaluateConfig(target="group", n_splits=2, n_permutations=0, n_episodes=0)
-    evaluate_outputs(tmp_path, config, recordings=recordings, participants=people)
-    for number in range(10):
-        put_eeg(tmp_path / f"sub-{number:02d}", f"sub-{number:02d}_task-rest", number / 10)
+    evaluate_outputs(
+        tmp_path, config, recordings=recordings, participants=people, embedder=MeanPower()
+    )
     write_group_report(tmp_path)
-    numbers = pd.read_csv(tmp_path / "group/figures/maps_eeg.tsv", sep="\t")
-    assert list(numbers) == ["group", "age", "pc1", "pc2"]
+    numbers = pd.read_csv(tmp_path / "group/figures/maps.tsv", sep="\t")
+    assert {"pc1", "pc2", "participant", "group", "age", "iq"} <= set(numbers)
     assert list(numbers["age"]) == list(range(20, 30))
-    assert (tmp_path / "group/figures/maps_eeg.svg").exists()
+    assert "remark" not in numbers
+    titles = re.findall("<!-- (.*?) -->", (tmp_path / "group/figures/maps.svg").read_text())
+    assert {"group", "age", "iq"} <= set(titles)  # one of which was asked for nowhere
+
+
+def test_classes_that_look_like_numbers_are_counted_in_the_figures(tmp_path):
+    people = pd.DataFrame({
+        "participant_id": [f"sub-{number:02d}" for number in range(12)],
+        "cdr": [0, 0.5, 1] * 4,
+    })  # fmt: skip
+    recordings = [eeg(f"{number:02d}", "01", number, number % 3) for number in range(12)]
+    config = EvaluateConfig(target="cdr", n_splits=2, n_permutations=0, n_episodes=0)
+    evaluate_outputs(tmp_path, config, recordings=recordings, participants=people)
+    write_group_report(tmp_path)
+    counts = pd.read_csv(tmp_path / "group/figures/confusion.tsv", sep="\t").iloc[:, 1:]
+    assert counts.to_numpy().sum() == 12
 
 
 class TestGroup:

@@ -13,9 +13,6 @@ from brainfm.storage.files import remove_old_partial, remove_partial
 from brainfm.storage.lock import WorkLock
 from brainfm.storage.recordings import tasks_of
 
-#: Memory of one process that judges methods; 0.8 GB with 177 people of 200 parcels.
-_WORKER_GB = 2
-
 
 def run_group_level(job: Job):
     """Run the group level on finished participants.
@@ -40,7 +37,7 @@ def run_group_level(job: Job):
     job.open()
     # Imported late, behind the refusals: these load the numerical libraries.
     from brainfm.stages.report_group import write_group_report
-    from brainfm.workflows.group import Group, run_group
+    from brainfm.workflows.group import run_group
 
     if job.settings.run.reports_only:
         job.log.info("report: %s", write_group_report(job.output_dir))
@@ -54,16 +51,7 @@ def run_group_level(job: Job):
     lock = WorkLock(job.output_dir, "group").acquire()
     try:
         _clear_partial(job.output_dir)
-        report, seconds = run_group(
-            Group(
-                output_dir=job.output_dir,
-                work_dir=job.scratch_dir,
-                roots=_roots(job, derivatives),
-                tables=_tables(job, derivatives),
-                settings=job.settings,
-                nprocs=max(1, min(job.nprocs, int(job.memory_gb / _WORKER_GB))),
-            )
-        )
+        report, seconds = run_group(_group(job, derivatives))
     finally:
         lock.release()
     for step, took in seconds.items():
@@ -71,6 +59,20 @@ def run_group_level(job: Job):
     job.log.info("report: %s", report)
     job.log.info("finished after %.1f s", job.took_s)
     return 0
+
+
+def _group(job, derivatives):
+    from brainfm.workflows.group import Group
+
+    return Group(
+        output_dir=job.output_dir,
+        work_dir=job.scratch_dir,
+        roots=_roots(job, derivatives),
+        tables=_tables(job, derivatives),
+        settings=job.settings,
+        nprocs=job.nprocs,
+        memory_gb=job.memory_gb,
+    )
 
 
 def _clear_partial(output_dir):

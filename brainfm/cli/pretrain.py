@@ -51,7 +51,7 @@ def _run(argv):
     # Imported late: --help answers at once.
     from brainfm.models.lightning_loop import LightningLoop
     from brainfm.stages.pretrain import pretrain_corpus
-    from brainfm.storage.files import read_tsv
+    from brainfm.storage.files import read_participants
 
     log_dir = given["out_dir"] / "tensorboard" / config.model_name
     table = given["participants"]
@@ -65,7 +65,7 @@ def _run(argv):
         given["out_dir"],
         config,
         given["seed"],
-        participants=table and read_tsv(table, dtype={"participant_id": str}),
+        participants=read_participants([table]) if table else None,
         licence=given["licence"],
         device=given["device"],
         loop=LightningLoop(**vars(loop), log_dir=log_dir),

@@ -77,8 +77,13 @@ class CovariateFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform_measured(self, measured):
-        """Fill in what is not known, ndarray of float, shape (n_rows, n_kept)."""
+        """Fill in what is not known, ndarray of float, shape (n_rows, n_kept).
+
+        Where the training rows know nothing, one column that says nothing.
+        """
         check_is_fitted(self)
+        if not self.known_.any():
+            return np.zeros((len(measured), 1))
         kept = np.asarray(measured)[:, self.known_]
         return np.where(np.isfinite(kept), kept, self.mean_)
 

@@ -22,6 +22,7 @@ from brainfm.models.adaptation import class_stopping
 from brainfm.models.baselines import ConnectivityFeatures, common_channels, usable
 from brainfm.models.finetune import course
 from brainfm.models.folds import check_target
+from brainfm.models.heads import weights_by_number
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.windows import SPECS, prepare
 
@@ -183,8 +184,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         kept apart, and all epochs are run.
     learning_rate : float
         Of AdamW, at the start; falls to zero along a cosine.
-    class_weight : {"balanced", None} or dict of class number to float
-        Classes are numbered in the order of ``classes_``.
+    class_weight : {"balanced", None} or dict of class label to float
     device : {"auto", "cpu", "cuda"}
     random_state : int
         Seed of the first weights, the order of examples and dropout.
@@ -302,7 +302,8 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         row_of = np.repeat(np.arange(len(examples)), [len(one) for one in examples])
         y = numbers[row_of]
         classes = np.unique(y)
-        weight = compute_class_weight(self.class_weight, classes=classes, y=y)
+        by_number = weights_by_number(self.class_weight, self.classes_)
+        weight = compute_class_weight(by_number, classes=classes, y=y)
         split = patience = None
         if apart is not None:
             split = ValidSplit([(np.flatnonzero(~apart[row_of]), np.flatnonzero(apart[row_of]))])

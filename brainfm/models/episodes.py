@@ -12,8 +12,9 @@ LEAST_LEFT = 5
 def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=None, seed=0):
     """Draw episodes; each is a repeat of its own, and the same for every method.
 
-    Where each person has all classes (rest and task), ``k`` people with all they have. The classes
-    of a number are below and above its median.
+    Where people have all classes (rest and task), ``k`` people with all they have; the fewer who
+    differ in that from the others are only tested. The classes of a number are below and above its
+    median.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=N
     kinds = {}
     for person in np.unique(groups):
         kinds.setdefault(tuple(np.unique(classes[groups == person])), []).append(person)
+    kinds = _of_one_design(kinds)
     if min(len(people) for people in kinds.values()) < k + LEAST_LEFT:
         return None
     rng = np.random.default_rng([seed, k])
@@ -56,3 +58,11 @@ def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=N
         strata=strata,
         sites=sites,
     )
+
+
+def _of_one_design(kinds):
+    """Keep those with several classes, or those with one: whichever most people are."""
+    several = {kind: people for kind, people in kinds.items() if len(kind) > 1}
+    one = {kind: people for kind, people in kinds.items() if len(kind) == 1}
+    designs = [found for found in (one, several) if set().union(*found) == set().union(*kinds)]
+    return max(designs or [kinds], key=lambda found: sum(map(len, found.values())))

@@ -5,7 +5,7 @@ over those a row has: a missing modality is simply absent, and features that say
 those that say much.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -15,6 +15,7 @@ from brainfm.errors import ModelError
 from brainfm.models.adaptation import Adaptation, ClassBlock, ValueBlock, head_of
 from brainfm.models.features import FEATURES, names_of
 from brainfm.models.folds import check_target
+from brainfm.models.heads import weights_by_number
 from brainfm.models.inputs import as_table
 from brainfm.recording import RecordingTable
 
@@ -108,8 +109,7 @@ class BrainClassifier(_Classifier):
         :data:`brainfm.models.features.FEATURES`, for instance ``("bold", "eeg")`` or
         ``("eeg", "band_power")``. Each has a head of its own; predictions are averaged over what
         a row has.
-    class_weight : {"balanced", None} or dict of class number to float
-        Classes are numbered in the order of ``classes_``.
+    class_weight : {"balanced", None} or dict of class label to float
     max_epochs, batch_size, patience : int
         Of fine-tuning: epochs at most; windows of a step; epochs without improvement on a fifth of
         the participants that end it. With fewer than five participants of a class nobody is kept
@@ -176,10 +176,14 @@ class BrainClassifier(_Classifier):
         DataError
             If ``y`` has one class or missing values.
         ModelError
-            If lengths differ, or a name is unknown.
+            If lengths differ, or a name or a class of ``class_weight`` is unknown.
         """
         how = _adaptation(self)
-        make = lambda name: ClassBlock(name, how, len(self.classes_))  # noqa: E731
+
+        def make(name):
+            weights = weights_by_number(self.class_weight, self.classes_)
+            return ClassBlock(name, replace(how, class_weight=weights), len(self.classes_))
+
         return self._fit_classes(X, y, groups, make)
 
 

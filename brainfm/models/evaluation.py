@@ -89,7 +89,7 @@ def kept_or_made(jobs, kept, workers):
     ----------
     jobs : dict of str to callable
         Each returns the :func:`joblib.delayed` call that makes a dict of str to ndarray.
-    kept : dict, or brainfm.storage.kept.Kept
+    kept : dict, or brainfm.storage.kept.KeptResults
         Filled as each is made.
     workers : joblib.Parallel
         Who makes them; with ``return_as="generator"``, so that none waits for the others.
@@ -180,30 +180,34 @@ def cross_predict(head, matrices, y, folds):
     predicted : ndarray of float, shape (n_repeats, n_rows, n_outputs)
         Probability of each class of ``np.unique(y)``, or the one predicted value.
     """
-    classes = np.unique(y) if hasattr(head, "predict_proba") else None
-    n_outputs = 1 if classes is None else len(classes)
+    n_outputs = 1
+    if is_classifier := hasattr(head, "predict_proba"):
+        # Numbers: scikit-learn takes the labels "1" and "2" for numbers where it weighs classes.
+        classes, y = np.unique(y, return_inverse=True)
+        n_outputs = len(classes)
     out = np.full((max(folds.repeat) + 1, len(y), n_outputs), np.nan)
     for (train, test), blocks, number in zip(folds.pairs, matrices, folds.repeat, strict=True):
         if len(np.unique(y[train])) < 2:  # permuted labels may leave one
-            out[number, test] = y[train][0] if classes is None else classes == y[train][0]
+            one = y[train][0]
+            out[number, test] = np.arange(n_outputs) == one if is_classifier else one
             continue
-        people = folds.units[train] if folds.kind == "block" else folds.people[train]
+        people = folds.units[train] if folds.is_within_people else folds.people[train]
         # The arrays are ours and were checked; checking them again takes longer than fitting.
         with config_context(assume_finite=True, skip_parameter_validation=True):
-            each = [_predict(head, block, y[train], people, classes) for block in blocks]
+            each = [_predict(head, block, y[train], people, n_outputs) for block in blocks]
         out[number, test] = np.mean(each, axis=0)
     return out
 
 
-def _predict(head, block, y_train, people, classes):
+def _predict(head, block, y_train, people, n_outputs):
     """Probability of each class, 0 for one that training lacks; or the value, (n_test, 1)."""
     X_train, X_test = block
     known = {"groups": people} if has_fit_parameter(head, "groups") else {}
     fitted = clone(head).fit(X_train, y_train, **known)
-    if classes is None:
+    if not hasattr(fitted, "predict_proba"):
         return fitted.predict(X_test)[:, None]
-    out = np.zeros((len(X_test), len(classes)))
-    out[:, np.searchsorted(classes, fitted.classes_)] = fitted.predict_proba(X_test)
+    out = np.zeros((len(X_test), n_outputs))
+    out[:, fitted.classes_] = fitted.predict_proba(X_test)
     return out
 
 
@@ -232,7 +236,8 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
         The primary score of that repeat.
     null : ndarray of float, shape (n_permutations,)
     p : float
-        ``(1 + number of null >= observed) / (1 + n_permutations)``.
+        ``(1 + number of null >= observed) / (1 + n_permutations)``, where a null without a score
+        counts; NaN where the real labels have none.
 
     References
     ----------
@@ -254,8 +259,9 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
 
     observed = primary(np.asarray(y))
     null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
-    at_least = np.sum(np.nan_to_num(null, nan=-np.inf) >= observed - 1e-12)
-    return observed, null, float((1 + at_least) / (1 + n_permutations))
+    at_least = np.sum(~(null < observed - 1e-12))
+    p = (1 + at_least) / (1 + n_permutations) if np.isfinite(observed) else np.nan
+    return observed, null, float(p)
 
 
 def measured_rows(features, table):

@@ -1,9 +1,10 @@
 """Who is trained on and who is tested, so that no test row has a neighbour in training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import factorial, prod
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from brainfm.errors import DataError, UsageError
@@ -22,8 +23,9 @@ class Folds:
         Training and test rows of each fold.
     repeat : tuple of int
         Which repetition of the whole cross-validation each fold belongs to.
-    kind : {"participant", "site", "episode", "block"}
-        ``block`` folds hold the same people in training and test, the others never.
+    kind : {"participant", "site", "episode", "recording", "block"}
+        With ``recording`` and ``block`` the same people are in training and test, but no unit is;
+        with the others nobody is.
     people : ndarray of str, shape (n_rows,)
         Participant of each row.
     units : ndarray of str, shape (n_rows,)
@@ -38,7 +40,7 @@ class Folds:
     Raises
     ------
     DataError
-        If a participant (with ``block``, a block) is in training and test of one fold.
+        If a participant (within people, a unit) is in training and test of one fold.
     """
 
     pairs: tuple
@@ -51,7 +53,7 @@ class Folds:
     gap_s: float = 0.0
 
     def __post_init__(self):
-        apart = self.units if self.kind == "block" else self.people
+        apart = self.units if self.is_within_people else self.people
         for number, (train, test) in enumerate(self.pairs):
             both = np.intersect1d(apart[train], apart[test])
             if len(both):
@@ -61,56 +63,14 @@ class Folds:
                 )
 
     @property
+    def is_within_people(self):
+        """Whether the same people are in training and test."""
+        return self.kind in ("recording", "block")
+
+    @property
     def n_repeats(self):
         """Number of times each row is tested."""
         return max(self.repeat) + 1
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """Reads a stretch of a recording; picklable."""
-
-    read: object
-    start: int
-    stop: int
-
-    def __call__(self):
-        return self.read()[self.start : self.stop]
-
-
-def cut_windows(recording, window_s):
-    """Cut a recording into windows that do not overlap, each a recording that reads lazily.
-
-    Parameters
-    ----------
-    recording : Recording
-    window_s : float
-        Length in seconds; what is left over at the end is dropped.
-
-    Returns
-    -------
-    windows : list of Recording
-
-    Raises
-    ------
-    DataError
-        If the recording is shorter than one window.
-    """
-    length = round(window_s * recording.sampling_hz)
-    n_windows = recording.shape[0] // length if length else 0
-    if not n_windows:
-        raise DataError(
-            f"{recording!r} lasts {recording.duration_s:.1f} s; expected at least one window of "
-            f"{window_s:g} s: use shorter windows or leave it out."
-        )
-    return [
-        replace(
-            recording,
-            read=_Cut(recording.read, index * length, (index + 1) * length),
-            shape=(length, recording.shape[1]),
-        )
-        for index in range(n_windows)
-    ]
 
 
 def check_target(y, task):
@@ -127,11 +87,14 @@ def check_target(y, task):
         If values are missing, or there is one value only.
     """
     y = np.asarray(y)
-    missing = np.isnan(y).sum() if y.dtype.kind == "f" else np.isin(y, ("", "n/a", "nan")).sum()
-    if missing:
+    missing = pd.isna(y) | np.isin(y.astype(str), ("", "n/a", "nan"))
+    if missing.any():
         raise DataError(
-            f"the target is missing in {missing} of {len(y)} rows: leave those rows out first."
+            f"the target is missing in {missing.sum()} of {len(y)} rows: leave those rows out "
+            "first."
         )
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise DataError(f"the target is infinite in {np.isinf(y).sum()} of {len(y)} rows: mend it.")
     values = np.unique(y)
     if len(values) < 2:
         what = "class" if task == "classification" else "value"
@@ -193,62 +156,6 @@ def participant_folds(y, groups, *, n_splits, task="classification", seed=0, uni
         people=groups,
         units=units,
         strata=strata,
-    )
-
-
-def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
-    """Split every recording into blocks of time; each fold tests one block of each.
-
-    Labels may be exchanged between the blocks of one participant that are tested in one fold.
-    Training windows closer than ``gap_s`` to the test block of the same recording are left
-    out, since neighbours share slow drifts and filter tails.
-
-    Parameters
-    ----------
-    y : ndarray, shape (n_rows,)
-        Class of each window.
-    groups : ndarray of str, shape (n_rows,)
-        Participant of each window.
-    recordings : ndarray of int, shape (n_rows,)
-        Which recording each window was cut from.
-    start_s : ndarray of float, shape (n_rows,)
-    window_s, gap_s : float
-        Length of a window, and of the gap, in seconds.
-    n_splits : int
-
-    Returns
-    -------
-    folds : Folds
-
-    Raises
-    ------
-    DataError
-        If a recording has fewer windows than there are folds, or no training is left.
-    UsageError
-        If ``n_splits`` is below 2.
-    """
-    y, recordings, start_s = np.asarray(y), np.asarray(recordings), np.asarray(start_s, float)
-    check_target(y, "classification")
-    block = _blocks(recordings, start_s, n_splits, window_s)
-    pairs = []
-    for number in range(n_splits):
-        test = block == number
-        train = ~test & ~_near(test, recordings, start_s, reach_s=window_s + gap_s)
-        if len(np.unique(y[train])) < len(np.unique(y)):
-            raise DataError(
-                f"with a gap of {gap_s:g} s around {n_splits} test blocks a class has no window "
-                "left for training: use shorter windows, a shorter gap or longer recordings."
-            )
-        pairs.append((np.flatnonzero(train), np.flatnonzero(test)))
-    units = [f"{recording}/{number}" for recording, number in zip(recordings, block, strict=True)]
-    return Folds(
-        pairs=tuple(pairs),
-        repeat=(0,) * n_splits,
-        kind="block",
-        people=np.asarray(groups).astype(str),
-        units=np.array(units),
-        strata=np.array([f"{who}/{number}" for who, number in zip(groups, block, strict=True)]),
-        gap_s=float(gap_s),
     )
 
 
@@ -326,29 +233,3 @@ def _check_counts(y, groups, n_splits, task):
             f"{n_splits} folds were asked for but there are {people} participants {whose}"
             f"to share out: at most {people} folds are possible; set n_splits to {people} or less."
         )
-
-
-def _blocks(recordings, start_s, n_splits, window_s):
-    """Number of the block each window falls into, 0 to ``n_splits`` - 1."""
-    if n_splits < 2:
-        raise UsageError(f"n_splits is {n_splits}; a cross-validation needs at least 2 folds.")
-    block = np.zeros(len(recordings), int)
-    for recording in np.unique(recordings):
-        rows = np.flatnonzero(recordings == recording)
-        if len(rows) < n_splits:
-            raise DataError(
-                f"a recording gives {len(rows)} windows of {window_s:g} s but {n_splits} folds "
-                f"were asked for: at most {len(rows)} are possible; use fewer folds or shorter "
-                "windows."
-            )
-        rows = rows[np.argsort(start_s[rows], kind="stable")]
-        for number, part in enumerate(np.array_split(rows, n_splits)):
-            block[part] = number
-    return block
-
-
-def _near(test, recordings, start_s, *, reach_s):
-    """Rows that start less than ``reach_s`` before or after a test row of their recording."""
-    same = recordings[:, None] == recordings[test]
-    apart_s = np.abs(start_s[:, None] - start_s[test])
-    return (same & (apart_s < reach_s - 1e-9)).any(axis=1)

@@ -118,6 +118,35 @@ def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):
     return make_pipeline(clone(scaler), RowSpace(), estimator)
 
 
+def weights_by_number(class_weight, classes):
+    """Turn weights of class labels into weights of class numbers.
+
+    Parameters
+    ----------
+    class_weight : {"balanced", None} or dict of label to float
+        A class that is not in it weighs 1.
+    classes : ndarray, shape (n_classes,)
+
+    Returns
+    -------
+    class_weight : {"balanced", None} or dict of int to float
+
+    Raises
+    ------
+    ModelError
+        If a label is not among the classes.
+    """
+    if not isinstance(class_weight, dict):
+        return class_weight
+    labels = classes.tolist()
+    unknown = [label for label in class_weight if label not in labels]
+    if unknown:
+        raise ModelError(
+            f"class_weight has {unknown[0]!r}, but the classes are {', '.join(map(repr, labels))}."
+        )
+    return {number: class_weight.get(label, 1.0) for number, label in enumerate(labels)}
+
+
 def regressor_head(y, groups, scaler):
     """Make a ridge regression of feature vectors; see :func:`classifier_head`."""
     return make_pipeline(clone(scaler), RowSpace(), _ridge(y, groups))

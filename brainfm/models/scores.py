@@ -181,7 +181,7 @@ def _weighted(values, weights):
 
 
 def _class_scores(y, probabilities, counts):
-    classes = range(probabilities.shape[1])
+    classes = np.unique(y)  # a site may lack some
     best = probabilities.argmax(axis=1)
     recall = [counts @ ((y == k) & (best == k)) / (counts @ (y == k)) for k in classes]
     areas = [_auc(y == k, probabilities[:, k], counts) for k in classes]

@@ -1,6 +1,7 @@
 """Leave one site out: trained on all other sites, tested on people of a site never seen."""
 
 import numpy as np
+import pandas as pd
 
 from brainfm.errors import DataError
 from brainfm.models.folds import Folds, check_target, independent_units
@@ -70,7 +71,25 @@ def _check_sites(y, groups, sites, names, task):
                 "sites apart tells the classes apart, and without that site none is left to learn "
                 "from; add participants of other sites, or choose other classes."
             )
-    if all(len(np.unique(y[sites == name])) == 1 for name in names):
+    check_classes_at_sites(y, sites)
+
+
+def check_classes_at_sites(y, sites):
+    """Refuse classes that are told apart by the site alone.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    sites : ndarray, shape (n_rows,)
+        None or NaN where not known.
+
+    Raises
+    ------
+    DataError
+        If there are several sites, and each has one class only.
+    """
+    names = pd.unique(sites[pd.notna(sites)])
+    if len(names) > 1 and all(len(np.unique(y[sites == name])) == 1 for name in names):
         raise DataError(
             "every site has one class only: whoever tells the sites apart tells the classes apart; "
             "add participants, or choose other classes."

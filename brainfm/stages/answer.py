@@ -7,7 +7,7 @@ _SCORE_NAMES = {
     "mae": "mean absolute error",
     "r2": "R²",
 }
-_MODALITY = {"eeg": "EEG", "bold": "resting-state fMRI"}
+_MODALITY = {"eeg": "EEG", "bold": "fMRI"}
 
 
 def score_name(key):
@@ -172,11 +172,13 @@ def _scope(evaluation):
             f"one fold ({folds['n_splits']} folds{_repeated(folds['n_repeats'])})."
         )
     who = "one participant" if people == 1 else f"{people} participants"
-    return (
+    cut = (
         f"Within {who}; this says nothing about new people. {data['n_recordings']} recordings "
-        f"were cut into {data['n_rows']} windows of {folds['window_s']:g} s; training windows "
-        f"closer than {folds['gap_s']:g} s to a test block were left out."
+        f"were cut into {data['n_rows']} windows of {folds['window_s']:g} s; "
     )
+    if folds["kind"] == "recording":
+        return f"{cut}whole recordings were left out ({folds['n_splits']} folds)."
+    return f"{cut}training windows closer than {folds['gap_s']:g} s to a test block were left out."
 
 
 def _repeated(count):
@@ -193,12 +195,16 @@ def _caution(evaluation):
             f"The model was pretrained on recordings of {who} participants evaluated here, without "
             "their labels; its score may be too high."
         )
-    data = evaluation["data"]
-    if evaluation["folds"]["kind"] == "block" and data["n_recordings"] <= 2:
+    if evaluation["folds"]["kind"] == "block":
         cautions.append(
-            "Each condition is one recording, so whatever differs between the two recordings "
-            "counts, not only the condition."
+            "A condition is one recording of a participant, so whatever differs between two "
+            "recordings counts, for p too, not only the condition; record each condition twice."
         )
+    cautions += [
+        f"All participants of class {label} are at site {site}, so whatever is particular to that "
+        "site counts."
+        for label, site in evaluation["data"]["at_one_site"].items()
+    ]
     lead = _lead(evaluation)["scores"][evaluation["primary"]]
     if lead["low"] is not None and lead["low"] == lead["high"]:
         cautions.append(

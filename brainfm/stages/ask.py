@@ -7,15 +7,18 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from brainfm.config import EvaluateConfig
 from brainfm.errors import NothingSelected, UsageError
-from brainfm.models.folds import block_folds, check_target, cut_windows, participant_folds
-from brainfm.models.site_folds import site_folds
+from brainfm.models.folds import check_target, participant_folds
+from brainfm.models.site_folds import check_classes_at_sites, site_folds
+from brainfm.models.within_folds import block_folds, cut_windows, recording_folds
 from brainfm.recording import RecordingTable
 from brainfm.stages.networks import check_networks
 from brainfm.stages.phenotypes import check_datasets, phenotypes_of
 from brainfm.stages.question import (
     Question,
     contrast_question,
+    of_one_design,
     target_question,
     without_synthetic,
 )
@@ -27,6 +30,7 @@ WINDOW_S = {"eeg": 5.0, "bold": 60.0}
 _GAP_S = {"eeg": 5.0, "bold": 20.0}
 #: With fewer blocks labels of two recordings can be exchanged in too few ways for a small p.
 _FEWEST_BLOCKS = 8
+_MOST_NAMES = 24
 _log = logging.getLogger("brainfm")
 
 
@@ -42,10 +46,12 @@ class Asked:
     y : ndarray, shape (n_rows,)
         Classes or values.
     where : DataFrame, one row a row
-        ``group``, ``dataset``, ``participant``, ``task``, ``run`` and ``start_s``.
+        ``group``, ``dataset``, ``participant``, ``session``, ``task``, ``run``, ``start_s``.
     folds : Folds
     confounds : DataFrame, one row a row
         Columns to be audited; none where rows are windows.
+    known : DataFrame, one row a row
+        Columns of ``participants.tsv`` that vary, and are numbers or have few values.
     excluded : list of dict
         ``participant`` and ``why``.
     """
@@ -56,6 +62,7 @@ class Asked:
     where: pd.DataFrame
     folds: object
     confounds: pd.DataFrame
+    known: pd.DataFrame
     excluded: list
 
 
@@ -96,9 +103,12 @@ def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), 
     excluded += known
     if config.contrast:
         question, chosen, y = contrast_question(real, config.contrast)
+        chosen, y, others = of_one_design(chosen, y, n_splits=config.n_splits)
+        excluded += others
     else:
         question, chosen, y, missing = target_question(real, config.target, participants)
         excluded += missing
+    excluded += _silent(real, chosen, excluded, question)
     if config.groups:
         chosen, y, homeless = _with_value(chosen, y, participants, config.groups)
         excluded += homeless
@@ -110,11 +120,13 @@ def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), 
         table, y, question, config, participants=participants, seed=seed
     )
     confounds = pd.DataFrame(index=range(len(table)))
-    if folds.kind != "block":
+    if not folds.is_within_people:
         confounds = _confounds(table, participants, question, config)
+        if question.task == "classification" and "site" in confounds:
+            check_classes_at_sites(y, confounds["site"].to_numpy())
     return Asked(
         question=question, table=table, y=y, where=where, folds=folds,
-        confounds=confounds, excluded=excluded,
+        confounds=confounds, known=_known(table, participants, question), excluded=excluded,
     )  # fmt: skip
 
 
@@ -135,6 +147,15 @@ def _without(recordings, learned):
     return kept, [{"participant": person, "why": why} for person in people]
 
 
+def _silent(recordings, chosen, excluded, question):
+    """People whose recordings are none of those asked for, and not left out for a reason told."""
+    told = {one["participant"] for one in excluded} | {one.participant for one in chosen}
+    what = {"bold": "fMRI", "eeg": "EEG"}[question.modality]
+    why = f"no {what} recording" + (" of these tasks" if question.kind == "contrast" else "")
+    people = sorted({one.participant for one in recordings} - told)
+    return [{"participant": person, "why": why} for person in people]
+
+
 def _with_value(recordings, y, participants, column):
     """Leave out people without a value in the column of ``--groups``."""
     table = RecordingTable([(recording,) for recording in recordings])
@@ -151,6 +172,7 @@ def _folds(table, y, question, config, *, participants, seed):
         "group": groups,
         "dataset": [row[0].dataset for row in table],
         "participant": [row[0].participant for row in table],
+        "session": [row[0].session for row in table],
         "task": [row[0].task for row in table],
         "run": [row[0].run for row in table],
         "start_s": 0.0,
@@ -169,22 +191,55 @@ def _folds(table, y, question, config, *, participants, seed):
 def _windows(table, y, where, question, config):
     window_s, gap_s = WINDOW_S[question.modality], _GAP_S[question.modality]
     windows = [cut_windows(row[0], window_s) for row in table]
-    n_blocks = max(config.n_splits, min(_FEWEST_BLOCKS, *(len(cut) for cut in windows)))
     source = np.repeat(np.arange(len(table)), [len(cut) for cut in windows])
     where = where.iloc[source].reset_index(drop=True)
     where["start_s"] = np.concatenate([np.arange(len(cut)) * window_s for cut in windows])
-    folds = block_folds(
-        y[source], where["group"], source, where["start_s"],
-        window_s=window_s, n_splits=n_blocks, gap_s=gap_s,
-    )  # fmt: skip
+    folds = recording_folds(y[source], where["group"], source, n_splits=config.n_splits)
+    if folds is None:
+        n_blocks = max(config.n_splits, min(_FEWEST_BLOCKS, *(len(cut) for cut in windows)))
+        folds = block_folds(
+            y[source], where["group"], source, where["start_s"],
+            window_s=window_s, n_splits=n_blocks, gap_s=gap_s,
+        )  # fmt: skip
     return RecordingTable([(one,) for cut in windows for one in cut]), y[source], where, folds
+
+
+def _known(table, participants, question):
+    """Columns that can colour a map: no text that is another for everybody, such as a remark."""
+    columns = [] if participants is None else [
+        name for name in participants if name not in ("participant_id", question.name)
+    ]  # fmt: skip
+    if columns:
+        participants = participants.drop_duplicates("participant_id")
+    found = phenotypes_of(table, participants, columns)
+    shown = [
+        name for name in found
+        if found[name].nunique() > 1
+        and (pd.api.types.is_numeric_dtype(found[name]) or found[name].nunique() <= _MOST_NAMES)
+    ]  # fmt: skip
+    return found[shown].set_axis(range(len(table)))
+
+
+def _as_name(value):
+    return value if isinstance(value, str) else f"{value:.15g}"
 
 
 def _confounds(table, participants, question, config):
     """Columns to audit that are there, vary, and are not the target itself."""
-    there = [] if participants is None else [c for c in config.confounds if c in participants]
-    found = phenotypes_of(table, participants, [name for name in there if name != question.name])
+    columns = [] if participants is None else list(participants)
+    there = [name for name in config.confounds if name in columns and name != question.name]
+    absent = [name for name in config.confounds if name not in [*columns, "mean_fd"]]
+    if absent and config.confounds != EvaluateConfig().confounds:
+        raise UsageError(
+            f"--evaluate-confounds has {', '.join(absent)}, but participants.tsv has "
+            f"{', '.join(columns[1:]) or 'no columns'}."
+        )
+    if absent:
+        _log.info("not audited, since participants.tsv has no column: %s", ", ".join(absent))
+    found = phenotypes_of(table, participants, there)
     found.index = range(len(table))
     if "mean_fd" in config.confounds and "mean_fd" not in found and question.name != "mean_fd":
         found["mean_fd"] = [mean_fd_of(row[0]) for row in table]
+    for name in {"site", config.groups} & set(found):  # names, even where they are numbers
+        found[name] = found[name].map(_as_name, na_action="ignore").astype(object)
     return found.loc[:, [name for name in found if found[name].nunique() > 1]]

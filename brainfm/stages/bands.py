@@ -1,11 +1,16 @@
 """Which bands, and which electrodes in them, a prediction from EEG rests on."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
+from brainfm.errors import SignalError
 from brainfm.models.baselines import BandPowerFeatures, linear_head
 from brainfm.models.importance import group_importance
 from brainfm.signal.eeg import BANDS
+
+_log = logging.getLogger("brainfm")
 
 
 def band_importance(asked, seed):
@@ -30,7 +35,11 @@ def band_importance(asked, seed):
     if asked.question.modality != "eeg" or not is_two:
         return pd.DataFrame(columns=["band"]), pd.DataFrame(columns=["channel"])
     features = BandPowerFeatures()
-    read = features.fit_transform(asked.table)
+    try:
+        read = features.fit_transform(asked.table)
+    except SignalError as error:  # montages may differ, and training rows alone be alike
+        _log.warning("which bands it rests on cannot be told: %s", error)
+        return pd.DataFrame(columns=["band"]), pd.DataFrame(columns=["channel"])
     n_channels = len(features.channels_)
     drop, pattern = group_importance(
         read, np.tile(np.arange(len(BANDS)), n_channels), linear_head(task), asked.y, asked.folds,

@@ -4,6 +4,8 @@ import hashlib
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from brainfm.errors import DataError, NothingSelected
 from brainfm.storage.corpus import (
     key_of,
@@ -22,6 +24,8 @@ log = logging.getLogger("brainfm")
 
 #: So many recordings at most are read again after a job was killed.
 _MERGE_EVERY = 50
+#: Samples by which recordings are told apart before they are compared whole.
+_BEGINNING = 100
 
 
 def add_to_corpus(roots, corpus_dir, *, positions=None, **labels):
@@ -68,6 +72,46 @@ def build_corpus(roots, corpus_dir, *, positions=None):
     recordings = _find(roots, positions)
     _add(recordings, corpus_dir, one_atlas=False)
     return merge_rows(corpus_dir, [], only={_key(one) for one in recordings})
+
+
+def check_twins(manifest):
+    """Refuse one signal under two participants: it would be trained on and tested as two people.
+
+    Parameters
+    ----------
+    manifest : path
+        ``manifest.tsv`` of a corpus.
+
+    Raises
+    ------
+    DataError
+        If two participants share a recording, to the last sample.
+    """
+    folder = Path(manifest).parent
+    rows, alike = read_manifest(folder).to_dict("records"), {}
+    for row in rows:
+        beginning = np.load(signal_path(folder, row), mmap_mode="r")[:_BEGINNING]
+        shape = (row["n_times"], row["n_channels"], row["sampling_hz"])
+        key = (shape, hashlib.sha256(beginning.tobytes()).digest())
+        alike.setdefault(key, []).append(row)
+    twins = [pair for same in alike.values() for pair in _twins_among(folder, same)]
+    if twins:
+        named = "; ".join(" and ".join(pair) for pair in sorted(twins)[:5])
+        raise DataError(
+            f"{len(twins)} recordings are the very same under different participants ({named}): "
+            "one person must not count as two; leave one of the datasets out, or withdraw one of "
+            "them with brainfm.withdraw_participant."
+        )
+
+
+def _twins_among(folder, rows):
+    """Pairs of people with the same signal, among rows that begin alike."""
+    first, others = rows[0], rows[1:]
+    for other in others:
+        people = [f"{row['dataset']}/{row['participant']}" for row in (first, other)]
+        signals = [np.load(signal_path(folder, row), mmap_mode="r") for row in (first, other)]
+        if people[0] != people[1] and np.array_equal(*signals, equal_nan=True):
+            yield people
 
 
 def source_checksum(recording):

@@ -12,7 +12,6 @@ from joblib import Parallel, delayed, parallel_config
 from brainfm import __version__
 from brainfm.models.audit import audit
 from brainfm.models.baselines import linear_head
-from brainfm.models.checkpoint import participant_hash
 from brainfm.models.comparison import compare
 from brainfm.models.covariates import CovariateFeatures
 from brainfm.models.curves import few_shot_curves
@@ -33,7 +32,9 @@ from brainfm.stages.answer import answer_to
 from brainfm.stages.ask import WINDOW_S, ask
 from brainfm.stages.bands import band_importance
 from brainfm.stages.evaluation_files import write_evaluation
+from brainfm.stages.maps import map_of
 from brainfm.stages.networks import importance_of, network_method
+from brainfm.stages.overlap import learned_by, seen_by, training_of
 
 _log = logging.getLogger("brainfm")
 
@@ -58,7 +59,7 @@ def evaluate_outputs(
         Another embedder, pretrained on these very recordings, to compare with.
     seen : container of str
         Whether ``dataset/participant`` is in it: who the embedder was trained on.
-    kept : brainfm.storage.kept.Kept, optional
+    kept : brainfm.storage.kept.KeptResults, optional
         What an earlier call with the same arguments found before it was killed; filled.
     n_jobs : int
         Processes that judge methods at the same time.
@@ -75,10 +76,9 @@ def evaluate_outputs(
     UsageError, NothingSelected, DataError
         See :func:`brainfm.stages.ask.ask`, before anything is computed.
     """
-    trained_on, learned = _seen(embedder, seen, recordings), {}
-    for model, people in ((embedder, trained_on), (own, _seen(own, (), recordings))):
-        labels = ", ".join(_training_of(model).get("phenotypes") or ())
-        learned |= dict.fromkeys(people, labels) if labels else {}
+    trained_on = seen_by(training_of(embedder), recordings, seen)
+    learned = learned_by(training_of(embedder), recordings, seen)
+    learned |= learned_by(training_of(own), recordings)
     asked = ask(config, recordings, participants=participants, learned=learned, seed=seed)
     methods = default_methods(
         asked.question.modality, asked.question.task, embedder=embedder, own=own
@@ -102,13 +102,14 @@ def evaluate_outputs(
         "n_permutations": config.n_permutations,
         "n_arrangements": min(n_arrangements(asked.y, asked.folds), 10**9),
         "n_units": len(np.unique(asked.folds.units)),
+        "model": _model(embedder),
         "seen_in_training": sorted(set(asked.where["group"]) & trained_on),
         "comparison": _comparison(results, asked.folds),
         "curves": _curves(methods, asked, config, **how),
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
-    tables = _importance(of_networks, asked, seed)
+    tables = {**_importance(of_networks, asked, seed), "map": map_of(methods[0], asked, measured)}
     write_evaluation(Path(out_dir) / "group", evaluation, results, asked, tables)
     for sentence in evaluation["answer"].values():
         _log.info("%s", sentence)
@@ -134,7 +135,7 @@ class _Result:
     summary: dict
     predicted: np.ndarray
     judged: Judged
-    observed: float
+    observed: float | None
     null: np.ndarray
     draws: np.ndarray
 
@@ -181,7 +182,7 @@ def _result(method, asked, made, seed):
     task = asked.question.task
     found = judged(asked.y, made["predicted"], asked.folds, task)
     drawn = found.scores(bootstrap_counts(found.resample, seed=seed))
-    observed, p = (float(made[name]) if name in made else None for name in ("observed", "p"))
+    observed, p = (_told(made.get(name)) for name in ("observed", "p"))
     summary = {
         "name": method.name,
         "kind": method.kind,
@@ -193,8 +194,13 @@ def _result(method, asked, made, seed):
     return _Result(summary, made["predicted"], found, observed, null, drawn[PRIMARY[task]])
 
 
+def _told(value):
+    """A number, or None where there is none."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
 def _curves(methods, asked, config, *, kept, workers, measured, seed):
-    if not config.n_episodes or asked.folds.kind == "block":
+    if not config.n_episodes or asked.folds.is_within_people:
         return []
     _log.info("evaluate: few-shot curves")
     return few_shot_curves(
@@ -222,28 +228,21 @@ def _importance(of_networks, asked, seed):
     return dict(zip(("networks", "edges", "bands", "sensors"), tables, strict=True))
 
 
-def _seen(embedder, named, recordings):
-    """People whose recordings the embedder was trained on, as set of ``dataset/participant``."""
-    known = set(_training_of(embedder).get("participants", ()))
-    groups = {f"{one.dataset}/{one.participant}" for one in recordings}
-    return {group for group in groups if group in named or participant_hash(group) in known}
-
-
-def _training_of(embedder):
-    """What an embedder, loaded or pretrained here, was trained on."""
+def _model(embedder):
+    """Name and checksum of a checkpoint; None of an embedder that has none."""
     checkpoint = getattr(embedder, "checkpoint_", None)
-    return checkpoint.info.get("training", {}) if checkpoint else getattr(embedder, "training_", {})
+    return checkpoint and {"name": checkpoint.name, "sha256": checkpoint.sha256}
 
 
 def _folds(asked, config):
-    is_block = asked.folds.kind == "block"
+    within = asked.folds.is_within_people
     return {
         "kind": asked.folds.kind,
         "groups": config.groups,
         "n_splits": len(asked.folds.pairs) // asked.folds.n_repeats,
         "n_repeats": asked.folds.n_repeats,
         "gap_s": asked.folds.gap_s,
-        "window_s": WINDOW_S[asked.question.modality] if is_block else None,
+        "window_s": WINDOW_S[asked.question.modality] if within else None,
     }
 
 
@@ -258,15 +257,18 @@ def _with_intervals(scores, drawn):
 def _comparison(results, folds):
     """Pretrained minus the best baseline, on the same draws and folds."""
     baselines = [result for result in results if result.summary["kind"] == "classical"]
-    best = max(baselines, key=lambda result: result.judged.primary()[0])
+    best = max(baselines, key=lambda result: np.nan_to_num(result.judged.primary()[0], nan=-1))
     pretrained = [result for result in results if result.summary["kind"] == "pretrained"]
     if not pretrained:
         if not len(best.null):
             return {"best_baseline": best.summary["name"]}
         # The best of several is picked here, so it has to beat the best of several by chance.
-        null = np.max([result.null for result in baselines], axis=0)
-        observed = max(result.observed for result in baselines)
-        p = (1 + np.sum(null >= observed - 1e-12)) / (1 + len(null))
+        told = [result for result in baselines if result.observed is not None]
+        if not told:
+            return {"best_baseline": best.summary["name"], "p_best_of_several": None}
+        null = np.max([result.null for result in told], axis=0)
+        observed = max(result.observed for result in told)
+        p = (1 + np.sum(~(null < observed - 1e-12))) / (1 + len(null))
         return {"best_baseline": best.summary["name"], "p_best_of_several": float(p)}
     one = pretrained[0]
     return {
@@ -289,6 +291,15 @@ def _data(asked):
         "n_participants": asked.where["group"].nunique(),
         "n_recordings": len(recordings),
         "n_rows": len(asked.where),
+        "at_one_site": _at_one_site(asked),
         "n_of_each": {str(k): int(v) for k, v in counts.items()} if is_classes else None,
         "excluded": list(asked.excluded),
     }
+
+
+def _at_one_site(asked):
+    """Classes all of whose people are at one of several sites, and which."""
+    if asked.question.task != "classification" or "site" not in asked.confounds:
+        return {}
+    sites = asked.confounds["site"].groupby(asked.y).unique()
+    return {str(label): one[0] for label, one in sites.items() if len(one) == 1}

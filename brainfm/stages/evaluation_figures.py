@@ -4,7 +4,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
-from sklearn.decomposition import PCA
 
 from brainfm.models.scores import CHANCE
 from brainfm.stages.answer import score_name
@@ -14,6 +13,7 @@ from brainfm.stages.report_figures import BLUE, GREY, OCHRE, figure_svg
 _FEWEST_TO_CALIBRATE = 40
 _MOST_COLOURS = 12
 _MAPS_OF_A_ROW = 3
+_MOST_MAPS = 12
 
 
 def curves_figure(evaluation):
@@ -109,18 +109,23 @@ def audit_figure(evaluation):
     return figure_svg(draw, size=(8.5, 0.9 + 0.38 * len(data))), data
 
 
-def maps_figure(frame, vectors):
-    """Draw recordings on two principal components, once for each column, coloured by it.
+def maps_figure(data, first):
+    """Draw the rows of an evaluation on their map, once for each column that varies.
 
     Parameters
     ----------
-    frame : DataFrame, one row a recording
-    vectors : ndarray of float, shape (n_recordings, n_dimensions)
-    """
-    data = frame.reset_index(drop=True).copy()
-    columns = list(data)
-    data[["pc1", "pc2"]] = PCA(2, svd_solver="full").fit_transform(vectors - vectors.mean(axis=0))
+    data : DataFrame
+        ``map.tsv``: ``pc1``, ``pc2`` and columns.
+    first : str
+        The column that is drawn first.
 
+    Returns
+    -------
+    svg : str
+    data : DataFrame
+    """
+    columns = [name for name in data if name not in ("pc1", "pc2") and data[name].nunique() > 1]
+    columns = sorted(columns, key=lambda name: name != first)[:_MOST_MAPS]
     n_rows = -(-len(columns) // _MAPS_OF_A_ROW)
     n_columns = min(len(columns), _MAPS_OF_A_ROW)
 

@@ -7,11 +7,11 @@ from brainfm.storage.files import write_json, write_tsv
 #: What :func:`write_evaluation` writes, the last of them last.
 FILES = (
     "rows.tsv", "scores.tsv", "folds.tsv", "null.tsv", "curves.tsv", "audit.tsv", "networks.tsv",
-    "edges.tsv", "bands.tsv", "sensors.tsv", "evaluation.json",
+    "edges.tsv", "bands.tsv", "sensors.tsv", "map.tsv", "evaluation.json",
 )  # fmt: skip
 
 
-def write_evaluation(folder, evaluation, results, asked, importance):
+def write_evaluation(folder, evaluation, results, asked, more):
     """Write all tables; ``evaluation.json`` last, so that it says that the others are there.
 
     Parameters
@@ -21,8 +21,9 @@ def write_evaluation(folder, evaluation, results, asked, importance):
     results : list
         Of each method ``summary``, ``predicted`` and ``null``.
     asked : brainfm.stages.ask.Asked
-    importance : dict of str to DataFrame
-        What predictions rest on: ``networks``, ``edges``, ``bands`` and ``sensors``.
+    more : dict of str to DataFrame
+        What predictions rest on (``networks``, ``edges``, ``bands``, ``sensors``), and the ``map``
+        of the rows.
     """
     null = {result.summary["name"]: result.null for result in results if len(result.null)}
     tables = {
@@ -32,7 +33,7 @@ def write_evaluation(folder, evaluation, results, asked, importance):
         "null.tsv": pd.DataFrame(null),
         "curves.tsv": _curve_rows(evaluation["curves"]),
         "audit.tsv": _audit_rows(evaluation["audit"]),
-        **{f"{name}.tsv": table for name, table in importance.items()},
+        **{f"{name}.tsv": table for name, table in more.items()},
     }
     for name, table in tables.items():
         write_tsv(folder / name, table)
@@ -41,9 +42,15 @@ def write_evaluation(folder, evaluation, results, asked, importance):
 
 def _asked_rows(asked):
     """What was evaluated, one row a recording or window, with the target and audited columns."""
-    confounds = asked.confounds.set_axis(asked.where.index)
-    rows = asked.where.drop(columns="group").assign(**{asked.question.name: asked.y})
-    return rows.join(confounds)
+    rows = asked.where.drop(columns="group")
+    known = asked.confounds.set_axis(rows.index).assign(**{asked.question.name: asked.y})
+    return beside(rows, known)
+
+
+def beside(rows, known):
+    """Put what is known of people beside the labels of their recordings; those keep their names."""
+    named = {name: f"{name}_of_participant" for name in known if name in rows}
+    return rows.join(known.rename(columns=named))
 
 
 def _score_rows(evaluation):

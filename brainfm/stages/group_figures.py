@@ -13,8 +13,6 @@ from brainfm.stages.report_figures import BLUE, GREEN, GREY, OCHRE, RED, figure_
 KIND_COLOURS = {
     "pretrained": BLUE, "combined": GREEN, "classical": OCHRE, "covariates": RED, "dummy": GREY,
 }  # fmt: skip
-#: With fewer recordings than this, principal components show the recordings themselves.
-FEWEST_FOR_PCA = 8
 
 
 def methods_figure(evaluation):
@@ -66,7 +64,7 @@ def predictions_of(rows, evaluation):
     """
     unit = ["dataset", "participant"]
     if evaluation["question"]["kind"] == "contrast":
-        unit += ["task", "run"]
+        unit += ["session", "task", "run"]
     if evaluation["folds"]["kind"] == "block":
         unit += ["start_s"]
     outputs = [name for name in rows if name.startswith("p_") or name == "predicted"]

@@ -58,17 +58,45 @@ def evaluation_methods(evaluation):
     return [
         [
             (split, ()),
+            *_pretrained(evaluation),
             (f"Baselines were {classical[0]}.", classical[1]),
             (f"All methods shared one head, {head}, fitted with its scaling on training rows only, "
              "its penalty chosen by folds within them.", ("pedregosa2011",)),
             ("Intervals are percentiles of 1000 bootstrap draws of "
-             + ("blocks of time" if folds["kind"] == "block" else "participants")
-             + ", the same for all methods; p values come from "
-             f"{evaluation['n_permutations']} permutations of the labels of whole "
-             + ("blocks" if folds["kind"] == "block" else "participants or recordings")
-             + ", with a penalty of C = 1.", ("ojala2010",)),
+             + {"block": "blocks of time", "recording": "recordings"}.get(
+                 folds["kind"], "participants")
+             + ", the same for all methods.", ()),
+            *_permutations(evaluation),
             *_around(evaluation),
         ]
+    ]  # fmt: skip
+
+
+def _pretrained(evaluation):
+    """Sentence on the encoder, where there is one."""
+    model = evaluation["model"]
+    if not model:
+        return []
+    return [
+        (f"Recordings were embedded by the frozen encoder {model['name']} (SHA-256 of its weights "
+         f"begins with {model['sha256'][:12]}).", ())
+    ]  # fmt: skip
+
+
+def _permutations(evaluation):
+    """Sentence on p values, where there are any."""
+    if not evaluation["n_permutations"]:
+        return []
+    units = {"block": "blocks", "recording": "recordings"}
+    whose = units.get(evaluation["folds"]["kind"], "participants or recordings")
+    penalty = {
+        "classification": "with a penalty of C = 1",
+        "regression": "with a penalty chosen by leaving each training row out",
+    }[evaluation["question"]["task"]]
+    return [
+        (f"p values come from {evaluation['n_permutations']} permutations of the labels of whole "
+         f"{whose}, exchanged only where folds stay balanced, {penalty}, on the first split.",
+         ("ojala2010",))
     ]  # fmt: skip
 
 
@@ -83,9 +111,14 @@ def _split(folds):
         return f"Each of {folds['n_splits']} folds kept every participant on one side" + (
             f"; {folds['n_repeats']} different splits were used." if folds["n_repeats"] > 1 else "."
         )
+    cut = f"Recordings were cut into windows of {folds['window_s']:g} s; each of "
+    if folds["kind"] == "recording":
+        return (
+            f"{cut}{folds['n_splits']} folds tested whole recordings, of every participant as "
+            "many of each condition."
+        )
     return (
-        f"Recordings were cut into windows of {folds['window_s']:g} s; each of "
-        f"{folds['n_splits']} folds tested one contiguous block of every recording, and "
+        f"{cut}{folds['n_splits']} folds tested one contiguous block of every recording, and "
         f"training windows within {folds['gap_s']:g} s of it were left out."
     )
 
@@ -102,8 +135,13 @@ def _around(evaluation):
         n_episodes = len(evaluation["curves"][0]["scores"])
         sentences.append(
             (f"Few-shot curves are means over {n_episodes} random draws "
-             "of participants, the same for all methods, with a penalty of C = 1.", ())
+             "of participants, the same for all methods, with "
+             + ("a penalty of C = 1." if evaluation["question"]["task"] == "classification"
+                else "a penalty chosen by leaving each training row out."), ())
         )  # fmt: skip
+    if any(method["kind"] == "covariates" for method in evaluation["methods"]):
+        sentences.append(("A model of the audited columns alone, without any signal, was tested "
+                          "on the same folds.", ()))  # fmt: skip
     if evaluation["audit"]:
         sentences.append(
             ("Confounds were regressed out of the features by coefficients of the training rows.",

@@ -1,9 +1,11 @@
 """Networks of the parcels of recordings, by the atlas that ships, and a method that reads them."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import UsageError
+from brainfm.errors import SignalError, UsageError
 from brainfm.models.baselines import linear_head
 from brainfm.models.evaluation import Method
 from brainfm.models.heads import NestedHead
@@ -11,6 +13,7 @@ from brainfm.models.networks import NetworkConnectivity, nearest_networks, netwo
 from brainfm.storage.atlas import load_atlas
 
 _REFERENCE = "Schaefer100"
+_log = logging.getLogger("brainfm")
 
 
 def check_networks(networks, question, y):
@@ -79,10 +82,14 @@ def importance_of(method, asked, seed):
     if method is None:
         return pd.DataFrame(columns=["network"]), pd.DataFrame(columns=["parcel"])
     task = asked.question.task
-    pairs, edges = network_importance(
-        method.features[0], linear_head(task), asked.table, asked.y, asked.folds,
-        task=task, seed=seed,
-    )  # fmt: skip
+    try:
+        pairs, edges = network_importance(
+            method.features[0], linear_head(task), asked.table, asked.y, asked.folds,
+            task=task, seed=seed,
+        )  # fmt: skip
+    except SignalError as error:  # atlases may differ, and training rows alone be alike
+        _log.warning("which networks it rests on cannot be told: %s", error)
+        return importance_of(None, asked, seed)
     first = asked.table.recordings[0]
     place = dict(zip(first.channels, first.positions, strict=True))
     for end in ("parcel", "other"):

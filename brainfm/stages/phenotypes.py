@@ -18,7 +18,7 @@ def column_values(participants, column):
     Returns
     -------
     values : Series
-        Indexed by participant without ``sub-``; NaN where missing. Numbers where all are.
+        Indexed by participant without ``sub-``, of those who have one. Numbers where all are.
 
     Raises
     ------
@@ -37,16 +37,17 @@ def column_values(participants, column):
         raise UsageError(
             f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
         )
-    participants = participants[["participant_id", column]].drop_duplicates()
+    participants = participants[["participant_id", column]].replace({"n/a": np.nan, "": np.nan})
+    participants = participants.dropna().drop_duplicates()
     labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
     if labels.duplicated().any():
         raise DataError(
             f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once, "
             f"with different {column}: use different labels in different datasets."
         )
-    values = participants[column].replace({"n/a": np.nan, "": np.nan})
+    values = participants[column]
     numbers = pd.to_numeric(values, errors="coerce")
-    values = numbers if numbers.notna().sum() == values.notna().sum() else values
+    values = numbers if numbers.notna().all() else values
     return values.set_axis(labels)
 
 

@@ -40,7 +40,7 @@ def without_synthetic(recordings, participants=None):
     kinds = {}
     if participants is not None and "kind" in participants:
         labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
-        kinds = dict(zip(labels, participants["kind"].astype(str), strict=True))
+        kinds = participants["kind"].fillna("").astype(str).groupby(labels).agg(" ".join).to_dict()
     synthetic = {
         recording.participant
         for recording in recordings
@@ -89,6 +89,38 @@ def contrast_question(recordings, tasks):
     return question, chosen, y
 
 
+def of_one_design(chosen, y, *, n_splits):
+    """Leave out the few people with both tasks where most have one.
+
+    Labels of people with both can only be exchanged within them, those of the others only between
+    them; a few of the one among many of the other would leave hardly any way to exchange.
+
+    Parameters
+    ----------
+    chosen : list of Recording
+    y : ndarray of str, shape (n_chosen,)
+        Task of each.
+    n_splits : int
+        With fewer people than folds nobody is left out.
+
+    Returns
+    -------
+    chosen, y
+        Without them.
+    excluded : list of dict
+        ``participant`` and ``why``.
+    """
+    people = np.array([f"{one.dataset}/{one.participant}" for one in chosen])
+    both = [person for person in np.unique(people) if len(np.unique(y[people == person])) > 1]
+    n_people = len(np.unique(people))
+    if not both or n_people < n_splits or 2 * len(both) >= n_people:
+        return chosen, y, []
+    kept = np.flatnonzero(~np.isin(people, both))
+    why = "has both tasks, where most people have one"
+    excluded = [{"participant": person.rpartition("/")[2], "why": why} for person in both]
+    return [chosen[row] for row in kept], y[kept], excluded
+
+
 def target_question(recordings, column, participants):
     """Ask for a column of ``participants.tsv``.
 
@@ -133,7 +165,7 @@ def target_question(recordings, column, participants):
 
 def _class_name(value):
     """1.0 and "1" name one class; pandas reads a column of numbers with a gap as floats."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _one_modality(recordings):

@@ -60,7 +60,9 @@ def evaluation_part(folder, evaluation):
 
 
 def _evaluation_figures(folder, evaluation, lead):
-    rows, null = table_of(folder / "folds.tsv"), table_of(folder / "null.tsv")
+    classes = evaluation["question"]["classes"]
+    rows = table_of(folder / "folds.tsv", **({"target": str} if classes else {}))
+    null = table_of(folder / "null.tsv")
     made = [
         kept(folder, "methods", "Methods on the same folds", draw.methods_figure(evaluation),
               "Points: score; lines: 95 % bootstrap interval."),
@@ -88,13 +90,17 @@ def _evaluation_figures(folder, evaluation, lead):
                   around.calibration_figure(predictions, evaluation, lead),
                   "Pooled over folds; on the dotted line they are.", width="narrow"),
         ]  # fmt: skip
-    if null is not None and lead in null:
+    if null is not None and lead in null and _has_p(evaluation, lead):
         made.append(
             kept(folder, "permutation", "Could this be chance?",
                   draw.null_figure(null, evaluation, lead),
                   _NULL_CAPTION)
         )  # fmt: skip
     return [figure for figure in made if figure]
+
+
+def _has_p(evaluation, name):
+    return any(one["name"] == name and one["p"] is not None for one in evaluation["methods"])
 
 
 def _network_figures(folder, evaluation):
@@ -163,9 +169,14 @@ def spell_score(score):
     return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
-def table_of(path):
-    """Read a table of the group folder; None where there is none."""
+def table_of(path, **dtypes):
+    """Read a table of the group folder; None where there is none.
+
+    Labels are text, as ``dtypes`` of other columns may say too.
+    """
+    text = dict.fromkeys(("dataset", "participant", "session", "task", "run", "site"), str)
+    options = {"na_values": ["n/a"], "keep_default_na": False, "dtype": text | dtypes}
     try:
-        return pd.read_csv(path, sep="\t", na_values=["n/a"], dtype={"participant": str})
+        return pd.read_csv(path, sep="\t", **options)
     except (OSError, ValueError):
         return None

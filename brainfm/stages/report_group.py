@@ -7,6 +7,7 @@ import pandas as pd
 
 from brainfm.stages import evaluation_figures as around
 from brainfm.stages import group_figures as draw
+from brainfm.stages.maps import FEWEST_FOR_PCA
 from brainfm.stages.methods_text import evaluation_methods, numbered, software
 from brainfm.stages.render import render
 from brainfm.stages.report_evaluation import evaluation_part, kept, table_of
@@ -58,7 +59,10 @@ def write_group_report(out_dir):
         "n_people": len(people),
         "n_synthetic": sum(person.is_synthetic for person in people),
         "answer": answer,
-        "embeddings": _embeddings(out_dir / "group", people),
+        "embeddings": [
+            *_embeddings(out_dir / "group", people),
+            *filter(None, [_map(out_dir / "group", evaluation)]),
+        ],
         "quality": [t for t in (_quality(out_dir / "group", people, k) for k in _QUALITY) if t],
         "corpus": _corpus(out_dir / "group" / "corpus"),
         "models": _models(out_dir),
@@ -97,25 +101,16 @@ def _drop_old_figures(folder, context):
             path.unlink()
 
 
-def _maps_by_column(folder, key, members):
-    """Maps of the recordings coloured by the target and what was audited; None without them."""
-    rows, chosen = table_of(folder / "rows.tsv"), []
-    if rows is None or rows["start_s"].any() or len(members) < draw.FEWEST_FOR_PCA:
+def _map(folder, evaluation):
+    """What was evaluated on one map, coloured by column; None without an embedding."""
+    rows = table_of(folder / "map.tsv")
+    if not evaluation or rows is None or rows.empty:
         return None
-    rows = rows.set_index(["participant", "task"]).drop(columns=["dataset", "run", "start_s"])
-    rows = rows[~rows.index.duplicated()]
-    chosen = [
-        ((person.label, recording.task), one.vector)
-        for person, recording, one in members
-        if (person.label, recording.task) in rows.index
-    ]
-    if len(chosen) < draw.FEWEST_FOR_PCA:
-        return None
-    names, vectors = zip(*chosen, strict=True)
+    lead = evaluation["methods"][0]["name"]
     return kept(
-        folder, f"maps_{key[0]}", f"The same, coloured by column, model {key[1]}",
-        around.maps_figure(rows.loc[list(names)], np.array(vectors, dtype=float)),
-        "First two principal components of the vectors as they are.",
+        folder, "maps", f"What was evaluated, seen by {lead}, coloured by column",
+        around.maps_figure(rows, evaluation["question"]["name"]),
+        "First two principal components of the vectors as they are; the same points in each.",
     )  # fmt: skip
 
 
@@ -134,8 +129,7 @@ def _embeddings(folder, people):
         if kinds:
             key = max(kinds, key=lambda k: (len(kinds[k]), str(k)))
             figures.append(_embedding(folder, key, kinds[key]))
-            figures.append(_maps_by_column(folder, key, kinds[key]))
-    return [figure for figure in figures if figure]
+    return figures
 
 
 def _embedding(folder, key, members):
@@ -151,7 +145,7 @@ def _embedding(folder, key, members):
     )
     spelled = {"bold": "BOLD", "eeg": "EEG"}[modality]
     title = f"Embeddings of {spelled}, model {model}"
-    if len(members) >= draw.FEWEST_FOR_PCA:
+    if len(members) >= FEWEST_FOR_PCA:
         drawn = draw.embedding_map(frame, vectors)
         caption = "First two principal components of the standardised vectors; a point a recording."
     else:

@@ -120,6 +120,29 @@ def read_tsv(path, **options):
         ) from error
 
 
+def read_participants(tables):
+    """Read ``participants.tsv`` files.
+
+    Parameters
+    ----------
+    tables : sequence of path
+
+    Returns
+    -------
+    participants : DataFrame or None
+        All rows, one table after the other; NaN only where a table says ``n/a`` or nothing (a
+        class may be called None). None without a table.
+
+    Raises
+    ------
+    MissingInput, DataError
+        See :func:`read_tsv`.
+    """
+    options = {"dtype": {"participant_id": str}, "na_values": ["n/a", ""]}
+    frames = [read_tsv(path, keep_default_na=False, **options) for path in tables]
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
 def write_tsv(path, frame):
     """Write a DataFrame as BIDS TSV (tabs, header, ``n/a`` for missing) and return its path."""
     with atomic(path) as partial:

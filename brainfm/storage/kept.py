@@ -14,7 +14,7 @@ from brainfm.storage.status import key_of
 _log = logging.getLogger("brainfm")
 
 
-class Kept:
+class KeptResults:
     """Arrays on disk by name; like a dict, as far as ``get`` and ``[name] =`` go.
 
     Parameters

@@ -30,7 +30,7 @@ class StepBook:
         self.steps = book.get("steps", {}) if isinstance(book, dict) else {}
         self.seconds = {}
 
-    def run(self, name, facts, make):
+    def run(self, name, facts, make, noted=None):
         """Make files unless they were made from the same facts and are still whole.
 
         Parameters
@@ -40,6 +40,8 @@ class StepBook:
             All that decides on the result; the version of brainfm is added.
         make : callable
             Returns the paths written, all inside the output.
+        noted : optional
+            Kept beside the files, for another call that does not know all facts.
 
         Returns
         -------
@@ -60,7 +62,7 @@ class StepBook:
             "key": key,
             "outputs": outputs,
             "seconds": round(self.seconds[name], 2),
-        }
+        } | ({} if noted is None else {"noted": noted})
         self._write("running")
         _log.info("%s done in %.1f s", name, self.seconds[name])
         return paths

@@ -1,26 +1,28 @@
 """The group level: corpus, pretraining, embeddings, evaluation, report; each resumes."""
 
+import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-
-import pandas as pd
 
 from brainfm.config import Settings
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.embedder import BrainEmbedder
 from brainfm.stages.ask import ask
-from brainfm.stages.corpus import build_corpus, source_checksum
+from brainfm.stages.corpus import build_corpus, check_twins, source_checksum
 from brainfm.stages.embed import embed_recording
 from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.evaluation_files import FILES
-from brainfm.stages.pretrain import pretrain_corpus
+from brainfm.stages.overlap import learned_by
+from brainfm.stages.pretrain import pretrain_corpus, split_corpus
 from brainfm.stages.report_group import write_group_report
 from brainfm.storage.corpus import read_withdrawn
-from brainfm.storage.files import read_tsv
-from brainfm.storage.kept import Kept
-from brainfm.storage.recordings import find_recordings
-from brainfm.storage.status import sha256_of
+from brainfm.storage.files import read_participants
+from brainfm.storage.kept import KeptResults
+from brainfm.storage.recordings import find_recordings, mean_fd_of
+from brainfm.storage.status import key_of, sha256_of
 from brainfm.storage.steps import StepBook
+
+_log = logging.getLogger("brainfm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,8 @@ class Group:
 
     ``roots`` are folders of standardised recordings: the output and other derivatives;
     ``tables`` the ``participants.tsv`` files that describe their people; ``work_dir`` keeps what a
-    killed step had done; ``nprocs`` is how many processes may work at the same time.
+    killed step had done; ``nprocs`` is how many processes may work at the same time, in
+    ``memory_gb`` together.
     """
 
     output_dir: Path
@@ -38,6 +41,7 @@ class Group:
     tables: tuple[Path, ...]
     settings: Settings
     nprocs: int = 1
+    memory_gb: float = 4.0
 
 
 def run_group(group):
@@ -57,6 +61,8 @@ def run_group(group):
     book = StepBook(group.output_dir)
     try:
         manifest = _corpus(group, book)
+        if group.settings.pretrain.phenotypes:
+            _check_question(group, trained_on=split_corpus(manifest.parent)[0].recordings)
         checkpoint = _pretrain(group, book, manifest)
         embeddings = _embed(group, book, manifest, checkpoint)
         evaluation = _evaluate(group, book, manifest, checkpoint)
@@ -70,30 +76,47 @@ def run_group(group):
     return report, book.seconds
 
 
-def read_participants(tables):
-    """Read ``participants.tsv`` files as one table, or None when there is none."""
-    frames = [read_tsv(path, dtype={"participant_id": str}) for path in tables]
-    return pd.concat(frames, ignore_index=True) if frames else None
+def _recordings(group, roots=None):
+    """Recordings under the roots, always in the same order, without those of withdrawn people."""
+    withdrawn = read_withdrawn(group.output_dir / "group" / "corpus")
+    found = [one for root in roots or group.roots for one in find_recordings(root)]
+    kept = [one for one in found if (one.dataset, one.participant) not in withdrawn]
+    return sorted(kept, key=lambda one: (*map(str, one.key), one.modality))
 
 
-def _check_question(group):
-    """Refuse a question that cannot be answered before anything is trained for it."""
-    config = group.settings.evaluate
-    if config.target or config.contrast:
-        recordings = [r for root in group.roots for r in find_recordings(root)]
-        seed = group.settings.run.random_seed
-        ask(config, recordings, participants=read_participants(group.tables), seed=seed)
+def _check_question(group, trained_on=()):
+    """Refuse a question that cannot be answered, before anything is trained for it.
+
+    ``trained_on`` are recordings whose labels will be learned.
+    """
+    config, phenotypes = group.settings.evaluate, group.settings.pretrain.phenotypes
+    if not (config.target or config.contrast):
+        return
+    recordings = _recordings(group)
+    known = load_checkpoint(group.settings.model.model).info.get("training", {})
+    learned = {f"{one.dataset}/{one.participant}": ", ".join(phenotypes) for one in trained_on}
+    ask(
+        config,
+        recordings,
+        participants=read_participants(group.tables),
+        learned=learned | learned_by(known, recordings),
+        seed=group.settings.run.random_seed,
+    )
 
 
 def _corpus(group, book):
     corpus_dir = group.output_dir / "group" / "corpus"
-    found = [r for root in group.roots for r in find_recordings(root)]
     facts = {
-        "recordings": [source_checksum(recording) for recording in found],
+        "recordings": [source_checksum(recording) for recording in _recordings(group)],
         "withdrawn": sorted(read_withdrawn(corpus_dir)),
     }
-    (manifest,) = book.run("corpus", facts, lambda: [build_corpus(list(group.roots), corpus_dir)])
-    return manifest
+
+    def make():
+        manifest = build_corpus(list(group.roots), corpus_dir)
+        check_twins(manifest)
+        return [manifest]
+
+    return book.run("corpus", facts, make)[0]
 
 
 def _pretrain(group, book, manifest):
@@ -134,7 +157,7 @@ def _embed(group, book, manifest, checkpoint):
                 batch_size=config.batch_size,
                 device=config.device,
             )
-            for recording in find_recordings(group.output_dir)
+            for recording in _recordings(group, [group.output_dir])
         ]
         return [*paths, *(path.with_suffix(".json") for path in paths)]
 
@@ -142,28 +165,29 @@ def _embed(group, book, manifest, checkpoint):
 
 
 def _evaluate(group, book, manifest, checkpoint):
-    config, n_jobs = group.settings.evaluate, group.nprocs
-    if not (config.target or config.contrast):
-        return []
+    config, seed = group.settings.evaluate, group.settings.run.random_seed
     if group.settings.run.sloppy:
-        n_jobs = 1  # other processes start as long as they would save
         config = replace(
             config,
             n_permutations=min(config.n_permutations, 20),
             n_episodes=min(config.n_episodes, 3),
         )
-    facts = {
+    data = {
         "corpus": sha256_of(manifest),
-        "model": load_checkpoint(group.settings.model.model).sha256,
-        "checkpoint": load_checkpoint(checkpoint).sha256,
-        "settings": asdict(config),
-        "participants": _checksums(group.tables),
-        "seed": group.settings.run.random_seed,
+        "models": [_key_of_model(group.settings.model.model), _key_of_model(checkpoint)],
     }
+    if not (config.target or config.contrast):
+        _drop_old_answer(group, book, data)
+        return []
+    recordings = _recordings(group)
+    motion = [mean_fd_of(one) for one in recordings]  # of files that the corpus does not hold
+    people = _checksums(group.tables)
+    facts = {
+        **data, "settings": asdict(config), "participants": people, "motion": motion, "seed": seed,
+    }  # fmt: skip
 
     def make():
-        recordings = [r for root in group.roots for r in find_recordings(root)]
-        kept = Kept(group.work_dir / "evaluate", facts)
+        kept = KeptResults(group.work_dir / "evaluate", facts)
         evaluate_outputs(
             group.output_dir,
             config,
@@ -172,13 +196,43 @@ def _evaluate(group, book, manifest, checkpoint):
             embedder=_embedder(group, group.settings.model.model),
             own=_embedder(group, checkpoint),
             kept=kept,
-            n_jobs=n_jobs,
-            seed=group.settings.run.random_seed,
+            n_jobs=_n_jobs(group, recordings),
+            seed=seed,
         )
         kept.forget()
         return [group.output_dir / "group" / name for name in FILES]
 
-    return book.run("evaluate", facts, make)
+    return book.run("evaluate", facts, make, noted=data)
+
+
+def _drop_old_answer(group, book, data):
+    """Remove the answer of an earlier call that is of other data or models: nobody asks now."""
+    noted = book.steps.get("evaluate", {}).get("noted")
+    if noted not in (None, data):
+        _log.warning("the answer of an earlier call was of other data, and is removed")
+        for name in FILES:
+            (group.output_dir / "group" / name).unlink(missing_ok=True)
+        del book.steps["evaluate"]
+
+
+def _n_jobs(group, recordings):
+    """Processes that fit into memory.
+
+    The tangent space of n matrices of p channels takes six times their size at its peak; this
+    process keeps four times it. With 177 people of 200 parcels a process took 0.8 GB.
+    """
+    if group.settings.run.sloppy:
+        return 1  # other processes start as long as they would save
+    n_bands = {"bold": 1, "eeg": 4}
+    matrices_gb = 8e-9 * sum(n_bands[one.modality] * one.shape[1] ** 2 for one in recordings)
+    fit = (group.memory_gb - 1 - 4 * matrices_gb) / (1 + 6 * matrices_gb)
+    return max(1, min(group.nprocs, int(fit)))
+
+
+def _key_of_model(model):
+    """What changes with the weights of a checkpoint, or with what is said of its training."""
+    checkpoint = load_checkpoint(model)
+    return key_of({"weights": checkpoint.sha256, "training": checkpoint.info.get("training")})
 
 
 def _embedder(group, model):

@@ -1,0 +1,203 @@
+"""What is asked and of whom: columns and people as real datasets have them."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from brains import bold, eeg
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from brainfm.config import EvaluateConfig
+from brainfm.errors import DataError, UsageError
+from brainfm.models.audit import without
+from brainfm.models.covariates import CovariateFeatures, design_of
+from brainfm.models.evaluation import permutation_test
+from brainfm.models.folds import participant_folds
+from brainfm.models.scores import score
+from brainfm.models.within_folds import recording_folds
+from brainfm.stages.answer import answer_to
+from brainfm.stages.ask import ask
+from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.evaluation_files import beside
+from brainfm.stages.phenotypes import column_values
+from brainfm.storage.files import read_participants
+
+
+def people(n=12, **columns):
+    return pd.DataFrame({
+        "participant_id": [f"sub-{number:02d}" for number in range(n)],
+        "group": ["a", "b"] * (n // 2),
+        **columns,
+    })  # fmt: skip
+
+
+def runs(n=12, **entities):
+    return [bold(number, n_channels=4, n_times=40, **entities) for number in range(n)]
+
+
+def asked(participants=None, recordings=None, **settings):
+    config = EvaluateConfig(**{"target": "group"} | settings)
+    table = people() if participants is None else participants
+    return ask(config, recordings or runs(), participants=table)
+
+
+class TestSites:
+    def test_a_number_of_a_site_is_a_name_and_its_mean_is_regressed_out(self):
+        found = asked(people(site=[1, 2, 3, 3] * 3))
+        assert set(found.confounds["site"]) == {"1", "2", "3"}
+        of_site = found.confounds["site"].map({"1": 5.0, "2": -1.0, "3": 2.0}).to_numpy()[:, None]
+        matrices = [[(of_site[train], of_site[test])] for train, test in found.folds.pairs]
+        for ((train, test),) in without(matrices, design_of(found.confounds), found.folds):
+            np.testing.assert_allclose(train, 0, atol=1e-12)
+            np.testing.assert_allclose(test, 0, atol=1e-12)
+
+    def test_sites_that_tell_the_classes_apart_are_refused_without_leaving_sites_out_too(self):
+        with pytest.raises(DataError, match="every site has one class only: whoever tells the s"):
+            asked(people(site=["x", "y"] * 6))
+
+    def test_a_class_at_one_site_is_a_caution(self, tmp_path):
+        table = people(site=["x", "x", "y", "x"] * 3)  # those of b are at x
+        config = EvaluateConfig(target="group", n_splits=2, n_permutations=0, n_episodes=0)
+        found = evaluate_outputs(tmp_path, config, recordings=runs(), participants=table)
+        assert "All participants of class b are at site x" in found["answer"]["caution"]
+
+
+class TestColumns:
+    def test_a_confound_that_is_not_there_is_refused_if_it_was_asked_for(self, caplog):
+        with pytest.raises(UsageError, match="--evaluate-confounds has SITE_ID, but participants"):
+            asked(confounds=("SITE_ID", "age"), participants=people(age=range(12)))
+        with caplog.at_level(logging.INFO, logger="brainfm"):
+            asked()
+        assert "not audited, since participants.tsv has no column: site, age, sex" in caplog.text
+
+    def test_a_class_may_be_called_none_or_na(self, tmp_path):
+        path = tmp_path / "participants.tsv"
+        path.write_text("participant_id\tmedication\nsub-1\tNone\nsub-2\tNA\nsub-3\tn/a\n")
+        assert column_values(read_participants([path]), "medication").to_dict() == {
+            "1": "None", "2": "NA",
+        }  # fmt: skip
+
+    def test_a_second_table_without_the_column_takes_nothing_away(self, tmp_path):
+        first, second = tmp_path / "a.tsv", tmp_path / "b.tsv"
+        first.write_text("participant_id\tage\tkind\nsub-1\t30\tsynthetic\nsub-2\t40\treal\n")
+        second.write_text("participant_id\tsite\nsub-1\tx\nsub-2\tx\n")
+        both = read_participants([first, second])
+        assert column_values(both, "age").to_dict() == {"1": 30, "2": 40}
+        recordings = [bold(1, participant="1"), bold(2, participant="2")]
+        with pytest.raises(DataError):  # of two people one is left
+            ask(EvaluateConfig(target="age"), recordings, participants=both)
+
+    def test_large_numbers_stay_different_classes(self):
+        found = asked(people(scanner=[1000001.0, 1000002.0] * 6), target="scanner")
+        assert set(found.y) == {"1000001", "1000002"}
+
+    def test_a_column_named_like_a_label_of_recordings_stands_beside_it(self):
+        rows = pd.DataFrame({"run": ["1", "2"]})
+        assert list(beside(rows, pd.DataFrame({"run": [5, 6]}))) == ["run", "run_of_participant"]
+
+    def test_a_remark_on_everybody_colours_no_map_but_numbers_and_few_names_do(self):
+        table = people(iq=np.arange(12) + 90.5, remark=list("abcdefghijkl"), hand=["l", "r"] * 6)
+        assert list(asked(table).known) == ["iq", "remark", "hand"]
+        many = people(60, remark=[f"born {number}" for number in range(60)])
+        assert "remark" not in asked(many, runs(60)).known
+
+    def test_a_covariate_known_at_other_sites_only_says_nothing(self):
+        table = [(one,) for one in runs(4)]
+        columns = pd.DataFrame({"mean_fd": [np.nan, np.nan, 0.1, 0.2]})
+        features = CovariateFeatures.of(table, columns).fit(table[:2])
+        np.testing.assert_array_equal(features.transform(table), np.zeros((4, 1)))
+
+
+class TestDesigns:
+    def test_people_with_the_other_modality_only_are_named(self):
+        found = asked(recordings=[*runs(10), eeg(10), eeg(11)])
+        assert found.excluded == [
+            {"participant": "10", "why": "no fMRI recording"},
+            {"participant": "11", "why": "no fMRI recording"},
+        ]
+
+    def test_a_few_people_with_both_tasks_do_not_spoil_a_comparison_between_people(self):
+        one_each = [bold(n, n_channels=4, task=("rest", "film")[n % 2]) for n in range(20)]
+        odd = bold(99, n_channels=4, participant="00", task="film")
+        found = asked(recordings=[*one_each, odd], target=None, contrast=("rest", "film"))
+        assert found.excluded == [
+            {"participant": "00", "why": "has both tasks, where most people have one"}
+        ]
+        assert set(found.folds.units) == set(found.where["group"])
+
+    def test_sessions_of_one_task_are_recordings_of_their_own(self, tmp_path):
+        recordings = [
+            eeg(10 * session + number, participant="01", session=str(session), task=task,
+                alpha=number, duration_s=30, n_channels=6)
+            for session in range(3) for number, task in enumerate(("closed", "open"))
+        ]  # fmt: skip
+        config = EvaluateConfig(contrast=("open", "closed"), n_permutations=3)
+        found = evaluate_outputs(tmp_path, config, recordings=recordings)
+        assert found["data"]["n_recordings"] == 6
+        assert found["folds"]["kind"] == "recording"
+        assert found["n_arrangements"] == 8  # in each of three folds, which of two is which
+        assert "whole recordings were left out (3 folds)" in found["answer"]["scope"]
+        assert "one recording of a participant" not in found["answer"].get("caution", "")
+        rows = pd.read_csv(tmp_path / "group" / "rows.tsv", sep="\t")
+        assert rows["session"].nunique() == 3
+
+
+class TestRecordingFolds:
+    def folds(self, n_each=(3, 3), n_windows=4):
+        recordings = np.repeat(np.arange(sum(n_each)), n_windows)
+        y = np.repeat(np.repeat(["a", "b"], n_each), n_windows)
+        return recording_folds(y, np.full(len(y), "p"), recordings, n_splits=5), y, recordings
+
+    def test_no_recording_is_on_both_sides_and_each_fold_tests_both_classes(self):
+        folds, y, recordings = self.folds(n_each=(3, 5))
+        assert len(folds.pairs) == 3
+        for train, test in folds.pairs:
+            assert not set(recordings[train]) & set(recordings[test])
+            assert set(y[test]) == set(y[train]) == {"a", "b"}
+        assert sorted(np.concatenate([test for _, test in folds.pairs])) == list(range(len(y)))
+
+    def test_with_one_recording_of_a_class_there_are_none(self):
+        assert self.folds(n_each=(1, 4))[0] is None
+
+    def test_what_is_particular_to_a_recording_does_not_tell_its_class(self):
+        p_values = []
+        for seed in range(20):
+            folds, y, recordings = self.folds(n_each=(4, 4))
+            rng = np.random.default_rng(seed)
+            X = rng.normal(size=(8, 10))[recordings] + 0.1 * rng.normal(size=(len(y), 10))
+            matrices = [[(X[train], X[test])] for train, test in folds.pairs]
+            p_values.append(permutation_test(
+                LogisticRegression(), matrices, y, folds, task="classification", n_permutations=19,
+            )[2])  # fmt: skip
+        assert np.mean(p_values) == pytest.approx(0.5, abs=0.15)
+
+
+class TestScoresThatDoNotExist:
+    def test_a_site_that_lacks_a_class_is_scored_on_those_it_has(self):
+        y = np.array([0, 0, 1, 1, 1, 1, 2, 2])
+        predicted = np.eye(3)[y]
+        sites = np.repeat(["x", "y"], 4)
+        assert score(y, predicted, "classification", sites=sites)["roc_auc"][0] == 1
+
+    def test_there_is_no_p_where_real_labels_have_no_score(self):
+        y, groups = np.arange(8.0), np.arange(8).astype(str)
+        folds = participant_folds(y, groups, n_splits=2, task="regression")
+        nothing = [[(np.zeros((len(a), 1)), np.zeros((len(b), 1)))] for a, b in folds.pairs]
+        folds = replace(folds, sites=groups)  # nobody to compare with
+        observed, _, p = permutation_test(
+            Ridge(), nothing, y, folds, task="regression", n_permutations=5
+        )
+        assert np.isnan(observed)
+        assert np.isnan(p)
+
+    def test_an_answer_without_a_score_claims_nothing(self, tmp_path):
+        table = people(site=["x", "x", "y", "y"] * 3, age=np.arange(12) + 20)
+        config = EvaluateConfig(
+            target="age", groups="site", confounds=("site",), n_permutations=3, n_episodes=0
+        )
+        found = evaluate_outputs(tmp_path, config, recordings=runs(), participants=table)
+        alone = next(one for one in found["methods"] if one["kind"] == "covariates")
+        assert alone["p"] is None
+        assert "headline" in answer_to(found)
