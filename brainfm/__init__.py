@@ -20,6 +20,7 @@ _HOME_OF = {
     "BrainRegressor": "brainfm.models.estimators",
     "FewShotClassifier": "brainfm.models.estimators",
     "DeepClassifier": "brainfm.models.deep",
+    "WithoutCovariates": "brainfm.models.covariates",
     "load_checkpoint": "brainfm.models.checkpoint",
     "publish_checkpoint": "brainfm.models.publish",
 }

@@ -8,6 +8,7 @@ from scipy.spatial.distance import pdist
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from brainfm.errors import SignalError, UsageError
 from brainfm.models.baselines import (
@@ -19,7 +20,7 @@ from brainfm.models.baselines import (
     RiemannFeatures,
     classical_baseline,
 )
-from brainfm.models.heads import RowSpace
+from brainfm.models.heads import NestedHead, RowSpace
 from brainfm.recording import Recording, RecordingTable
 
 NAMES = ("a", "b", "c", "d")
@@ -99,6 +100,14 @@ class TestEveryTransformer:
         found = clone(features).fit_transform(table)
         assert found.shape == (6, n_features)
         assert np.isfinite(found).all()
+
+    def test_names_each_number_and_puts_them_above_the_columns_of_a_table(
+        self, features, make, n_features
+    ):
+        frame = clone(features).set_output(transform="pandas").fit_transform(make(6))
+        assert frame.shape == (6, n_features)
+        assert frame.columns.is_unique
+        assert all("a" in name or "b" in name or "d" in name for name in frame.columns[:3])
 
     def test_must_be_fitted_first_and_survives_pickle_and_clone(self, features, make, n_features):
         table = make(5)
@@ -242,3 +251,10 @@ def test_the_space_of_rows_keeps_all_distances():
     turned = RowSpace().fit_transform(rows)
     assert turned.shape[1] <= 6
     np.testing.assert_allclose(pdist(turned), pdist(rows))
+
+
+@parametrize_with_checks([
+    RowSpace(), LengthScaler(), NestedHead("classification"), NestedHead("regression"),
+])  # fmt: skip
+def test_what_reads_plain_arrays_keeps_every_rule_of_scikit_learn(estimator, check):
+    check(estimator)

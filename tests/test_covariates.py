@@ -4,10 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from brains import eeg
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError
-from brainfm.models.covariates import CovariateFeatures
+from brainfm.models.baselines import BandPowerFeatures
+from brainfm.models.covariates import CovariateFeatures, WithoutCovariates
 from brainfm.recording import RecordingTable
 from brainfm.stages.evaluate import evaluate_outputs
 
@@ -49,3 +54,47 @@ def test_a_report_says_when_no_signal_is_needed(table, tmp_path):
     assert found["comparison"]["best_baseline"] != "covariates only"
     assert "age regressed out" in found["answer"]["without"]
     assert "Alone, without any signal, they give 1.00, no less than" in found["answer"]["without"]
+
+
+class TestWithoutCovariates:
+    @pytest.fixture
+    def people(self, table):
+        return pd.DataFrame({
+            "participant_id": [f"sub-{row[0].participant}" for row in table],
+            "age": np.linspace(20, 60, 16),
+            "site": ["north", "south"] * 8,
+        })  # fmt: skip
+
+    def features(self, people):
+        """Say age and site of a recording, and a number that has nothing to do with them."""
+        known = people.set_index("participant_id")
+
+        def read(X):
+            found = known.loc[[f"sub-{row[0].participant}" for row in X]]
+            own = [row[0].signal.std() * 1e5 for row in X]
+            south = found["site"] == "south"
+            return np.column_stack([3 * found["age"] + 5, 7.0 * south, own])
+
+        return FunctionTransformer(read)
+
+    def test_what_covariates_say_is_gone_in_new_people_too_and_the_mean_stays(self, table, people):
+        step = WithoutCovariates(self.features(people), people).fit(table[:10])
+        new = step.transform(table[10:])
+        seen = self.features(people).transform(table[:10])
+        np.testing.assert_allclose(new[:, :2], seen[:, :2].mean(axis=0) * np.ones((6, 1)))
+        assert np.ptp(new[:, 2]) > 0
+
+    def test_coefficients_are_of_the_training_rows(self, table, people):
+        step = make_pipeline(WithoutCovariates(self.features(people), people), Ridge())
+        y = np.arange(16.0)
+        changed = people.assign(age=np.where(np.arange(16) < 10, people["age"], 1e6))
+        other = make_pipeline(WithoutCovariates(self.features(people), changed), Ridge())
+        one, two = (clone(each).fit(table[:10], y[:10])[0].weights_ for each in (step, other))
+        np.testing.assert_array_equal(one, two)
+
+    def test_missing_values_become_the_mean_and_missing_people_are_refused(self, table, people):
+        people.loc[3, "age"] = np.nan
+        step = WithoutCovariates(BandPowerFeatures(), people)
+        assert np.isfinite(step.fit_transform(table)).all()
+        with pytest.raises(DataError, match="covariates has no row of sub-15: give one of every"):
+            WithoutCovariates(BandPowerFeatures(), people[:15]).fit(table)

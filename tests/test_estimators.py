@@ -81,7 +81,9 @@ class TestBrainPretrainer:
     def test_both_modalities_of_a_session_give_two_blocks_and_a_missing_one_is_nan(self):
         paired = [one for seed in range(3) for one in (bold(seed), eeg(seed))]
         table = RecordingTable.from_recordings([*paired, bold(8), eeg(9)])
-        vectors = BrainPretrainer(**SMALL).fit_transform(table)
+        pretrainer = BrainPretrainer(**SMALL)
+        vectors = pretrainer.fit_transform(table)
+        assert vectors.shape[1] == len(pretrainer.get_feature_names_out())
         lost = np.isnan(vectors)
         assert not lost[:3].any()
         assert lost[3].sum() + lost[4].sum() == vectors.shape[1]

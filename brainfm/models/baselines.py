@@ -8,7 +8,6 @@ tangent space). An evaluation measures once and learns in every fold.
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.covariance import oas
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
@@ -16,6 +15,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainfm.errors import SignalError, UsageError
+from brainfm.models.covariances import (
+    completed,
+    filled,
+    log_euclidean_mean,
+    partial_correlations,
+    shrunk_covariance,
+    tangent,
+)
 from brainfm.recording import Recording
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.eeg import BANDS, aperiodic, band_power
@@ -34,7 +41,7 @@ class BlockScaler(StandardScaler):
 
     def transform(self, X, copy=None):
         """Return ndarray of float, shape (n_rows, n_features)."""
-        return super().transform(X, copy) / np.sqrt(self.n_features_in_)
+        return super().transform(X, copy) / float(np.sqrt(self.n_features_in_))
 
 
 class LengthScaler(TransformerMixin, BaseEstimator):
@@ -144,21 +151,25 @@ class ConnectivityFeatures(_RecordingFeatures):
             raise UsageError(f"kind is {self.kind!r}; expected pearson, partial or tangent.")
         if self.kind == "pearson":
             return names, pearson(signal)
-        return names, _definite(_covariances(signal / signal.std(axis=0)))
+        return names, shrunk_covariance(signal / signal.std(axis=0))
 
     def _learn(self, matrices):
         self.mean_ = np.nanmean(matrices, axis=0)
         if self.kind == "tangent":
-            self.reference_ = _log_euclidean_mean(np.array(matrices))
+            self.reference_ = log_euclidean_mean(matrices)
 
     def _apply(self, matrices):
         if self.kind == "tangent":
-            return _tangent(_completed(matrices, self.mean_), self.reference_)
+            return tangent(completed(matrices, self.mean_), self.reference_)
         if self.kind == "partial":
-            filled = _partial(_completed(matrices, self.mean_))
+            found = partial_correlations(completed(matrices, self.mean_))
         else:
-            filled = np.array([_filled(matrix, self.mean_) for matrix in matrices])
-        return filled[:, *np.triu_indices(len(self.channels_), k=1)]
+            found = np.array([filled(matrix, self.mean_) for matrix in matrices])
+        return found[:, *np.triu_indices(len(self.channels_), k=1)]
+
+    def get_feature_names_out(self, input_features=None):
+        """Return ``one~other`` of each pair, ndarray of str, shape (n_features,)."""
+        return _pairs(self.channels_, k=0 if self.kind == "tangent" else 1)
 
 
 class _ChannelFeatures(_RecordingFeatures):
@@ -173,11 +184,17 @@ class _ChannelFeatures(_RecordingFeatures):
         self.mean_ = np.mean(values, axis=0)
 
     def _apply(self, values):
-        return np.array([_filled(value, self.mean_).ravel() for value in values])
+        return np.array([filled(value, self.mean_).ravel() for value in values])
+
+    def get_feature_names_out(self, input_features=None):
+        """Return ``channel_value`` of each number, ndarray of str, shape (n_features,)."""
+        return np.array([f"{one}_{name}" for one in self.channels_ for name in self._names])
 
 
 class BandPowerFeatures(_ChannelFeatures):
     """Logarithm of the power of each channel in five bands (log10 of V²)."""
+
+    _names = tuple(BANDS)
 
     def _measure(self, names, signal, sampling_hz):
         power = band_power(signal, sampling_hz, bands=BANDS)  # (n_channels, n_bands)
@@ -191,6 +208,8 @@ class AperiodicFeatures(_ChannelFeatures):
     ----------
     .. [1] Donoghue et al., 2020, Nature Neuroscience 23. https://doi.org/10.1038/s41593-020-00744-x
     """
+
+    _names = ("offset", "exponent")
 
     def _measure(self, names, signal, sampling_hz):
         return names, aperiodic(signal, sampling_hz)
@@ -216,18 +235,25 @@ class RiemannFeatures(_RecordingFeatures):
 
     def _measure(self, names, signal, sampling_hz):
         bands = self.bands or _RIEMANN_BANDS
-        covariances = [_definite(_covariances(_band_pass(signal, sampling_hz, band)))
+        covariances = [shrunk_covariance(_band_pass(signal, sampling_hz, band))
                        for band in bands.values()]  # fmt: skip
         return names, np.moveaxis(covariances, 0, -1)  # (n_channels, n_channels, n_bands)
 
     def _learn(self, stacks):
         stacks = np.array(stacks)  # (n_rows, n_channels, n_channels, n_bands)
         self.mean_ = stacks.mean(axis=0)
-        self.reference_ = [_log_euclidean_mean(band) for band in _bands(stacks)]
+        self.reference_ = [log_euclidean_mean(band) for band in _bands(stacks)]
 
     def _apply(self, stacks):
         bands = zip(_bands(np.array(stacks)), _bands(self.mean_), self.reference_, strict=True)
-        return np.hstack([_tangent(_completed(band, mean), at) for band, mean, at in bands])
+        return np.hstack([tangent(completed(band, mean), at) for band, mean, at in bands])
+
+    def get_feature_names_out(self, input_features=None):
+        """Return ``band:one~other`` of each number, ndarray of str, shape (n_features,)."""
+        pairs = _pairs(self.channels_, k=0)
+        return np.array(
+            [f"{band}:{pair}" for band in self.bands or _RIEMANN_BANDS for pair in pairs]
+        )
 
 
 def linear_head(task="classification"):
@@ -327,6 +353,11 @@ def usable(recording):
     return tuple(np.array(recording.channels)[keep]), signal[:, keep], recording.sampling_hz
 
 
+def _pairs(channels, k):
+    rows, columns = np.triu_indices(len(channels), k=k)
+    return np.array([f"{a}~{b}" for a, b in zip(channels[rows], channels[columns], strict=True)])
+
+
 def _pick(names, array, channels, axes):
     """Reorder the channel axes to ``channels``; NaN where one is missing."""
     if names == tuple(channels):
@@ -337,56 +368,6 @@ def _pick(names, array, channels, axes):
         array = np.take(array, index, axis=axis).astype(float)
         np.moveaxis(array, axis, 0)[index < 0] = np.nan
     return array
-
-
-def _filled(array, mean):
-    missing = np.isnan(array)
-    return np.where(missing, mean, array) if missing.any() else array
-
-
-def _covariances(signal):
-    """(n_times, n_channels) -> shrunk covariance (n_channels, n_channels)."""
-    centred = signal - signal.mean(axis=0)
-    scale = np.mean(centred**2) or 1.0  # volts squared are too small for shrinkage in float
-    return oas(centred / np.sqrt(scale), assume_centered=True)[0] * scale
-
-
-def _of_eigenvalues(function, matrices):
-    """Apply a function to the eigenvalues of symmetric matrices (..., n, n)."""
-    values, vectors = np.linalg.eigh(matrices)
-    return (vectors * function(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-
-
-def _log_euclidean_mean(matrices):
-    return _of_eigenvalues(np.exp, _of_eigenvalues(np.log, matrices).mean(axis=0))
-
-
-def _tangent(matrices, reference):
-    """Logarithms of (n_rows, n, n) at ``reference``, as vectors of the same length."""
-    whiten = _of_eigenvalues(lambda values: 1 / np.sqrt(values), reference)
-    logs = _of_eigenvalues(np.log, whiten @ matrices @ whiten)
-    rows, columns = np.triu_indices(len(reference))
-    return logs[:, rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
-
-
-def _partial(covariances):
-    """Correlation of each pair given all others, (n_rows, n, n)."""
-    precision = np.linalg.inv(covariances)
-    scale = 1 / np.sqrt(np.diagonal(precision, axis1=1, axis2=2))
-    return -precision * scale[:, :, None] * scale[:, None, :]
-
-
-def _completed(matrices, mean):
-    """Fill in missing channels of covariances; what that made indefinite is lifted."""
-    return np.array([
-        _definite(_filled(matrix, mean)) if np.isnan(matrix).any() else matrix
-        for matrix in matrices
-    ])  # fmt: skip
-
-
-def _definite(matrices):
-    """Lift eigenvalues that are not positive, to the last of a million parts of the largest."""
-    return _of_eigenvalues(lambda v: np.maximum(v, 1e-6 * v[..., -1:]), matrices)
 
 
 def _bands(stacks):

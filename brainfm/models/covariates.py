@@ -2,10 +2,14 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import DataError
+from brainfm.recording import Recording
 
 
 def design_of(columns):
@@ -97,3 +101,69 @@ class CovariateFeatures(TransformerMixin, BaseEstimator):
 
     def __sklearn_clone__(self):
         return type(self)(self.values)  # not copied for each fold
+
+
+class WithoutCovariates(TransformerMixin, BaseEstimator):
+    """Features of recordings with covariates of people regressed out, as a step of a pipeline.
+
+    Coefficients are learned in ``fit``, so inside a cross-validation on training rows only [1]_.
+
+    Parameters
+    ----------
+    features : transformer
+        Of recordings to an array (n_rows, n_features); cloned.
+    covariates : DataFrame
+        ``participant_id`` and the columns to regress out: numbers as they are, text as classes.
+
+    Attributes
+    ----------
+    features_ : transformer
+    weights_ : ndarray of float, shape (1 + n_covariates, n_features)
+        The first row is the mean.
+
+    References
+    ----------
+    .. [1] Snoek et al., 2019, NeuroImage 184. https://doi.org/10.1016/j.neuroimage.2018.09.074
+    """
+
+    def __init__(self, features, covariates):
+        self.features = features
+        self.covariates = covariates
+
+    def fit(self, X, y=None):
+        """Fit the features, and how they go with the covariates; ``y`` is not used.
+
+        Raises
+        ------
+        DataError
+            If a participant is not in the table.
+        """
+        self.features_ = clone(self.features)
+        read = self.features_.fit(X, y).transform(X)
+        self.known_ = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
+        design = self.known_.fit_transform(self._covariates_of(X))
+        self.weights_ = np.linalg.lstsq(_with_ones(design), read, rcond=None)[0]
+        return self
+
+    def transform(self, X):
+        """Return the features less what the covariates say, shape (n_rows, n_features)."""
+        check_is_fitted(self)
+        design = _with_ones(self.known_.transform(self._covariates_of(X)))
+        design[:, 0] = 0  # the mean stays
+        return self.features_.transform(X) - design @ self.weights_
+
+    def _covariates_of(self, X):
+        labels = self.covariates["participant_id"].astype(str).str.removeprefix("sub-")
+        place = {label: row for row, label in enumerate(labels)}
+        people = [
+            row.participant if isinstance(row, Recording) else row[0].participant for row in X
+        ]
+        unknown = [label for label in people if label not in place]
+        if unknown:
+            raise DataError(f"covariates has no row of sub-{unknown[0]}: give one of everybody.")
+        design = design_of(self.covariates.drop(columns="participant_id"))
+        return design[[place[label] for label in people]]
+
+
+def _with_ones(design):
+    return np.column_stack([np.ones(len(design)), design])

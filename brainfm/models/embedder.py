@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.inputs import as_table, device_of
-from brainfm.models.readout import embed, layout, n_outputs
+from brainfm.models.readout import embed, n_outputs, names_of_outputs
 from brainfm.models.windows import SPECS, prepare
 
 
@@ -139,16 +139,7 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
         names : ndarray of str, shape (d,)
         """
         check_is_fitted(self, "modalities_")
-        config = self.checkpoint_.encoder.config
-        return np.array(
-            [
-                f"{modality}_{part}_{index}"
-                for modality in self.modalities_
-                for part, columns in layout(config, modality).items()
-                for index in range(columns.stop - columns.start)
-            ],
-            dtype=object,
-        )
+        return names_of_outputs(self.checkpoint_.encoder.config, self.modalities_)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "checkpoint_")

@@ -8,6 +8,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFo
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainfm.errors import ModelError
@@ -57,23 +58,27 @@ class NestedHead(BaseEstimator):
 
     def fit(self, X, y, groups=None):
         """Choose the penalty, then fit on all rows; ``groups`` says who each row is."""
+        is_number = self.task != "classification"
+        X, y = validate_data(self, X, y, dtype=float, y_numeric=is_number)
+        if not is_number:
+            check_classification_targets(y)
         groups = np.arange(len(y)) if groups is None else groups
-        make = _logistic if self.task == "classification" else _ridge
+        make = _ridge if is_number else _logistic
         self.model_ = make(y, groups).fit(X, y)
-        if self.task == "classification":
+        if not is_number:
             self.classes_ = self.model_.classes_
         return self
 
     def predict(self, X):
         """Return classes or values, shape (n_rows,)."""
         check_is_fitted(self)
-        return self.model_.predict(X)
+        return self.model_.predict(validate_data(self, X, dtype=float, reset=False))
 
     @available_if(lambda head: head.task == "classification")
     def predict_proba(self, X):
         """Return the probability of each class, shape (n_rows, n_classes)."""
         check_is_fitted(self)
-        return self.model_.predict_proba(X)
+        return self.model_.predict_proba(validate_data(self, X, dtype=float, reset=False))
 
 
 def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):

@@ -71,6 +71,10 @@ class NetworkConnectivity(ConnectivityFeatures):
             )
         return super()._apply(matrices)[:, kept]
 
+    def get_feature_names_out(self, input_features=None):
+        """Return ``one~other`` of each edge, ndarray of str, shape (n_features,)."""
+        return super().get_feature_names_out()[self._kept()]
+
 
 def network_importance(features, head, table, y, folds, *, task, n_shuffles=10, seed=0):
     """Tell which pairs of networks, and which edges, predictions rest on.

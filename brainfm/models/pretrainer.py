@@ -25,7 +25,7 @@ from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.objectives import PhenotypeTargets, build_objective, objective_weights
 from brainfm.models.publish import publish_checkpoint
-from brainfm.models.readout import SHARES, SHARES_WITH_LABELS
+from brainfm.models.readout import SHARES, SHARES_WITH_LABELS, names_of_outputs
 from brainfm.models.training import Crops, Pretraining, score, train
 from brainfm.models.windows import SPECS, prepare
 
@@ -179,6 +179,11 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         """Embed recordings; see :meth:`brainfm.models.embedder.BrainEmbedder.transform`."""
         check_is_fitted(self, "encoder_")
         return embed_table(self.encoder_, self._table(X), self.modalities_, device=self.device)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns; see :class:`brainfm.BrainEmbedder`."""
+        check_is_fitted(self, "encoder_")
+        return names_of_outputs(self.encoder_.config, self.modalities_)
 
     def save(self, folder, *, licence=None, card=None, scores=None):
         """Write the encoder as a checkpoint that ``BrainEmbedder.from_pretrained`` takes.

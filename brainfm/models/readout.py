@@ -81,6 +81,22 @@ def n_outputs(config, modality):
     return list(layout(config, modality).values())[-1].stop
 
 
+def names_of_outputs(config, modalities):
+    """Return ``modality_part_index`` of each number of vectors of some modalities side by side.
+
+    Returns
+    -------
+    names : ndarray of str, shape (d,)
+    """
+    names = [
+        f"{modality}_{part}_{index}"
+        for modality in modalities
+        for part, columns in layout(config, modality).items()
+        for index in range(columns.stop - columns.start)
+    ]
+    return np.array(names, dtype=object)
+
+
 @torch.inference_mode()
 def embed(encoder, prepared, *, batch_size=32):
     """Turn one prepared recording into a vector.
