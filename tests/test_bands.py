@@ -1,5 +1,7 @@
 """What a prediction from EEG rests on: a planted band at planted electrodes is found and drawn."""
 
+from dataclasses import replace
+
 import mne
 import numpy as np
 import pandas as pd
@@ -7,6 +9,8 @@ import pytest
 
 from brainfm.config import EvaluateConfig
 from brainfm.recording import Recording
+from brainfm.stages.ask import ask
+from brainfm.stages.bands import band_importance
 from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.report_group import write_group_report
 
@@ -66,3 +70,18 @@ def test_three_classes_have_no_direction_and_get_no_map(recordings, tmp_path):
     assert not len(pd.read_csv(tmp_path / "group/bands.tsv", sep="\t"))
     page = write_group_report(tmp_path).read_text(encoding="utf8")
     assert "What log band power rests on" not in page
+
+
+def test_sites_with_other_montages_are_no_reason_to_fail_after_all_the_work(recordings, caplog):
+    other = tuple(f"E{number}" for number in range(10))
+    mixed = [replace(one, channels=other) if n < 10 else one for n, one in enumerate(recordings)]
+    people = pd.DataFrame({
+        "participant_id": [f"sub-{one.participant}" for one in mixed],
+        "group": ["a", "b"] * 10,
+        "site": np.repeat(["x", "y"], 10),
+    })  # fmt: skip
+    asked = ask(EvaluateConfig(target="group", groups="site"), mixed, participants=people)
+    bands, sensors = band_importance(asked, seed=0)
+    assert bands.empty
+    assert sensors.empty
+    assert "which bands it rests on cannot be told: the 20 training recordings have 0" in caplog.text

@@ -12,7 +12,7 @@ from brainfm.models.audit import audit, without
 from brainfm.models.baselines import BlockScaler, linear_head
 from brainfm.models.comparison import corrected_t_test
 from brainfm.models.covariates import design_of
-from brainfm.models.curves import few_shot_curves
+from brainfm.models.curves import few_shot_curves, few_shot_differences
 from brainfm.models.episodes import episode_folds
 from brainfm.models.evaluation import (
     Method,
@@ -157,6 +157,26 @@ class TestEpisodes:
         assert scores == sorted(scores)
         assert scores[-1] > 0.85
         assert all(row["low"] < row["score"] < row["high"] for row in rows)
+
+    def test_a_few_who_differ_in_design_are_tested_and_never_learned_from(self):
+        groups = np.r_[np.repeat(PEOPLE[:29], 2), PEOPLE[29:31]]  # two people have one class only
+        folds = episode_folds(Y, groups, 10, n_episodes=5)
+        for train, test in folds.pairs:
+            assert not set(PEOPLE[29:31]) & set(groups[train])
+            assert set(PEOPLE[29:31]) <= set(groups[test])
+
+    def test_a_difference_is_to_the_best_baseline_there_on_the_same_episodes(self):
+        rows = [
+            {"method": name, "k": k, "score": np.mean(scores), "scores": scores}
+            for k, each in {1: ([0.5, 0.7], [0.4, 0.6], [0.3, 0.3]),
+                            2: ([0.8, 0.9], [0.5, 0.5], [0.7, 0.8])}.items()
+            for name, scores in zip(("ours", "one", "two"), each, strict=True)
+        ]  # fmt: skip
+        found = few_shot_differences(rows, "ours", ("one", "two"))
+        assert [(row["k"], row["against"]) for row in found] == [(1, "one"), (2, "two")]
+        for row in found:  # as large in every episode, so there is no doubt
+            assert row["difference"] == pytest.approx(0.1)
+            assert row["low"] == pytest.approx(row["high"])
 
 
 class TestLeaks:

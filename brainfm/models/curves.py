@@ -60,6 +60,39 @@ def few_shot_curves(
     return rows
 
 
+def few_shot_differences(rows, method, baselines, *, seed=0):
+    """Compare a method with the best baseline at each number of people, episode by episode.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From :func:`few_shot_curves`.
+    method : str
+    baselines : container of str
+    seed : int
+
+    Returns
+    -------
+    differences : list of dict
+        ``k``, ``score``, ``against`` (the baseline with the highest mean), and ``difference`` with
+        ``low`` and ``high``: 95 % interval over episodes, of who is learned from; all episodes
+        test the same people. Empty without baselines.
+    """
+    found = []
+    for own in (row for row in rows if row["method"] == method):
+        others = [row for row in rows if row["k"] == own["k"] and row["method"] in baselines]
+        others = [row for row in others if np.isfinite(row["score"])]
+        if others:
+            best = max(others, key=lambda row: row["score"])
+            paired = np.array(own["scores"]) - np.array(best["scores"])
+            mean, low, high = _of_mean(paired, seed)
+            found.append({
+                "k": own["k"], "score": own["score"], "against": best["method"],
+                "difference": mean, "low": low, "high": high,
+            })  # fmt: skip
+    return found
+
+
 def _job(method, table, y, folds, *, measured, task):
     return delayed(_scores)(method, *measure(method, table, measured), y, folds, task=task)
 

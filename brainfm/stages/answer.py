@@ -7,6 +7,8 @@ _SCORE_NAMES = {
     "mae": "mean absolute error",
     "r2": "R²",
 }
+#: Of the few-shot curves, what a sentence tells.
+_TOLD_SHOTS = (5, 10, 25)
 _MODALITY = {"eeg": "EEG", "bold": "fMRI"}
 
 
@@ -26,14 +28,15 @@ def answer_to(evaluation):
     Returns
     -------
     answer : dict of str
-        ``headline`` (score and interval), ``against`` (the best baseline), ``sure``
-        (permutation), ``without`` (confounds), ``scope`` (whom it is about) and ``caution``; each
-        only where there is something to say.
+        ``headline`` (score and interval), ``against`` (the best baseline), ``few`` (with few
+        people to learn from), ``sure`` (permutation), ``without`` (confounds), ``scope`` (whom it
+        is about) and ``caution``; each only where there is something to say.
     """
     lead = _lead(evaluation)
     answer = {
         "headline": _headline(evaluation, lead),
         "against": _against(evaluation),
+        "few": _few(evaluation),
         "sure": _sure(evaluation, lead),
         "without": _without(evaluation),
         "scope": _scope(evaluation),
@@ -111,6 +114,22 @@ def _by_folds(test):
 
 def _signed(value):
     return f"{value:+.2f}".replace("-", "−").replace("+0.00", "0.00")
+
+
+def _few(evaluation):
+    """Learning from few people, against the best baseline there."""
+    told = [
+        f"{row['k']} of each class {row['score']:.2f}, {_signed(row['difference'])} "
+        f"({_signed(row['low'])} to {_signed(row['high'])}) against {row['against']}"
+        for row in evaluation["few_shot"]
+        if row["k"] in _TOLD_SHOTS
+    ]
+    if not told:
+        return None
+    return (
+        f"Learning from few people: {'; '.join(told)} (means over draws of whom to learn from, with "
+        "95 % intervals over the draws)."
+    )
 
 
 def _sure(evaluation, lead):

@@ -14,7 +14,7 @@ from brainfm.models.audit import audit
 from brainfm.models.baselines import linear_head
 from brainfm.models.comparison import compare
 from brainfm.models.covariates import CovariateFeatures
-from brainfm.models.curves import few_shot_curves
+from brainfm.models.curves import few_shot_curves, few_shot_differences
 from brainfm.models.evaluation import (
     Method,
     cross_predict,
@@ -91,6 +91,7 @@ def evaluate_outputs(
     measured = _embeddings(methods, asked.table, kept)
     how = {"kept": kept, "workers": workers, "measured": measured, "seed": seed}
     results = _compare(methods, asked, config, **how)
+    curves = _curves(methods, asked, config, **how)
     evaluation = {
         "brainfm_version": __version__,
         "seed": seed,
@@ -105,7 +106,8 @@ def evaluate_outputs(
         "model": _model(embedder),
         "seen_in_training": sorted(set(asked.where["group"]) & trained_on),
         "comparison": _comparison(results, asked.folds),
-        "curves": _curves(methods, asked, config, **how),
+        "curves": curves,
+        "few_shot": _few_shot(methods, curves, seed),
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
@@ -208,6 +210,14 @@ def _curves(methods, asked, config, *, kept, workers, measured, seed):
         sites=asked.folds.sites, n_episodes=config.n_episodes, measured=measured,
         kept=kept, workers=workers, seed=seed,
     )  # fmt: skip
+
+
+def _few_shot(methods, curves, seed):
+    """The pretrained method against the best baseline with few people; empty without one."""
+    if methods[0].kind != "pretrained":
+        return []
+    baselines = [method.name for method in methods if method.kind == "classical"]
+    return few_shot_differences(curves, methods[0].name, baselines, seed=seed)
 
 
 def _audit(methods, asked, seed, measured):
