@@ -127,8 +127,8 @@ def _few(evaluation):
     if not told:
         return None
     return (
-        f"Learning from few people: {'; '.join(told)} (means over draws of whom to learn from, with "
-        "95 % intervals over the draws)."
+        f"Learning from few people: {'; '.join(told)} (means over draws of whom to learn from, "
+        "with 95 % intervals over the draws)."
     )
 
 
