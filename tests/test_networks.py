@@ -12,7 +12,9 @@ from brainfm.models.baselines import ConnectivityFeatures, linear_head
 from brainfm.models.folds import participant_folds
 from brainfm.models.networks import NetworkConnectivity, nearest_networks, network_importance
 from brainfm.recording import Recording, RecordingTable
+from brainfm.stages.ask import ask
 from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.networks import importance_of, whole_brain_method
 from brainfm.stages.report_group import write_group_report
 from brainfm.storage.atlas import load_atlas
 
@@ -102,11 +104,25 @@ def test_the_report_shows_them_from_participants_tsv_in_one_call(people, tmp_pat
     edges = pd.read_csv(tmp_path / "group" / "edges.tsv", sep="\t")
     assert {"parcel_x", "other_z"} <= set(edges)
     page = write_group_report(tmp_path).read_text(encoding="utf8")
-    assert "What the networks' connectivity rests on" in page.replace("&#39;", "'")
+    assert "What connectivity rests on, by pairs of networks" in page
     assert "With age regressed out of" in page
     for name in ("networks", "edges", "curves", "audit"):
         assert (tmp_path / "group" / "figures" / f"{name}.svg").exists()
     assert json.loads((tmp_path / "group" / "evaluation.json").read_text())["curves"]
+
+
+def test_without_networks_the_whole_brain_is_looked_at(people, tmp_path):
+    table, y, _, planted = people
+    frame = pd.DataFrame({
+        "participant_id": [f"sub-{row[0].participant}" for row in table],
+        "group": np.where(y, "gamer", "other"),
+    })  # fmt: skip
+    asked = ask(EvaluateConfig(target="group"), table.recordings, participants=frame)
+    _, edges = importance_of(whole_brain_method(asked), asked, 0)
+    n_parcels = len(table[0][0].channels)
+    assert len(edges) == n_parcels * (n_parcels - 1) / 2
+    strongest = edges.loc[edges["pattern"].abs().idxmax()]
+    assert {strongest["parcel"], strongest["other"]} == set(planted)
 
 
 @pytest.mark.parametrize(

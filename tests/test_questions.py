@@ -89,6 +89,13 @@ class TestColumns:
         with pytest.raises(DataError):  # of two people one is left
             ask(EvaluateConfig(target="age"), recordings, participants=both)
 
+    def test_a_number_that_most_have_to_themselves_is_predicted_as_a_number(self):
+        assert (
+            asked(people(8, iq=range(95, 103)), runs(8), target="iq").question.task == "regression"
+        )
+        found = asked(people(16, score=[1, 2] * 8), runs(16), target="score")
+        assert found.question.task == "classification"
+
     def test_large_numbers_stay_different_classes(self):
         found = asked(people(scanner=[1000001.0, 1000002.0] * 6), target="scanner")
         assert set(found.y) == {"1000001", "1000002"}

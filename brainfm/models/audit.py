@@ -95,7 +95,8 @@ def _read(head_of, matrices_of, values, folds, seed):
     n_people = pd.Series(folds.people).groupby(values.to_numpy()).transform("nunique")
     told = (values.notna() & (is_number | (n_people.to_numpy() >= _FEWEST))).to_numpy()
     rows = np.flatnonzero(told)
-    if len(rows) < 2 * _FEWEST or len(np.unique(target[rows])) < 2:
+    few = len(rows) < 2 * _FEWEST or len(np.unique(folds.people[rows])) < _FEWEST
+    if few or len(np.unique(target[rows])) < 2:
         return None, f"fewer than two values that {_FEWEST} people have"
     own = _folds_of(rows, target, folds, task, seed)
     target = np.where(told, target, target[rows[0]])  # the others are in no fold

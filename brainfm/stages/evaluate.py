@@ -33,7 +33,7 @@ from brainfm.stages.ask import WINDOW_S, ask
 from brainfm.stages.bands import band_importance
 from brainfm.stages.evaluation_files import write_evaluation
 from brainfm.stages.maps import map_of
-from brainfm.stages.networks import importance_of, network_method
+from brainfm.stages.networks import importance_of, network_method, whole_brain_method
 from brainfm.stages.overlap import learned_by, seen_by, training_of
 
 _log = logging.getLogger("brainfm")
@@ -80,11 +80,7 @@ def evaluate_outputs(
     learned = learned_by(training_of(embedder), recordings, seen)
     learned |= learned_by(training_of(own), recordings)
     asked = ask(config, recordings, participants=participants, learned=learned, seed=seed)
-    methods = default_methods(
-        asked.question.modality, asked.question.task, embedder=embedder, own=own
-    )
-    of_networks = network_method(config.networks, asked) if config.networks else None
-    methods[-1:-1] = [*filter(None, [of_networks, _covariates_only(asked)])]  # before the guess
+    methods, of_networks = _methods(asked, config, embedder, own)
     with parallel_config("loky", inner_max_num_threads=1):
         workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", return_as="generator")
     kept = {} if kept is None else kept
@@ -111,11 +107,21 @@ def evaluate_outputs(
         "audit": _audit(methods, asked, seed, measured),
     }
     evaluation["answer"] = answer_to(evaluation)
-    tables = {**_importance(of_networks, asked, seed), "map": map_of(methods[0], asked, measured)}
+    rests_on = of_networks or whole_brain_method(asked)
+    tables = {**_importance(rests_on, asked, seed), "map": map_of(methods[0], asked, measured)}
     write_evaluation(Path(out_dir) / "group", evaluation, results, asked, tables)
     for sentence in evaluation["answer"].values():
         _log.info("%s", sentence)
     return evaluation
+
+
+def _methods(asked, config, embedder, own):
+    """All that are compared, the guess last, and the one that reads networks, if any was named."""
+    question = asked.question
+    methods = default_methods(question.modality, question.task, embedder=embedder, own=own)
+    of_networks = network_method(config.networks, asked) if config.networks else None
+    methods[-1:-1] = [*filter(None, [of_networks, _covariates_only(asked)])]
+    return methods, of_networks
 
 
 def _covariates_only(asked):

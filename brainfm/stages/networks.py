@@ -62,6 +62,14 @@ def network_method(networks, asked):
     )
 
 
+def whole_brain_method(asked):
+    """Pearson connectivity by pairs of networks; None where no pattern of it can be drawn."""
+    is_two = asked.question.task == "regression" or len(np.unique(asked.y)) == 2
+    if asked.question.modality != "bold" or not is_two:
+        return None
+    return network_method(tuple(dict.fromkeys(networks_of(asked.table).values())), asked)
+
+
 def networks_of(table):
     """Network of each parcel of the recordings, by name; by the nearest parcel of the atlas."""
     atlas = load_atlas(_REFERENCE)

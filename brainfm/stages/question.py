@@ -134,7 +134,8 @@ def target_question(recordings, column, participants):
     Returns
     -------
     question : Question
-        A regression when the column holds more than ten different numbers.
+        A regression when the column holds more than ten different numbers, or more than half as
+        many as people.
     chosen : list of Recording
         Of participants whose value is known.
     y : ndarray, shape (n_chosen,)
@@ -151,7 +152,9 @@ def target_question(recordings, column, participants):
         If no recording is left.
     """
     values = column_values(participants, column)
-    is_number = pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_CLASSES
+    is_number = pd.api.types.is_numeric_dtype(values) and (
+        values.nunique() > _MOST_CLASSES or 2 * values.nunique() > len(values)
+    )
     values = values if is_number else values.map(_class_name, na_action="ignore")
     value_of = values.to_dict()
     known = {label for label, value in value_of.items() if pd.notna(value)}

@@ -104,12 +104,12 @@ def _has_p(evaluation, name):
 
 
 def _network_figures(folder, evaluation):
-    """What the method of some networks rests on; none where no networks were asked for."""
+    """What the connectivity of some networks, or of all, rests on; none for EEG."""
     pairs, edges = table_of(folder / "networks.tsv"), table_of(folder / "edges.tsv")
     if pairs is None or not len(pairs):
         return []
     return [
-        kept(folder, "networks", "What the networks' connectivity rests on",
+        kept(folder, "networks", "What connectivity rests on, by pairs of networks",
              pairs_figure(pairs, evaluation),
              "Fall of the score when all edges of a pair of networks are exchanged among test "
              "rows; lines: deviation over exchanges. Edges that say the same cover each other."),
