@@ -95,7 +95,8 @@ def _check(job):
     derivatives, wrong = read_derivatives(run.derivatives)
     errors += wrong
     roots = _roots(job, derivatives)
-    if not roots and not wrong:
+    has_reports = run.reports_only and (job.output_dir / "group").is_dir()
+    if not roots and not wrong and not has_reports:
         errors.append(
             MissingInput(
                 f"{job.output_dir} holds no participants; run the participant level first, or "

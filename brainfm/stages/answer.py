@@ -113,7 +113,8 @@ def _by_folds(test):
 
 
 def _signed(value):
-    return f"{value:+.2f}".replace("-", "−").replace("+0.00", "0.00")
+    spelled = f"{value:+.2f}"
+    return "0.00" if spelled in ("+0.00", "-0.00") else spelled.replace("-", "−")
 
 
 def _few(evaluation):

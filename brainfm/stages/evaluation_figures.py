@@ -124,7 +124,7 @@ def maps_figure(data, first):
     svg : str
     data : DataFrame
     """
-    columns = [name for name in data if name not in ("pc1", "pc2") and data[name].nunique() > 1]
+    columns = [name for name in data if name not in ("pc1", "pc2") and _colours(data[name])]
     columns = sorted(columns, key=lambda name: name != first)[:_MOST_MAPS]
     n_rows = -(-len(columns) // _MAPS_OF_A_ROW)
     n_columns = min(len(columns), _MAPS_OF_A_ROW)
@@ -140,6 +140,13 @@ def maps_figure(data, first):
             axis.set_title(name.replace("_", " "), fontsize=9.5)
 
     return figure_svg(draw, size=(2.9 * n_columns, 3 * n_rows)), data
+
+
+def _colours(values):
+    """Whether a column tells rows apart, and is no name of each."""
+    return 1 < values.nunique() and (
+        pd.api.types.is_numeric_dtype(values) or values.nunique() < len(values)
+    )
 
 
 def _coloured(figure, axis, data, name):

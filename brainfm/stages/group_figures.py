@@ -278,6 +278,7 @@ def training_figure(history):
             for index, name in enumerate(columns):
                 told = name.removesuffix("_loss").removesuffix("_explained").replace("_", " ")
                 axis.plot(history["epoch"], history[name], label=told,
+                          marker="o" if len(history) == 1 else None,
                           color=(BLUE, OCHRE, GREEN, RED, GREY)[index % 5])  # fmt: skip
             if "explained" in title:
                 axis.axhline(0, color=GREY, linestyle=":", linewidth=1)
