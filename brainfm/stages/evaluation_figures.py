@@ -144,7 +144,7 @@ def maps_figure(data, first):
 
 def _colours(values):
     """Whether a column tells rows apart, and is no name of each."""
-    return 1 < values.nunique() and (
+    return values.nunique() > 1 and (
         pd.api.types.is_numeric_dtype(values) or values.nunique() < len(values)
     )
 
