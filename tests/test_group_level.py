@@ -106,6 +106,8 @@ def test_a_withdrawn_participant_is_trained_on_no_more_until_readmitted(study, f
     people = training_participants(next((finished / "models").iterdir()))
     assert f"{dataset}/03" not in people
     assert "03" not in set(read_manifest(corpus)["participant"])
+    assert not list(finished.glob("sub-03/func/*groupbrainfmnano_embedding*"))
+    assert len(list(finished.glob("sub-*/func/*groupbrainfmnano_embedding.npy"))) == 11
     readmit_participant(corpus, dataset, "sub-03")
     assert group(study) == 0
     assert len(read_manifest(corpus)) == 12

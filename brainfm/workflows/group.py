@@ -9,7 +9,7 @@ from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.embedder import BrainEmbedder
 from brainfm.stages.ask import ask
 from brainfm.stages.corpus import build_corpus, check_twins, source_checksum
-from brainfm.stages.embed import embed_recording
+from brainfm.stages.embed import embed_recording, embedding_path
 from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.evaluation_files import FILES
 from brainfm.stages.overlap import learned_by
@@ -149,6 +149,7 @@ def _embed(group, book, manifest, checkpoint):
         # Another name than the packaged checkpoint, whose embeddings stand in the same folders.
         loaded = load_checkpoint(checkpoint)
         loaded = replace(loaded, name=f"group-{loaded.name}")
+        _drop_withdrawn(group, loaded.name)
         paths = [
             embed_recording(
                 recording.source,
@@ -162,6 +163,16 @@ def _embed(group, book, manifest, checkpoint):
         return [*paths, *(path.with_suffix(".json") for path in paths)]
 
     return book.run("embed", facts, make)
+
+
+def _drop_withdrawn(group, model_name):
+    """Remove the embeddings of withdrawn people by an earlier model that was trained here."""
+    kept = {one.source for one in _recordings(group, [group.output_dir])}
+    for one in find_recordings(group.output_dir):
+        if one.source not in kept:
+            path = embedding_path(one.source, group.output_dir, model_name)
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _evaluate(group, book, manifest, checkpoint):
