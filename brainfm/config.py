@@ -225,8 +225,8 @@ class EvaluateConfig:
     )
     confounds: tuple[str, ...] = setting(
         ("site", "age", "sex", "mean_fd"),
-        "columns of participants.tsv, where they exist, that are read from the embedding and "
-        "regressed out; mean_fd is also taken from the quality files of brainfm",
+        "columns of participants.tsv that are read from the embedding and regressed out, of the "
+        "default ones those that exist; mean_fd is also taken from the quality files of brainfm",
     )
     networks: tuple[str, ...] = setting(
         (),
@@ -236,8 +236,8 @@ class EvaluateConfig:
     )
     n_splits: int = setting(
         5,
-        "folds of the cross-validation; at least 8 blocks of time where tasks of few people are "
-        "told apart and recordings are long enough",
+        "folds of the cross-validation; where tasks of few people are told apart, at most the "
+        "recordings of a task, or of one recording at least 8 blocks of time if it is long enough",
         at_least=2,
     )
     n_permutations: int = setting(

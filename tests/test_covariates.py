@@ -98,3 +98,9 @@ class TestWithoutCovariates:
         assert np.isfinite(step.fit_transform(table)).all()
         with pytest.raises(DataError, match="covariates has no row of sub-15: give one of every"):
             WithoutCovariates(BandPowerFeatures(), people[:15]).fit(table)
+        with pytest.raises(DataError, match="covariates has sub-00 more than once"):
+            WithoutCovariates(BandPowerFeatures(), pd.concat([people, people[:1]])).fit(table)
+
+    def test_columns_keep_the_names_of_the_features(self, table, people):
+        step = WithoutCovariates(BandPowerFeatures(), people).set_output(transform="pandas")
+        assert list(step.fit_transform(table)) == list(step.features_.get_feature_names_out())

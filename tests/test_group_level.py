@@ -113,6 +113,12 @@ def test_a_withdrawn_participant_is_trained_on_no_more_until_readmitted(study, f
     assert len(read_manifest(corpus)) == 12
 
 
+def test_a_report_alone_needs_no_recordings(study, tmp_path, capsys):
+    (tmp_path / "group").mkdir()
+    assert main([str(study / "raw"), str(tmp_path), "group", "--reports-only"]) == 0
+    assert (tmp_path / "group.html").is_file()
+
+
 def test_without_a_question_there_is_no_evaluation_but_a_report(study, tmp_path, capsys):
     (tmp_path / "raw").symlink_to(study / "raw")
     words = [str(tmp_path / "raw"), str(tmp_path / "new"), "group", "--sloppy"]

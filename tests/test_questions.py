@@ -15,7 +15,7 @@ from brainfm.models.audit import without
 from brainfm.models.covariates import CovariateFeatures, design_of
 from brainfm.models.evaluation import permutation_test
 from brainfm.models.folds import participant_folds
-from brainfm.models.scores import score
+from brainfm.models.scores import bootstrap_counts, judged, score
 from brainfm.models.within_folds import recording_folds
 from brainfm.stages.answer import answer_to
 from brainfm.stages.ask import ask
@@ -57,6 +57,16 @@ class TestSites:
         with pytest.raises(DataError, match="every site has one class only: whoever tells the s"):
             asked(people(site=["x", "y"] * 6))
 
+    @pytest.mark.parametrize(
+        "site", [["x", None, "x", None, "y", None] * 2, list("abcdefghijkl")],
+        ids=["known of one class only", "everybody at another"],
+    )  # fmt: skip
+    def test_sites_that_say_nothing_of_the_classes_are_no_reason_to_refuse(self, site):
+        table = people(site=site)
+        if site[0] == "x":
+            table["group"] = ["a", "a", "a", "b", "b", "b"] * 2
+        assert len(asked(table).y) == 12
+
     def test_a_class_at_one_site_is_a_caution(self, tmp_path):
         table = people(site=["x", "x", "y", "x"] * 3)  # those of b are at x
         config = EvaluateConfig(target="group", n_splits=2, n_permutations=0, n_episodes=0)
@@ -79,15 +89,35 @@ class TestColumns:
             "1": "None", "2": "NA",
         }  # fmt: skip
 
+    def test_what_other_programs_write_for_nothing_is_missing_among_numbers(self, caplog):
+        ages = ["NA", *map(str, range(20, 31))]
+        values = column_values(people(age=ages), "age")
+        assert values.dtype.kind == "f"
+        assert len(values) == 11
+        assert set(column_values(people(hand=["NA", "l"] * 6), "hand")) == {"NA", "l"}
+        assert "hand is NA for 6 participants, which is taken for a class" in caplog.text
+
+    def test_a_column_nobody_asked_for_stops_nothing(self):
+        twice = pd.concat([people(iq=range(12)), people(iq=range(5, 17))])
+        assert "iq" not in asked(twice).known
+        found = asked(pd.DataFrame({"name": ["x"]}), [
+            eeg(n, task=task, participant="01", duration_s=42)
+            for n, task in enumerate(("rest", "film"))
+        ], target=None, contrast=("rest", "film"))  # fmt: skip
+        assert found.known.empty
+
     def test_a_second_table_without_the_column_takes_nothing_away(self, tmp_path):
         first, second = tmp_path / "a.tsv", tmp_path / "b.tsv"
         first.write_text("participant_id\tage\tkind\nsub-1\t30\tsynthetic\nsub-2\t40\treal\n")
         second.write_text("participant_id\tsite\nsub-1\tx\nsub-2\tx\n")
         both = read_participants([first, second])
         assert column_values(both, "age").to_dict() == {"1": 30, "2": 40}
-        recordings = [bold(1, participant="1"), bold(2, participant="2")]
-        with pytest.raises(DataError):  # of two people one is left
-            ask(EvaluateConfig(target="age"), recordings, participants=both)
+        rows = [f"sub-{number}\t{number}\n" for number in range(3, 9)]
+        first.write_text(first.read_text() + "".join(rows).replace("\n", "\treal\n"))
+        both = read_participants([first, second])
+        recordings = [bold(number, n_channels=4, participant=str(number)) for number in range(1, 9)]
+        found = ask(EvaluateConfig(target="age"), recordings, participants=both)
+        assert [one["participant"] for one in found.excluded] == ["1"]  # synthetic in one table
 
     def test_a_number_that_most_have_to_themselves_is_predicted_as_a_number(self):
         assert (
@@ -134,6 +164,16 @@ class TestDesigns:
         ]
         assert set(found.folds.units) == set(found.where["group"])
 
+    def test_where_a_task_would_be_lost_those_with_both_are_kept(self):
+        rest = [bold(n, n_channels=4, task="rest") for n in range(20)]
+        film = [bold(50 + n, n_channels=4, task="film", participant=f"{n:02d}") for n in range(8)]
+        found = asked(recordings=[*rest, *film], target=None, contrast=("rest", "film"))
+        assert set(found.y) == {"rest", "film"}
+        assert len(set(found.where["group"])) == 8
+        assert found.excluded[0] == {
+            "participant": "08", "why": "has one task, where others have both",
+        }  # fmt: skip
+
     def test_sessions_of_one_task_are_recordings_of_their_own(self, tmp_path):
         recordings = [
             eeg(10 * session + number, participant="01", session=str(session), task=task,
@@ -147,6 +187,8 @@ class TestDesigns:
         assert found["n_arrangements"] == 8  # in each of three folds, which of two is which
         assert "whole recordings were left out (3 folds)" in found["answer"]["scope"]
         assert "one recording of a participant" not in found["answer"].get("caution", "")
+        assert "may or may not be told apart" in found["answer"]["headline"]
+        assert "p cannot fall below 0.12" in found["answer"]["sure"]
         rows = pd.read_csv(tmp_path / "group" / "rows.tsv", sep="\t")
         assert rows["session"].nunique() == 3
 
@@ -179,6 +221,14 @@ class TestRecordingFolds:
                 LogisticRegression(), matrices, y, folds, task="classification", n_permutations=19,
             )[2])  # fmt: skip
         assert np.mean(p_values) == pytest.approx(0.5, abs=0.2)
+
+    def test_recordings_are_drawn_for_the_interval_of_one_participant(self):
+        folds, y, recordings = self.folds(n_each=(4, 4))
+        said = np.random.default_rng(0).random(8)[recordings]
+        predicted = np.stack([1 - said, said], axis=-1)[None]
+        found = judged(y, predicted, folds, "classification")
+        drawn = found.primary(bootstrap_counts(found.resample))
+        assert np.nanstd(drawn) > 0.05
 
 
 class TestScoresThatDoNotExist:

@@ -136,7 +136,7 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If a participant is not in the table.
+            If a participant is not in the table, or twice.
         """
         self.features_ = clone(self.features)
         read = self.features_.fit(X, y).transform(X)
@@ -152,8 +152,16 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
         design[:, 0] = 0  # the mean stays
         return self.features_.transform(X) - design @ self.weights_
 
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the features."""
+        check_is_fitted(self)
+        return self.features_.get_feature_names_out()
+
     def _covariates_of(self, X):
         labels = self.covariates["participant_id"].astype(str).str.removeprefix("sub-")
+        if labels.duplicated().any():
+            twice = labels[labels.duplicated()].iloc[0]
+            raise DataError(f"covariates has sub-{twice} more than once: give one row of each.")
         place = {label: row for row, label in enumerate(labels)}
         people = [
             row.participant if isinstance(row, Recording) else row[0].participant for row in X

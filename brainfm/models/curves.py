@@ -52,7 +52,7 @@ def few_shot_curves(
                 jobs[f"{k} people of each class, {method.name}"] = partial(
                     _job, method, table, y, folds, measured=measured, task=task
                 )
-    workers = workers or Parallel(return_as="generator")
+    workers = workers or Parallel(return_as="generator_unordered")
     made = kept_or_made(jobs, {} if kept is None else kept, workers)
     for row, arrays in zip(rows, made.values(), strict=True):
         mean, low, high = _of_mean(arrays["scores"], seed)
@@ -82,7 +82,7 @@ def few_shot_differences(rows, method, baselines, *, seed=0):
     for own in (row for row in rows if row["method"] == method):
         others = [row for row in rows if row["k"] == own["k"] and row["method"] in baselines]
         others = [row for row in others if np.isfinite(row["score"])]
-        if others:
+        if others and np.isfinite(own["score"]):
             best = max(others, key=lambda row: row["score"])
             paired = np.array(own["scores"]) - np.array(best["scores"])
             mean, low, high = _of_mean(paired, seed)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from joblib import delayed
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -92,7 +93,7 @@ def kept_or_made(jobs, kept, workers):
     kept : dict, or brainfm.storage.kept.KeptResults
         Filled as each is made.
     workers : joblib.Parallel
-        Who makes them; with ``return_as="generator"``, so that none waits for the others.
+        Who makes them, with ``return_as="generator_unordered"``: each is kept when it is made.
 
     Returns
     -------
@@ -101,9 +102,14 @@ def kept_or_made(jobs, kept, workers):
     """
     made = {name: kept.get(name) for name in jobs}
     missing = [name for name, arrays in made.items() if arrays is None]
-    for name, arrays in zip(missing, workers(jobs[name]() for name in missing), strict=True):
+    for name, arrays in workers(delayed(_named)(name, jobs[name]()) for name in missing):
         kept[name] = made[name] = arrays
     return made
+
+
+def _named(name, job):
+    function, args, keywords = job
+    return name, function(*args, **keywords)
 
 
 def measure(method, table, measured):

@@ -101,7 +101,7 @@ def judged(y, predicted, folds, task):
     return Judged(
         target=np.array([y[rows].mean() for rows in members]),  # equal within a unit, or nearly
         predicted=np.stack([predicted[:, rows].mean(axis=1) for rows in members], axis=1),
-        resample=folds.people[first],
+        resample=units if folds.kind == "recording" else folds.people[first],
         sites=None if folds.sites is None else folds.sites[first],
         task=task,
     )

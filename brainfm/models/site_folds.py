@@ -6,6 +6,11 @@ import pandas as pd
 from brainfm.errors import DataError
 from brainfm.models.folds import Folds, check_target, independent_units
 
+_ONE_CLASS_EACH = (
+    "every site has one class only: whoever tells the sites apart tells the classes apart; add "
+    "participants, or choose other classes."
+)
+
 
 def site_folds(y, groups, sites, *, task="classification", units=None):
     """Make one fold for each site; rows are compared, and labels exchanged, within sites only.
@@ -71,26 +76,27 @@ def _check_sites(y, groups, sites, names, task):
                 "sites apart tells the classes apart, and without that site none is left to learn "
                 "from; add participants of other sites, or choose other classes."
             )
-    check_classes_at_sites(y, sites)
+    if all(len(np.unique(y[sites == name])) == 1 for name in names):
+        raise DataError(_ONE_CLASS_EACH)
 
 
-def check_classes_at_sites(y, sites):
+def check_classes_at_sites(y, groups, sites):
     """Refuse classes that are told apart by the site alone.
 
     Parameters
     ----------
     y : ndarray, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
     sites : ndarray, shape (n_rows,)
-        None or NaN where not known.
+        None or NaN where not known, which counts as a site.
 
     Raises
     ------
     DataError
-        If there are several sites, and each has one class only.
+        If several sites have two people or more, and every site has one class only.
     """
-    names = pd.unique(sites[pd.notna(sites)])
-    if len(names) > 1 and all(len(np.unique(y[sites == name])) == 1 for name in names):
-        raise DataError(
-            "every site has one class only: whoever tells the sites apart tells the classes apart; "
-            "add participants, or choose other classes."
-        )
+    rows = pd.DataFrame({"y": y, "person": groups, "site": sites}).fillna({"site": "n/a"})
+    at = rows.groupby("site").agg({"y": "nunique", "person": "nunique"})
+    if (at["person"] > 1).sum() > 1 and (at["y"] == 1).all():
+        raise DataError(_ONE_CLASS_EACH)

@@ -56,7 +56,7 @@ def cut_windows(recording, window_s):
 
 
 def recording_folds(y, groups, recordings, *, n_splits):
-    """Leave whole recordings out, of every participant as many of each class.
+    """Leave whole recordings out, of every participant some of each class.
 
     Which recording a window is of can then not tell its class. Labels may be exchanged between
     the recordings of one participant that are tested in one fold.

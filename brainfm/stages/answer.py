@@ -56,6 +56,8 @@ def _lead(evaluation):
 def _headline(evaluation, lead):
     primary, value = evaluation["primary"], lead["scores"][evaluation["primary"]]
     can = "can" if _is_above_chance(evaluation, lead) else "could not"
+    if lead["p"] is not None and lead["p"] >= 0.05 and evaluation["n_arrangements"] <= 20:
+        can = "may or may not"  # no score could have a small p
     chance = "0.50" if primary == "roc_auc" else "0"
     return (
         f"{_claim(evaluation['question'], can)} with {lead['name']}: {score_name(primary)} "
@@ -119,8 +121,9 @@ def _signed(value):
 
 def _few(evaluation):
     """Learning from few people, against the best baseline there."""
+    whose = "class" if evaluation["question"]["classes"] else "half of the values"
     told = [
-        f"{row['k']} of each class {row['score']:.2f}, {_signed(row['difference'])} "
+        f"{row['k']} of each {whose} {row['score']:.2f}, {_signed(row['difference'])} "
         f"({_signed(row['low'])} to {_signed(row['high'])}) against {row['against']}"
         for row in evaluation["few_shot"]
         if row["k"] in _TOLD_SHOTS
@@ -218,7 +221,7 @@ def _caution(evaluation):
     if evaluation["folds"]["kind"] == "block":
         cautions.append(
             "A condition is one recording of a participant, so whatever differs between two "
-            "recordings counts, for p too, not only the condition; record each condition twice."
+            "recordings counts, for p too, not only the condition; record each one five times."
         )
     cautions += [
         f"All participants of class {label} are at site {site}, so whatever is particular to that "
@@ -226,7 +229,7 @@ def _caution(evaluation):
         for label, site in evaluation["data"]["at_one_site"].items()
     ]
     lead = _lead(evaluation)["scores"][evaluation["primary"]]
-    if lead["low"] is not None and lead["low"] == lead["high"]:
+    if lead["low"] == lead["high"] == 1:
         cautions.append(
             "Nothing was mistaken in any resample, so the interval has no width; with so few "
             "recordings that is not certainty."

@@ -1,6 +1,7 @@
 """What is asked, of whom, and how it will be tested: all that can be refused before any work."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -8,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from brainfm.config import EvaluateConfig
-from brainfm.errors import NothingSelected, UsageError
+from brainfm.errors import DataError, NothingSelected, UsageError
 from brainfm.models.folds import check_target, participant_folds
 from brainfm.models.site_folds import check_classes_at_sites, site_folds
 from brainfm.models.within_folds import block_folds, cut_windows, recording_folds
 from brainfm.recording import RecordingTable
 from brainfm.stages.networks import check_networks
-from brainfm.stages.phenotypes import check_datasets, phenotypes_of
+from brainfm.stages.phenotypes import check_datasets, column_values, phenotypes_of
 from brainfm.stages.question import (
     Question,
     contrast_question,
@@ -123,7 +124,7 @@ def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), 
     if not folds.is_within_people:
         confounds = _confounds(table, participants, question, config)
         if question.task == "classification" and "site" in confounds:
-            check_classes_at_sites(y, confounds["site"].to_numpy())
+            check_classes_at_sites(y, table.groups, confounds["site"].to_numpy())
     return Asked(
         question=question, table=table, y=y, where=where, folds=folds,
         confounds=confounds, known=_known(table, participants, question), excluded=excluded,
@@ -206,18 +207,16 @@ def _windows(table, y, where, question, config):
 
 def _known(table, participants, question):
     """Columns that can colour a map: no text that is another for everybody, such as a remark."""
-    columns = [] if participants is None else [
-        name for name in participants if name not in ("participant_id", question.name)
-    ]  # fmt: skip
-    if columns:
-        participants = participants.drop_duplicates("participant_id")
-    found = phenotypes_of(table, participants, columns)
-    shown = [
-        name for name in found
-        if found[name].nunique() > 1
-        and (pd.api.types.is_numeric_dtype(found[name]) or found[name].nunique() <= _MOST_NAMES)
-    ]  # fmt: skip
-    return found[shown].set_axis(range(len(table)))
+    people, found = [row[0].participant for row in table], {}
+    for name in [] if participants is None else participants:
+        if name in ("participant_id", question.name):
+            continue
+        with suppress(DataError):  # what nobody asked for stops nothing
+            values = column_values(participants, name).reindex(people)
+            few = pd.api.types.is_numeric_dtype(values) or values.nunique() <= _MOST_NAMES
+            if few and values.nunique() > 1:
+                found[name] = values.to_numpy()
+    return pd.DataFrame(found, index=range(len(table)))
 
 
 def _as_name(value):

@@ -82,7 +82,7 @@ def evaluate_outputs(
     asked = ask(config, recordings, participants=participants, learned=learned, seed=seed)
     methods, of_networks = _methods(asked, config, embedder, own)
     with parallel_config("loky", inner_max_num_threads=1):
-        workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", return_as="generator")
+        workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", return_as="generator_unordered")
     kept = {} if kept is None else kept
     measured = _embeddings(methods, asked.table, kept)
     how = {"kept": kept, "workers": workers, "measured": measured, "seed": seed}
@@ -318,4 +318,6 @@ def _at_one_site(asked):
     if asked.question.task != "classification" or "site" not in asked.confounds:
         return {}
     sites = asked.confounds["site"].groupby(asked.y).unique()
-    return {str(label): one[0] for label, one in sites.items() if len(one) == 1}
+    return {
+        str(label): one[0] for label, one in sites.items() if len(one) == 1 and pd.notna(one[0])
+    }

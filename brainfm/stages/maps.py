@@ -1,5 +1,6 @@
 """The map of an evaluation: its rows on two principal components of their embeddings."""
 
+import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
@@ -25,11 +26,13 @@ def map_of(method, asked, measured):
     rows : DataFrame, one row a row
         ``pc1`` and ``pc2``, beside all that is known of the row: labels of the recording, the
         target, and columns of ``participants.tsv`` that are numbers or have few values. Empty
-        without an embedding, or with fewer than 8 rows.
+        without an embedding of two numbers or more, or with fewer than 8 rows.
     """
     if method.kind != "pretrained" or len(asked.y) < FEWEST_FOR_PCA:
         return pd.DataFrame(columns=["pc1", "pc2"])
-    vectors = measured[method.features[0]]
+    vectors = np.asarray(measured[method.features[0]])
+    if vectors.shape[1] < 2:
+        return pd.DataFrame(columns=["pc1", "pc2"])
     places = PCA(2, svd_solver="full").fit_transform(vectors - vectors.mean(axis=0))
     rows = pd.DataFrame(places, columns=["pc1", "pc2"])
     known = asked.known.assign(**{asked.question.name: asked.y})

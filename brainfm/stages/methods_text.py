@@ -74,7 +74,7 @@ def evaluation_methods(evaluation):
 
 def _pretrained(evaluation):
     """Sentence on the encoder, where there is one."""
-    model = evaluation["model"]
+    model = evaluation.get("model")
     if not model:
         return []
     return [
@@ -114,8 +114,8 @@ def _split(folds):
     cut = f"Recordings were cut into windows of {folds['window_s']:g} s; each of "
     if folds["kind"] == "recording":
         return (
-            f"{cut}{folds['n_splits']} folds tested whole recordings, of every participant as "
-            "many of each condition."
+            f"{cut}{folds['n_splits']} folds tested whole recordings, of every participant "
+            "some of each condition."
         )
     return (
         f"{cut}{folds['n_splits']} folds tested one contiguous block of every recording, and "

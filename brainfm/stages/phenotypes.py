@@ -1,9 +1,14 @@
 """What ``participants.tsv`` says of the people: values of its columns by participant."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError, UsageError
+
+_MISSING_ELSEWHERE = ("NA", "N/A", "NaN", "nan", "null", "NULL")
+_log = logging.getLogger("brainfm")
 
 
 def column_values(participants, column):
@@ -38,6 +43,7 @@ def column_values(participants, column):
             f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
         )
     participants = participants[["participant_id", column]].replace({"n/a": np.nan, "": np.nan})
+    participants[column] = _typed(participants[column])
     participants = participants.dropna().drop_duplicates()
     labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
     if labels.duplicated().any():
@@ -45,10 +51,22 @@ def column_values(participants, column):
             f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once, "
             f"with different {column}: use different labels in different datasets."
         )
-    values = participants[column]
-    numbers = pd.to_numeric(values, errors="coerce")
-    values = numbers if numbers.notna().all() else values
-    return values.set_axis(labels)
+    return participants[column].set_axis(labels)
+
+
+def _typed(values):
+    """Numbers where all are, but for what other programs write where there is none."""
+    numbers, written = pd.to_numeric(values, errors="coerce"), values.astype(str)
+    foreign = written.isin(_MISSING_ELSEWHERE) & values.notna()
+    if numbers.notna().any() and (numbers.notna() | values.isna() | foreign).all():
+        return numbers
+    if foreign.any():
+        _log.warning(
+            "participants.tsv: %s is %s for %d participants, which is taken for a class; write n/a "
+            "where a value is missing",
+            values.name, written[foreign].iloc[0], foreign.sum(),
+        )  # fmt: skip
+    return values
 
 
 def phenotypes_of(table, participants, columns):

@@ -90,10 +90,11 @@ def contrast_question(recordings, tasks):
 
 
 def of_one_design(chosen, y, *, n_splits):
-    """Leave out the few people with both tasks where most have one.
+    """Where few people have both tasks, keep those with one, or else those with both.
 
     Labels of people with both can only be exchanged within them, those of the others only between
-    them; a few of the one among many of the other would leave hardly any way to exchange.
+    them; a few of the one among many of the other would leave hardly any way to exchange. Those
+    with one are kept if each task has as many as there are folds.
 
     Parameters
     ----------
@@ -115,10 +116,17 @@ def of_one_design(chosen, y, *, n_splits):
     n_people = len(np.unique(people))
     if not both or n_people < n_splits or 2 * len(both) >= n_people:
         return chosen, y, []
-    kept = np.flatnonzero(~np.isin(people, both))
-    why = "has both tasks, where most people have one"
-    excluded = [{"participant": person.rpartition("/")[2], "why": why} for person in both]
-    return [chosen[row] for row in kept], y[kept], excluded
+    has_both = np.isin(people, both)
+    enough = [len(np.unique(people[(y == task) & ~has_both])) >= n_splits for task in np.unique(y)]
+    if all(enough):
+        kept, why = ~has_both, "has both tasks, where most people have one"
+    elif len(both) >= n_splits:
+        kept, why = has_both, "has one task, where others have both"
+    else:
+        return chosen, y, []
+    names = sorted({person.rpartition("/")[2] for person in people[~kept]})
+    excluded = [{"participant": name, "why": why} for name in names]
+    return [chosen[row] for row in np.flatnonzero(kept)], y[kept], excluded
 
 
 def target_question(recordings, column, participants):

@@ -220,7 +220,7 @@ def _drop_old_answer(group, book, data):
     """Remove the answer of an earlier call that is of other data or models: nobody asks now."""
     noted = book.steps.get("evaluate", {}).get("noted")
     if noted not in (None, data):
-        _log.warning("the answer of an earlier call was of other data, and is removed")
+        _log.warning("the answer of an earlier call was of other data or models, and is removed")
         for name in FILES:
             (group.output_dir / "group" / name).unlink(missing_ok=True)
         del book.steps["evaluate"]
