@@ -3,9 +3,11 @@
 import json
 import os
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from brains import bold
 from skeleton import write, write_person
 
 from brainfm import readmit_participant, withdraw_participant
@@ -194,6 +196,14 @@ class TestPeople:
         ]
         assert orders[0] == orders[1]
         assert len(orders[0]) == 2
+
+    def test_as_many_processes_work_as_memory_allows_at_the_size_of_the_covariances(self, tmp_path):
+        many = [bold(number, n_channels=400, n_times=3) for number in range(200)]
+        crowd = replace(self.of(tmp_path), nprocs=8, memory_gb=8.0)
+        assert group_level._n_jobs(crowd, many[:10]) == 6
+        assert group_level._n_jobs(crowd, many) == 2
+        assert group_level._n_jobs(replace(crowd, memory_gb=1.0), many) == 1
+        assert group_level._n_jobs(replace(crowd, nprocs=1), many[:10]) == 1
 
     def test_withdrawn_people_are_neither_embedded_nor_evaluated(self, study, finished):
         corpus = finished / "group" / "corpus"
