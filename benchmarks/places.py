@@ -24,6 +24,7 @@ from brainfm.models import readout
 from brainfm.models.baselines import ConnectivityFeatures
 from brainfm.models.checkpoint import load_checkpoint
 from brainfm.models.closed_form import place
+from brainfm.models.covariances import tangent
 from brainfm.models.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.reliability import Reliability
 from brainfm.models.windows import halves, prepare
@@ -99,9 +100,9 @@ def connectivity(cohort, learned, n_places, width):
     encoder.tokens["bold"].places.width = width
     covariances = [readout.place_covariances(encoder, one)[0] for one in prepared]
     reference = np.mean([covariances[row] for row in learned], axis=0)
-    whole = np.stack([readout.tangent(one, reference) for one in covariances])
+    whole = np.stack([tangent(one, reference) for one in covariances])
     both = [
-        [readout.tangent(readout.place_covariances(encoder, half)[0], reference) for half in pair]
+        [tangent(readout.place_covariances(encoder, half)[0], reference) for half in pair]
         for pair in map(halves, prepared)
     ]
     return whole, np.stack(both, axis=1)

@@ -89,7 +89,9 @@ class TestWithoutCovariates:
         y = np.arange(16.0)
         changed = people.assign(age=np.where(np.arange(16) < 10, people["age"], 1e6))
         other = make_pipeline(WithoutCovariates(self.features(people), changed), Ridge())
-        one, two = (clone(each).fit(table[:10], y[:10])[0].weights_ for each in (step, other))
+        one, two = (
+            clone(each).fit(table[:10], y[:10])[0].regression_.weights_ for each in (step, other)
+        )
         np.testing.assert_array_equal(one, two)
 
     def test_missing_values_become_the_mean_and_missing_people_are_refused(self, table, people):

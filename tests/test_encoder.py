@@ -6,8 +6,9 @@ import torch
 from brains import bold, eeg, pick
 
 from brainfm.errors import ModelError
+from brainfm.models.covariances import tangent
 from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
-from brainfm.models.readout import embed, layout, tangent
+from brainfm.models.readout import embed, layout
 from brainfm.models.windows import SPECS, all_windows, collate, cut, prepare, resample
 from brainfm.recording import Recording
 

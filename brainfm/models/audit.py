@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from brainfm.models.covariates import design_of
+from brainfm.models.covariates import CovariateRegression, design_of
 from brainfm.models.evaluation import cross_predict
 from brainfm.models.folds import participant_folds
 from brainfm.models.scores import PRIMARY, bootstrap_counts, interval, judged
@@ -29,22 +29,14 @@ def without(matrices, design, folds):
     Returns
     -------
     matrices : list of list of (ndarray, ndarray), of the same shapes
-
-    References
-    ----------
-    .. [1] Snoek et al., 2019, NeuroImage 184. https://doi.org/10.1016/j.neuroimage.2018.09.074
     """
     cleaned = []
     for (train, test), blocks in zip(folds.pairs, matrices, strict=True):
-        known = design[:, np.isfinite(design[train]).any(axis=0)]
-        centre, spread = np.nanmean(known[train], axis=0), np.nanstd(known[train], axis=0)
-        varies = spread > 1e-12
-        scaled = np.nan_to_num((known - centre)[:, varies] / spread[varies])  # missing: the mean
-        seen, new = (np.column_stack([np.ones(len(rows)), scaled[rows]]) for rows in (train, test))
         fold = []
         for X_train, X_test in blocks:
-            weights = np.linalg.lstsq(seen, X_train, rcond=None)[0]
-            fold.append((X_train - seen @ weights, X_test - new @ weights))
+            fitted = CovariateRegression().fit(design[train], X_train)
+            left = fitted.residual(design[train], X_train), fitted.residual(design[test], X_test)
+            fold.append(left)
         cleaned.append(fold)
     return cleaned
 

@@ -61,12 +61,12 @@ def tangent(matrices, reference):
 
     Parameters
     ----------
-    matrices : ndarray, shape (n_matrices, n, n), positive definite
+    matrices : ndarray, shape (..., n, n), positive definite
     reference : ndarray, shape (n, n)
 
     Returns
     -------
-    vectors : ndarray, shape (n_matrices, n * (n + 1) / 2)
+    vectors : ndarray, shape (..., n * (n + 1) / 2)
         The upper triangle, off the diagonal times the root of 2.
 
     References
@@ -76,7 +76,7 @@ def tangent(matrices, reference):
     whiten = _of_eigenvalues(lambda values: 1 / np.sqrt(values), reference)
     logs = _of_eigenvalues(np.log, whiten @ matrices @ whiten)
     rows, columns = np.triu_indices(len(reference))
-    return logs[:, rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
+    return logs[..., rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
 
 
 def partial_correlations(covariances):

@@ -103,6 +103,33 @@ class CovariateFeatures(TransformerMixin, BaseEstimator):
         return type(self)(self.values)  # not copied for each fold
 
 
+class CovariateRegression:
+    """How numbers go with covariates in training rows, and what is left of them in any rows [1]_.
+
+    References
+    ----------
+    .. [1] Snoek et al., 2019, NeuroImage 184. https://doi.org/10.1016/j.neuroimage.2018.09.074
+    """
+
+    def fit(self, design, X):
+        """Learn the coefficients.
+
+        Parameters
+        ----------
+        design : ndarray of float, shape (n_rows, n_covariates)
+            NaN where not known, which becomes the mean.
+        X : ndarray of float, shape (n_rows, n_features)
+        """
+        self.scaling_ = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
+        scaled, self.mean_ = self.scaling_.fit_transform(design), X.mean(axis=0)
+        self.weights_ = np.linalg.lstsq(scaled, X - self.mean_, rcond=None)[0]
+        return self
+
+    def residual(self, design, X):
+        """Return what the covariates and the mean of the training rows do not say of X."""
+        return X - self.mean_ - self.scaling_.transform(design) @ self.weights_
+
+
 class WithoutCovariates(TransformerMixin, BaseEstimator):
     """Features of recordings with covariates of people regressed out, as a step of a pipeline.
 
@@ -118,8 +145,7 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     features_ : transformer
-    weights_ : ndarray of float, shape (1 + n_covariates, n_features)
-        The first row is the mean.
+    regression_ : CovariateRegression
 
     References
     ----------
@@ -140,17 +166,17 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
         """
         self.features_ = clone(self.features)
         read = self.features_.fit(X, y).transform(X)
-        self.known_ = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
-        design = self.known_.fit_transform(self._covariates_of(X))
-        self.weights_ = np.linalg.lstsq(_with_ones(design), read, rcond=None)[0]
+        self.regression_ = CovariateRegression().fit(self._covariates_of(X), read)
         return self
 
     def transform(self, X):
-        """Return the features less what the covariates say, shape (n_rows, n_features)."""
+        """Return the features less what the covariates say, shape (n_rows, n_features).
+
+        The mean of the training rows stays.
+        """
         check_is_fitted(self)
-        design = _with_ones(self.known_.transform(self._covariates_of(X)))
-        design[:, 0] = 0  # the mean stays
-        return self.features_.transform(X) - design @ self.weights_
+        left = self.regression_.residual(self._covariates_of(X), self.features_.transform(X))
+        return left + self.regression_.mean_
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the features."""
@@ -171,7 +197,3 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
             raise DataError(f"covariates has no row of sub-{unknown[0]}: give one of everybody.")
         design = design_of(self.covariates.drop(columns="participant_id"))
         return design[[place[label] for label in people]]
-
-
-def _with_ones(design):
-    return np.column_stack([np.ones(len(design)), design])

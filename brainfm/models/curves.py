@@ -75,8 +75,8 @@ def few_shot_differences(rows, method, baselines, *, seed=0):
     -------
     differences : list of dict
         ``k``, ``score``, ``against`` (the baseline with the highest mean), and ``difference`` with
-        ``low`` and ``high``: 95 % interval over episodes, of who is learned from; all episodes
-        test the same people. Empty without baselines.
+        ``low`` and ``high``: 95 % interval over episodes, of who is learned from: all are
+        drawn from the same people. Empty without baselines.
     """
     found = []
     for own in (row for row in rows if row["method"] == method):

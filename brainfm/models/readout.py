@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
+from brainfm.models.covariances import tangent
 from brainfm.models.tokens import SHRINKAGE
 from brainfm.models.windows import SPECS, Windows, all_windows
 
@@ -215,29 +216,6 @@ def _band_covariances(series):
         covariance = (band @ band.conj().T).real
         found.append(covariance / max(np.trace(covariance) / len(series), 1e-20))
     return np.stack(found)
-
-
-def tangent(covariance, reference):
-    """Log of a covariance seen from a reference, off-diagonal entries times the root of 2.
-
-    Parameters
-    ----------
-    covariance, reference : ndarray of float, shape (k, k), positive definite
-
-    Returns
-    -------
-    vector : ndarray of float, shape (k * (k + 1) / 2,)
-
-    References
-    ----------
-    .. [1] Varoquaux et al., 2010, MICCAI. https://doi.org/10.1007/978-3-642-15705-9_25
-    """
-    values, vectors = np.linalg.eigh(reference)
-    whiten = (vectors / np.sqrt(values)) @ vectors.T
-    values, vectors = np.linalg.eigh(whiten @ covariance @ whiten)
-    log = (vectors * np.log(np.maximum(values, 1e-6))) @ vectors.T
-    rows, columns = np.triu_indices(len(log))
-    return log[rows, columns] * np.where(rows == columns, 1, np.sqrt(2))
 
 
 def _encode(encoder, modality, windows, batch_size):

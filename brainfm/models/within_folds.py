@@ -116,12 +116,8 @@ def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
-        Class of each window.
-    groups : ndarray of str, shape (n_rows,)
-        Participant of each window.
-    recordings : ndarray of int, shape (n_rows,)
-        Which recording each window was cut from.
+    y, groups, recordings
+        See :func:`recording_folds`.
     start_s : ndarray of float, shape (n_rows,)
     window_s, gap_s : float
         Length of a window, and of the gap, in seconds.

@@ -221,7 +221,8 @@ def _caution(evaluation):
     if evaluation["folds"]["kind"] == "block":
         cautions.append(
             "A condition is one recording of a participant, so whatever differs between two "
-            "recordings counts, for p too, not only the condition; record each one five times."
+            "recordings counts, for p too, not only the condition; record more people, or each "
+            "condition five times."
         )
     cautions += [
         f"All participants of class {label} are at site {site}, so whatever is particular to that "

@@ -225,13 +225,13 @@ def _as_name(value):
 
 def _confounds(table, participants, question, config):
     """Columns to audit that are there, vary, and are not the target itself."""
-    columns = [] if participants is None else list(participants)
+    columns = [] if participants is None else [c for c in participants if c != "participant_id"]
     there = [name for name in config.confounds if name in columns and name != question.name]
     absent = [name for name in config.confounds if name not in [*columns, "mean_fd"]]
     if absent and config.confounds != EvaluateConfig().confounds:
         raise UsageError(
             f"--evaluate-confounds has {', '.join(absent)}, but participants.tsv has "
-            f"{', '.join(columns[1:]) or 'no columns'}."
+            f"{', '.join(columns) or 'no columns'}."
         )
     if absent:
         _log.info("not audited, since participants.tsv has no column: %s", ", ".join(absent))

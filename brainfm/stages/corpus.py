@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -106,10 +107,9 @@ def check_twins(manifest):
 
 def _twins_among(folder, rows):
     """Pairs of people with the same signal, among rows that begin alike."""
-    first, others = rows[0], rows[1:]
-    for other in others:
-        people = [f"{row['dataset']}/{row['participant']}" for row in (first, other)]
-        signals = [np.load(signal_path(folder, row), mmap_mode="r") for row in (first, other)]
+    for pair in combinations(rows, 2):
+        people = [f"{row['dataset']}/{row['participant']}" for row in pair]
+        signals = [np.load(signal_path(folder, row), mmap_mode="r") for row in pair]
         if people[0] != people[1] and np.array_equal(*signals, equal_nan=True):
             yield people
 
