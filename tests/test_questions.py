@@ -22,6 +22,7 @@ from brainfm.stages.ask import ask
 from brainfm.stages.evaluate import evaluate_outputs
 from brainfm.stages.evaluation_files import beside
 from brainfm.stages.phenotypes import column_values
+from brainfm.stages.question import target_question
 from brainfm.storage.files import read_participants
 
 
@@ -125,6 +126,9 @@ class TestColumns:
         )
         found = asked(people(16, score=[1, 2] * 8), runs(16), target="score")
         assert found.question.task == "classification"
+        few = people(4).iloc[:3].assign(score=[0, 1, 1])
+        question, *_ = target_question(runs(3), "score", few)
+        assert question.task == "classification"
 
     def test_large_numbers_stay_different_classes(self):
         found = asked(people(scanner=[1000001.0, 1000002.0] * 6), target="scanner")

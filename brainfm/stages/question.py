@@ -142,8 +142,8 @@ def target_question(recordings, column, participants):
     Returns
     -------
     question : Question
-        A regression when the column holds more than ten different numbers, or more than half as
-        many as people.
+        A regression when the column holds more than ten different numbers, or more than two
+        and than half as many as people.
     chosen : list of Recording
         Of participants whose value is known.
     y : ndarray, shape (n_chosen,)
@@ -160,8 +160,9 @@ def target_question(recordings, column, participants):
         If no recording is left.
     """
     values = column_values(participants, column)
+    n_values = values.nunique()
     is_number = pd.api.types.is_numeric_dtype(values) and (
-        values.nunique() > _MOST_CLASSES or 2 * values.nunique() > len(values)
+        n_values > _MOST_CLASSES or (n_values > 2 and 2 * n_values > len(values))
     )
     values = values if is_number else values.map(_class_name, na_action="ignore")
     value_of = values.to_dict()
