@@ -28,8 +28,8 @@ from pretrain import WITH_LABELS, labels_of, make_pretrainer, prepare_datasets, 
 from representation import COLUMNS, score_all
 from scoring import episodes, repeated_folds
 
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.stages.corpus import build_corpus
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.stages.corpus.build import build_corpus
 
 #: Columns of participants.tsv that phenotype prediction learns from.
 PHENOTYPES = ("age", "sex", "diagnosis")

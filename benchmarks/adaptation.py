@@ -19,10 +19,10 @@ from people import arguments_of, load_cohort
 
 from brainfm import BrainClassifier, DeepClassifier
 from brainfm.errors import ModelError
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.deep import NETWORKS
-from brainfm.models.folds import participant_folds
-from brainfm.models.scores import bootstrap_counts, interval, judged
+from brainfm.evaluation.folds import participant_folds
+from brainfm.evaluation.scores import bootstrap_counts, interval, judged
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.models.estimators.published_networks import NETWORKS
 
 ADAPTATIONS = ("prototype", "probe", "lora", "full")
 

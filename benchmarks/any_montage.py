@@ -32,7 +32,7 @@ from features import Cache, digest, embedded, parts_of, untrained, untrained_key
 from people import arguments_of, corpus_of, load_cohort, stretch
 from sklearn.cluster import KMeans
 
-from brainfm.models.checkpoint import load_checkpoint
+from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.recording import Recording, RecordingTable
 from brainfm.signal.connectivity import pearson, upper_triangle
 from brainfm.signal.eeg import band_power

@@ -31,7 +31,7 @@ import pyarrow as pa
 import zarr
 
 from brainfm.storage.corpus import merge_rows, read_corpus, read_manifest, store_recording
-from brainfm.storage.recordings import find_recordings
+from brainfm.storage.derivatives.recordings import find_recordings
 
 WINDOW_S = {"bold": 120.0, "eeg": 20.0}
 _HEADER = 128

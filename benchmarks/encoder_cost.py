@@ -27,10 +27,10 @@ import pandas as pd
 import torch
 from other_encoders import RATES_HZ, OfBraindecode, RegionTransformer, missing_braindecode
 
-from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
-from brainfm.models.readout import embed
-from brainfm.models.tokenizers import TOKENIZERS
-from brainfm.models.windows import SPECS, Windows, prepare
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig, n_parameters
+from brainfm.models.encoder.readout import embed
+from brainfm.models.encoder.tokenizers import TOKENIZERS
+from brainfm.models.encoder.windows import SPECS, Windows, prepare
 from brainfm.recording import Recording
 
 BATCH = 8

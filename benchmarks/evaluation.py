@@ -22,11 +22,16 @@ from people import arguments_of, load_cohort
 
 from brainfm import BrainEmbedder
 from brainfm.config import EvaluateConfig
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.evaluation import cross_predict, default_methods, fold_features, measure
-from brainfm.models.folds import Folds, participant_folds
-from brainfm.models.scores import judged
-from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.evaluation.cross_validation import (
+    cross_predict,
+    default_methods,
+    fold_features,
+    measure,
+)
+from brainfm.evaluation.folds import Folds, participant_folds
+from brainfm.evaluation.scores import judged
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.stages.evaluate.run import evaluate_outputs
 
 #: Frontoparietal, cingulo-opercular (salience) and dorsal attention network.
 CONTROL_NETWORKS = ("Cont", "SalVentAttn", "DorsAttn")

@@ -19,17 +19,17 @@ from sklearn.decomposition import PCA
 
 from brainfm.errors import UsageError
 from brainfm.models import baselines, embedder, encoder, readout, tokens, windows
-from brainfm.models.baselines import (
+from brainfm.models.encoder.encoder import BrainEncoder
+from brainfm.models.encoder.readout import layout
+from brainfm.models.encoder.windows import prepare
+from brainfm.models.features.classical import (
     BandPowerFeatures,
     BlockScaler,
     ConnectivityFeatures,
     RiemannFeatures,
 )
-from brainfm.models.closed_form import place, set_references
-from brainfm.models.embedder import embed_table
-from brainfm.models.encoder import BrainEncoder
-from brainfm.models.readout import layout
-from brainfm.models.windows import prepare
+from brainfm.models.features.embedder import embed_table
+from brainfm.models.training.initialisation import place, set_references
 
 RANDOM_SEEDS = (1, 2, 3)
 #: Baselines the checkpoint is put beside, and the random encoder beside the first.

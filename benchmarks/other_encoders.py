@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from brainfm.models.encoder import Block, EncoderConfig
+from brainfm.models.encoder.encoder import Block, EncoderConfig
 
 NAMES_1020 = [
     "Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8", "T7", "C3", "Cz", "C4", "T8", "P7", "P3", "Pz",

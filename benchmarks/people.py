@@ -17,8 +17,8 @@ import pandas as pd
 from brainfm.config import EegConfig
 from brainfm.errors import UsageError
 from brainfm.recording import RecordingTable
-from brainfm.stages.corpus import build_corpus
-from brainfm.stages.preprocess_eeg import preprocess_eeg
+from brainfm.stages.corpus.build import build_corpus
+from brainfm.stages.preprocess.eeg import preprocess_eeg
 from brainfm.storage.corpus import read_corpus
 
 log = logging.getLogger("brainfm")

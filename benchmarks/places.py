@@ -6,8 +6,8 @@ Judged on the people ``brainfm-tiny`` was trained on (without labels), so that t
 unseen, and on connectivity alone, which needs no gradient. Places, reference and weights come from
 one half of the sites and are judged on the other, and the other way round; scores are the mean of
 both. Rows: *as they are* (tangent space only), *standardised* (each number divided by its spread),
-*reliable* (:class:`brainfm.models.reliability.Reliability`, which ships), and tangent connectivity
-of all parcels. Written: what is printed, as ``places.tsv``.
+*reliable* (:class:`brainfm.models.encoder.reliability.Reliability`, which ships), and tangent
+connectivity of all parcels. Written: what is printed, as ``places.tsv``.
 """
 
 from dataclasses import replace
@@ -20,14 +20,14 @@ from people import arguments_of, load_cohort
 from representation import score_all
 from scoring import episodes, repeated_folds
 
-from brainfm.models import readout
-from brainfm.models.baselines import ConnectivityFeatures
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.closed_form import place
-from brainfm.models.covariances import tangent
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.models.reliability import Reliability
-from brainfm.models.windows import halves, prepare
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.models.encoder import readout
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
+from brainfm.models.encoder.reliability import Reliability
+from brainfm.models.encoder.windows import halves, prepare
+from brainfm.models.features.classical import ConnectivityFeatures
+from brainfm.models.training.initialisation import place
+from brainfm.signal.covariance import tangent
 
 #: Number of places and the deviation of their Gaussian in units of 100 mm.
 PLACES = ((100, 0.08), (150, 0.06), (200, 0.08), (200, 0.06), (200, 0.04))

@@ -21,14 +21,19 @@ from people import arguments_of, load_cohort
 from scipy.stats import binomtest
 
 from brainfm import BrainEmbedder
-from brainfm.models.baselines import BlockScaler, ConnectivityFeatures, LengthScaler, linear_head
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.evaluation import permutation_test
-from brainfm.models.folds import participant_folds
-from brainfm.models.heads import RowSpace
-from brainfm.models.networks import NetworkConnectivity
+from brainfm.evaluation.cross_validation import permutation_test
+from brainfm.evaluation.folds import participant_folds
+from brainfm.evaluation.network_importance import NetworkConnectivity
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.models.estimators.heads import RowSpace
+from brainfm.models.features.classical import (
+    BlockScaler,
+    ConnectivityFeatures,
+    LengthScaler,
+    linear_head,
+)
 from brainfm.recording import RecordingTable
-from brainfm.stages.networks import networks_of
+from brainfm.stages.evaluate.importance_networks import networks_of
 
 matplotlib.use("Agg")
 N_NULL, N_POWER, N_PERMUTATIONS = 200, 40, 19

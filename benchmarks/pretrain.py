@@ -20,13 +20,13 @@ import pandas as pd
 import torch
 
 from brainfm.config import EegConfig
-from brainfm.models.pretrainer import BrainPretrainer
+from brainfm.files import read_tsv
+from brainfm.models.estimators.pretrainer import BrainPretrainer
 from brainfm.recording import RecordingTable
-from brainfm.stages.corpus import build_corpus
-from brainfm.stages.phenotypes import phenotypes_of
-from brainfm.stages.preprocess_eeg import preprocess_eeg
+from brainfm.stages.corpus.build import build_corpus
+from brainfm.stages.evaluate.participants_table import phenotypes_of
+from brainfm.stages.preprocess.eeg import preprocess_eeg
 from brainfm.storage.corpus import read_corpus
-from brainfm.storage.files import read_tsv
 
 RECIPE = {"batch_size": 16, "learning_rate": 2e-3}
 LICENCE = "CC BY-NC-SA 4.0"

@@ -36,7 +36,7 @@ from scoring import (
     within,
 )
 
-from brainfm.models.checkpoint import load_checkpoint
+from brainfm.models.checkpoint.load_save import load_checkpoint
 
 SHOTS = (5, 10, 25)
 COLUMNS = (

@@ -22,9 +22,9 @@ from people import load_cohort
 from places import scored, site_halves
 from pretrain import RECIPE, labels_of, split
 
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.pretrainer import BrainPretrainer
-from brainfm.models.readout import layout
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.models.encoder.readout import layout
+from brainfm.models.estimators.pretrainer import BrainPretrainer
 from brainfm.recording import RecordingTable
 
 #: Name of a model and the weight of phenotypes beside connectivity regression.

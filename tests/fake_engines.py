@@ -22,8 +22,8 @@ from nipype.interfaces.base import (
 from nipype.interfaces.utility import IdentityInterface
 
 from brainfm.errors import SignalError
-from brainfm.storage.bids import entities_of, stem_of
-from brainfm.storage.files import write_json, write_npy, write_text
+from brainfm.files import write_json, write_npy, write_text
+from brainfm.storage.bids.query import entities_of, stem_of
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
 
@@ -147,8 +147,8 @@ def stand_ins():
         ("brainfm.workflows.participant.init_anat_wf", fake_anat_wf),
         ("brainfm.workflows.participant.init_bold_wf", fake_bold_wf),
         ("brainfm.workflows.participant.EmbedRecording", FakeEmbed),
-        ("brainfm.stages.report_participant.write_participant_report", fake_report),
-        ("brainfm.stages.plan.model_key", lambda model: f"key of {model}"),
+        ("brainfm.stages.report.participant.write_participant_report", fake_report),
+        ("brainfm.stages.query.plan.model_key", lambda model: f"key of {model}"),
         ("brainfm.cli.participant.find_checkpoint", Path),
         ("brainfm.cli.participant.pinned", str),
     ]

@@ -9,10 +9,10 @@ import pytest
 
 from brainfm.config import EvaluateConfig
 from brainfm.recording import Recording
-from brainfm.stages.ask import ask
-from brainfm.stages.bands import band_importance
-from brainfm.stages.evaluate import evaluate_outputs
-from brainfm.stages.report_group import write_group_report
+from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.importance_bands import band_importance
+from brainfm.stages.evaluate.run import evaluate_outputs
+from brainfm.stages.report.group import write_group_report
 
 NAMES = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
 PLANTED = ("O1", "O2")

@@ -11,7 +11,8 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from brainfm.errors import SignalError, UsageError
-from brainfm.models.baselines import (
+from brainfm.models.estimators.heads import NestedHead, RowSpace
+from brainfm.models.features.classical import (
     AperiodicFeatures,
     BandPowerFeatures,
     BlockScaler,
@@ -20,7 +21,6 @@ from brainfm.models.baselines import (
     RiemannFeatures,
     classical_baseline,
 )
-from brainfm.models.heads import NestedHead, RowSpace
 from brainfm.recording import Recording, RecordingTable
 
 NAMES = ("a", "b", "c", "d")

@@ -11,22 +11,22 @@ import pytest
 from identities import plant_identities, where_identities_show
 
 from brainfm.config import BoldConfig
+from brainfm.demo.synthetic_dataset import synthetic_participant
 from brainfm.errors import DataError, MissingInput
 from brainfm.signal.bold import clean_series, passed_components, reduce_confounds
 from brainfm.signal.realign import rigid_matrices
-from brainfm.stages.anatomy import (
+from brainfm.stages.preprocess.bold import align_bold, realign_bold, resample_bold
+from brainfm.stages.preprocess.bold_confounds import tissues_in_template, write_confounds
+from brainfm.stages.preprocess.bold_qc import draw_anatomy, judge_alignment, judge_bold
+from brainfm.stages.preprocess.t1w import (
     inverse_transform,
     normalise_t1w,
     prepare_t1w,
     segment_t1w,
     write_anatomy,
 )
-from brainfm.stages.confounds import tissues_in_template, write_confounds
-from brainfm.stages.judge_bold import draw_anatomy, judge_alignment, judge_bold
-from brainfm.stages.preprocess_bold import align_bold, realign_bold, resample_bold
-from brainfm.stages.standardise import PreprocessedBold, read_confounds, standardise_bold
-from brainfm.stages.synthesise import synthetic_participant
-from brainfm.storage.checks_bold import check_bold
+from brainfm.stages.standardise.parcellate import PreprocessedBold, read_confounds, standardise_bold
+from brainfm.storage.bids.validate_mri import check_bold
 from brainfm.storage.images import map_grid, read_image, read_transform, template, to_sitk
 
 TR_S = 2.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brainfm.errors import SignalError
-from brainfm.signal.brain import (
+from brainfm.signal.tissue import (
     FLUID,
     GREY,
     WHITE,

@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from brainfm.errors import CannotCreateOutput, ModelError, ReadWriteFailed
-from brainfm.models import checkpoint as module
-from brainfm.models.checkpoint import (
+from brainfm.models.checkpoint import load_save as module
+from brainfm.models.checkpoint.load_save import (
     checkpoint_key,
     load_checkpoint,
     participant_hash,
     save_checkpoint,
     training_participants,
 )
-from brainfm.models.checkpoint_files import packaged_checkpoints, pinned
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.models.publish import add_scores
+from brainfm.models.checkpoint.locate import packaged_checkpoints, pinned
+from brainfm.models.checkpoint.publish import add_scores
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
 
 def nano(seed=3):
@@ -150,9 +150,9 @@ _KILLED = """
 import os, resource, shutil, signal, sys
 import torch
 from pathlib import Path
-from brainfm.models import checkpoint_files
-from brainfm.models.checkpoint import checkpoint_key, load_checkpoint, save_checkpoint
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
+from brainfm.models.checkpoint import locate as checkpoint_files
+from brainfm.models.checkpoint.load_save import checkpoint_key, load_checkpoint, save_checkpoint
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 torch.set_num_threads(1)
 def nano(seed):
     torch.manual_seed(seed)

@@ -26,8 +26,8 @@ from brainfm import (
     FewShotClassifier,
 )
 from brainfm.errors import BrainFMError, DataError, ModelError
-from brainfm.models import features
-from brainfm.models.windows import prepare
+from brainfm.models.encoder.windows import prepare
+from brainfm.models.features import registry as features
 from brainfm.recording import RecordingTable
 
 QUICK = {"max_epochs": 8, "learning_rate": 3e-3}
@@ -200,7 +200,7 @@ class TestFineTuning:
         assert (checkpoint / "model.safetensors").read_bytes() == before
 
     def test_low_rank_tuning_leaves_places_and_tokens_alone(self, checkpoint, table, target):
-        from brainfm.models.checkpoint import load_checkpoint
+        from brainfm.models.checkpoint.load_save import load_checkpoint
 
         start = load_checkpoint(checkpoint).encoder.state_dict()
         classifier = BrainClassifier(checkpoint, adaptation="lora", **QUICK).fit(table, target)

@@ -21,15 +21,15 @@ from derivatives import (
 
 from brainfm import add_to_corpus, read_corpus, withdraw_participant
 from brainfm.errors import DataError, MissingInput, NothingSelected, ReadWriteFailed, SignalError
-from brainfm.models import windows
-from brainfm.models.windows import prepare
+from brainfm.files import atomic
+from brainfm.models.encoder import windows
+from brainfm.models.encoder.windows import prepare
 from brainfm.recording import RecordingTable
-from brainfm.stages import corpus as stage
-from brainfm.stages.corpus import build_corpus
+from brainfm.stages.corpus import build as stage
+from brainfm.stages.corpus.build import build_corpus
 from brainfm.storage import corpus as storage
 from brainfm.storage.corpus import read_manifest, split_of
-from brainfm.storage.files import atomic
-from brainfm.storage.recordings import find_recordings
+from brainfm.storage.derivatives.recordings import find_recordings
 
 FORK = multiprocessing.get_context("fork")
 

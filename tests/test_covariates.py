@@ -11,10 +11,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError
-from brainfm.models.baselines import BandPowerFeatures
-from brainfm.models.covariates import CovariateFeatures, WithoutCovariates
+from brainfm.models.features.classical import BandPowerFeatures
+from brainfm.models.features.covariates import CovariateFeatures, WithoutCovariates
 from brainfm.recording import RecordingTable
-from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.evaluate.run import evaluate_outputs
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from skeleton import write, write_skeleton
 
 from brainfm import __version__
-from brainfm.storage.dataset import write_description
+from brainfm.storage.derivatives.dataset_description import write_description
 
 
 @pytest.fixture

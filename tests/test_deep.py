@@ -19,7 +19,7 @@ from torch import nn
 
 from brainfm import DeepClassifier
 from brainfm.errors import DataError, ModelError, SignalError
-from brainfm.models import deep
+from brainfm.models.estimators import published_networks as deep
 from brainfm.recording import Recording, RecordingTable
 
 QUICK = {"network": "brainnetcnn", "max_epochs": 3, "device": "cpu"}

@@ -14,10 +14,10 @@ from nilearn.datasets import load_mni152_template
 from scipy.signal import hilbert
 
 import brainfm
+from brainfm.demo.dataset import copy_demo, synthetic_participant, write_synthetic_dataset
+from brainfm.demo.synthetic_dataset import ALPHA_HZ, EEG_HZ, TR_S, parcellation
 from brainfm.errors import CannotCreateOutput
 from brainfm.signal.synthetic import move_volume
-from brainfm.stages.demo import copy_demo, synthetic_participant, write_synthetic_dataset
-from brainfm.stages.synthesise import ALPHA_HZ, EEG_HZ, TR_S, parcellation
 
 PACKAGED = Path(brainfm.__file__).parent / "data" / "demo"
 

@@ -14,12 +14,12 @@ from scipy.io import savemat
 
 from brainfm.config import EegConfig
 from brainfm.errors import DataError, MissingInput
-from brainfm.stages.preprocess_eeg import preprocess_eeg
-from brainfm.storage.checks_eeg import check_eeg
-from brainfm.storage.eeg_bids import files_beside, read_eeg_run
-from brainfm.storage.eeg_positions import place_electrodes, position_files, template
-from brainfm.storage.files import read_json
-from brainfm.storage.recordings import read_eeg
+from brainfm.files import read_json
+from brainfm.stages.preprocess.eeg import preprocess_eeg
+from brainfm.storage.bids.electrodes import place_electrodes, position_files, template
+from brainfm.storage.bids.read_eeg import files_beside, read_eeg_run
+from brainfm.storage.bids.validate_eeg import check_eeg
+from brainfm.storage.derivatives.recordings import read_eeg
 
 LINE = {"PowerLineFrequency": 50}
 

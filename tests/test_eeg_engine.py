@@ -11,13 +11,13 @@ from PIL import Image
 
 from brainfm.config import EegConfig
 from brainfm.errors import DataError
+from brainfm.files import read_json
 from brainfm.signal.eeg import line_noise_ratio, relative_alpha
-from brainfm.stages.eeg_components import find_components
-from brainfm.stages.eeg_sidecar import channels_table
-from brainfm.stages.eeg_summary import summarise
-from brainfm.stages.figures_eeg import draw_eeg_figures
-from brainfm.stages.preprocess_eeg import OCCIPITAL, clean_eeg
-from brainfm.storage.files import read_json
+from brainfm.stages.preprocess.eeg import OCCIPITAL, clean_eeg
+from brainfm.stages.preprocess.eeg_figures import draw_eeg_figures
+from brainfm.stages.preprocess.eeg_ica import find_components
+from brainfm.stages.preprocess.eeg_qc import summarise
+from brainfm.stages.preprocess.eeg_sidecar import channels_table
 from brainfm.workflows.eeg import init_eeg_wf
 
 FIGURES = ("bands", "components", "psd", "sensors", "traces")

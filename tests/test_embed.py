@@ -11,13 +11,13 @@ from brains import bold, eeg
 
 from brainfm import load_recordings
 from brainfm.errors import DataError, MissingInput, ModelError, NothingSelected, UsageError
-from brainfm.interfaces.learn import EmbedRecording
-from brainfm.models.checkpoint import save_checkpoint
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.models.readout import embed
-from brainfm.models.windows import prepare
-from brainfm.stages.embed import embed_recording, embedding_path
-from brainfm.storage.recordings import find_recordings, read_eeg, read_timeseries
+from brainfm.interfaces.embedding import EmbedRecording
+from brainfm.models.checkpoint.load_save import save_checkpoint
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
+from brainfm.models.encoder.readout import embed
+from brainfm.models.encoder.windows import prepare
+from brainfm.stages.embed.recording import embed_recording, embedding_path
+from brainfm.storage.derivatives.recordings import find_recordings, read_eeg, read_timeseries
 
 STEM = "sub-01_ses-a_task-rest_run-2"
 

@@ -6,11 +6,11 @@ import torch
 from brains import bold, eeg, pick
 
 from brainfm.errors import ModelError
-from brainfm.models.covariances import tangent
-from brainfm.models.encoder import BrainEncoder, EncoderConfig, n_parameters
-from brainfm.models.readout import embed, layout
-from brainfm.models.windows import SPECS, all_windows, collate, cut, prepare, resample
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig, n_parameters
+from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.windows import SPECS, all_windows, collate, cut, prepare, resample
 from brainfm.recording import Recording
+from brainfm.signal.covariance import tangent
 
 MAKERS = {"bold": bold, "eeg": eeg}
 CONFIG = EncoderConfig.preset("nano")

@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 
 from brainfm import BrainEmbedder, BrainPretrainer
 from brainfm.errors import ModelError, SignalError
-from brainfm.models.training import Schedule
+from brainfm.models.training.loop import Schedule
 from brainfm.recording import RecordingTable
 
 

@@ -11,8 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError, NothingSelected, UsageError
-from brainfm.models.baselines import BlockScaler, linear_head
-from brainfm.models.evaluation import (
+from brainfm.evaluation.cross_validation import (
     Method,
     cross_predict,
     default_methods,
@@ -20,11 +19,12 @@ from brainfm.models.evaluation import (
     permutation_test,
     permuted,
 )
-from brainfm.models.folds import n_arrangements, participant_folds
-from brainfm.models.scores import bootstrap_counts, judged, score
-from brainfm.models.within_folds import block_folds, cut_windows
+from brainfm.evaluation.folds import n_arrangements, participant_folds
+from brainfm.evaluation.folds_within_participant import block_folds, cut_windows
+from brainfm.evaluation.scores import bootstrap_counts, judged, score
+from brainfm.models.features.classical import BlockScaler, linear_head
 from brainfm.recording import Recording, RecordingTable
-from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.evaluate.run import evaluate_outputs
 
 
 def recording(participant, *, task=None, seed=0, alpha=0.0, seconds=60, dataset="d"):

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brainfm.stages.figures_bold import draw_connectivity, draw_motion, draw_overlay
-from brainfm.storage.files import read_json
+from brainfm.files import read_json
+from brainfm.stages.preprocess.bold_figures import draw_connectivity, draw_motion, draw_overlay
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import torch
 from brains import bold, eeg
 
 from brainfm import BrainPretrainer, RecordingTable
-from brainfm.models.encoder import PRESETS, BrainEncoder, EncoderConfig
-from brainfm.models.lightning_loop import LightningLoop
-from brainfm.models.readout import embed, layout
-from brainfm.models.tokenizers import TOKENIZERS
-from brainfm.models.windows import prepare
+from brainfm.models.encoder.encoder import PRESETS, BrainEncoder, EncoderConfig
+from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.tokenizers import TOKENIZERS
+from brainfm.models.encoder.windows import prepare
+from brainfm.models.training.lightning_loop import LightningLoop
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 MAKERS = {"bold": bold, "eeg": eeg}

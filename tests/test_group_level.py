@@ -14,10 +14,10 @@ from brainfm import readmit_participant, withdraw_participant
 from brainfm.cli.group import _clear_partial
 from brainfm.cli.run import main
 from brainfm.config import Settings
-from brainfm.models.checkpoint import training_participants
+from brainfm.models.checkpoint.load_save import training_participants
+from brainfm.storage.cache.steps import StepBook
 from brainfm.storage.corpus import read_manifest
 from brainfm.storage.lock import WorkLock
-from brainfm.storage.steps import StepBook
 from brainfm.workflows import group as group_level
 from brainfm.workflows.group import Group
 

@@ -16,10 +16,10 @@ from brainfm.cli.participant import pin_model
 from brainfm.cli.settings import coerce
 from brainfm.config import ModelConfig, Settings
 from brainfm.errors import ModelError
-from brainfm.models import hub as module
-from brainfm.models.checkpoint import load_checkpoint, save_checkpoint
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.models.publish import publish_checkpoint
+from brainfm.models.checkpoint import hub as module
+from brainfm.models.checkpoint.load_save import load_checkpoint, save_checkpoint
+from brainfm.models.checkpoint.publish import publish_checkpoint
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
 SECRET = "hf_secret"  # noqa: S105
 FILES = {"config.json", "model.safetensors", "README.md", "history.json"}
@@ -32,7 +32,7 @@ logging.basicConfig(level=logging.DEBUG)
 sys.path.insert(0, {tests!r})
 from brains import bold
 from brainfm import BrainEmbedder, BrainPretrainer, RecordingTable, publish_checkpoint
-from brainfm.models.checkpoint import load_checkpoint
+from brainfm.models.checkpoint.load_save import load_checkpoint
 people = RecordingTable.from_recordings([bold(seed, n_channels=18) for seed in range(4)])
 said = {{}}
 def refused(function, *args, **kwargs):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import test_evaluation as evaluation
 
-from brainfm.stages.evaluate import evaluate_outputs
-from brainfm.stages.evaluation_files import FILES
-from brainfm.storage.kept import KeptResults
+from brainfm.stages.evaluate.run import evaluate_outputs
+from brainfm.stages.evaluate.tables import FILES
+from brainfm.storage.cache.results import KeptResults
 
 FACTS = {"target": "group"}
 

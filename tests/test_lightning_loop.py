@@ -21,8 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from brainfm import BrainPretrainer, RecordingTable
 from brainfm.cli.pretrain import main
 from brainfm.errors import ModelError, ReadWriteFailed, TemporaryFailure, UsageError
-from brainfm.models.lightning_loop import LightningLoop
-from brainfm.models.training import Crops
+from brainfm.models.training.lightning_loop import LightningLoop
+from brainfm.models.training.loop import Crops
 from brainfm.storage.corpus import merge_rows, store_recording
 
 JOB_SCRIPT = Path(__file__).parent.parent / "docs" / "how_to" / "pretrain.sbatch"
@@ -253,7 +253,7 @@ def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch):
         monkeypatch.delitem(sys.modules, f"brainfm.models.{name}")
     monkeypatch.setitem(sys.modules, "lightning", None)
     with pytest.raises(UsageError, match=r"package lightning.* pip install 'brainfm\[train\]'"):
-        importlib.import_module("brainfm.models.lightning_loop")
+        importlib.import_module("brainfm.models.training.lightning_loop")
 
 
 @pytest.mark.parametrize("code", [0, 1, 75])

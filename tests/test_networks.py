@@ -8,14 +8,18 @@ import pytest
 
 from brainfm.config import EvaluateConfig
 from brainfm.errors import SignalError, UsageError
-from brainfm.models.baselines import ConnectivityFeatures, linear_head
-from brainfm.models.folds import participant_folds
-from brainfm.models.networks import NetworkConnectivity, nearest_networks, network_importance
+from brainfm.evaluation.folds import participant_folds
+from brainfm.evaluation.network_importance import (
+    NetworkConnectivity,
+    nearest_networks,
+    network_importance,
+)
+from brainfm.models.features.classical import ConnectivityFeatures, linear_head
 from brainfm.recording import Recording, RecordingTable
-from brainfm.stages.ask import ask
-from brainfm.stages.evaluate import evaluate_outputs
-from brainfm.stages.networks import importance_of, whole_brain_method
-from brainfm.stages.report_group import write_group_report
+from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.importance_networks import importance_of, whole_brain_method
+from brainfm.stages.evaluate.run import evaluate_outputs
+from brainfm.stages.report.group import write_group_report
 from brainfm.storage.atlas import load_atlas
 
 CHOSEN = (36, 46, 38, 20, 21, 10, 0, 1, 2, 88)  # parcels of several networks

@@ -10,14 +10,14 @@ import torch
 from brains import bold, eeg
 
 from brainfm.errors import ModelError
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.models.objectives import OBJECTIVES, Batch, PhenotypeTargets, build_objective
-from brainfm.models.objectives.base import hide_blocks
-from brainfm.models.objectives.crops import TwoCrops, sigreg
-from brainfm.models.objectives.masked import MaskedPrediction
-from brainfm.models.objectives.phenotypes import PhenotypePrediction
-from brainfm.models.objectives.watch import effective_rank, same_person, watch
-from brainfm.models.windows import SPECS, collate, prepare, random_crop
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
+from brainfm.models.encoder.windows import SPECS, collate, prepare, random_crop
+from brainfm.models.training.objectives import OBJECTIVES, Batch, PhenotypeTargets, build_objective
+from brainfm.models.training.objectives.base import hide_blocks
+from brainfm.models.training.objectives.masked import MaskedPrediction
+from brainfm.models.training.objectives.metrics import effective_rank, same_person, watch
+from brainfm.models.training.objectives.phenotypes import PhenotypePrediction
+from brainfm.models.training.objectives.two_crops import TwoCrops, sigreg
 
 CONFIG = EncoderConfig.preset("nano")
 N_ROWS = 6

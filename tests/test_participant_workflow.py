@@ -241,8 +241,8 @@ class TestResume:
         with monkeypatch.context() as patch:
             patch.setattr(FakeEmbed, "_run_interface", _interrupted)
             if how == "killed":  # nothing is written any more
-                patch.setattr("brainfm.cli.outcome.Outcome.finish", _interrupted)
-                patch.setattr("brainfm.cli.outcome.Outcome.stop", lambda *words: None)
+                patch.setattr("brainfm.cli.run_status.Outcome.finish", _interrupted)
+                patch.setattr("brainfm.cli.run_status.Outcome.stop", lambda *words: None)
                 with pytest.raises(TypeError):
                     brainfm("--model", "other")
             else:
@@ -354,7 +354,7 @@ class TestFailures:
         def stop(*words, **options):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("brainfm.workflows.execute.execute", stop)
+        monkeypatch.setattr("brainfm.workflows.runner.execute", stop)
         assert brainfm() == 130
         written = status(brainfm.out)
         assert written["state"] == "failed"

@@ -8,7 +8,7 @@ from fake_engines import stand_ins
 from skeleton import write, write_person, write_skeleton
 
 from brainfm.cli.run import main
-from brainfm.storage.checks_eeg import check_eeg
+from brainfm.storage.bids.validate_eeg import check_eeg
 
 OUTSIDE_WORDS = "what lies outside"
 

@@ -16,7 +16,7 @@ from brainfm.errors import (
     UsageError,
     ValidationFailed,
 )
-from brainfm.stages.preflight import choose_engine, preflight
+from brainfm.stages.query.validate import choose_engine, preflight
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from derivatives import write_two_datasets
 
 from brainfm import add_to_corpus, read_corpus
 from brainfm.errors import DataError
-from brainfm.models import windows
-from brainfm.models.windows import prepare
+from brainfm.models.encoder import windows
+from brainfm.models.encoder.windows import prepare
 
 
 @pytest.fixture

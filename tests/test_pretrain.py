@@ -21,14 +21,14 @@ from brainfm import (
 from brainfm.cli.pretrain import main
 from brainfm.config import PretrainConfig
 from brainfm.errors import DataError, MissingInput, ModelError, NothingSelected, UsageError
-from brainfm.models.checkpoint import load_checkpoint, training_participants
-from brainfm.models.readout import features
-from brainfm.models.windows import all_windows, prepare
+from brainfm.models.checkpoint.load_save import load_checkpoint, training_participants
+from brainfm.models.encoder.readout import features
+from brainfm.models.encoder.windows import all_windows, prepare
 from brainfm.recording import RecordingTable
-from brainfm.stages import pretrain
-from brainfm.stages.corpus import build_corpus
-from brainfm.stages.phenotypes import phenotypes_of
-from brainfm.stages.pretrain import pretrain_corpus
+from brainfm.stages.corpus.build import build_corpus
+from brainfm.stages.evaluate.participants_table import phenotypes_of
+from brainfm.stages.pretrain import run as pretrain
+from brainfm.stages.pretrain.run import pretrain_corpus
 from brainfm.storage.corpus import split_of
 
 CONFIG = PretrainConfig(preset="nano", max_epochs=3, batch_size=8)

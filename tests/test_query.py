@@ -7,7 +7,7 @@ import pytest
 from skeleton import write, write_mri, write_skeleton
 
 from brainfm.errors import MissingInput, UsageError
-from brainfm.storage.bids import (
+from brainfm.storage.bids.query import (
     entities_of,
     extension_of,
     participants_of,

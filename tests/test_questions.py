@@ -11,19 +11,19 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError, UsageError
-from brainfm.models.audit import without
-from brainfm.models.covariates import CovariateFeatures, design_of
-from brainfm.models.evaluation import permutation_test
-from brainfm.models.folds import participant_folds
-from brainfm.models.scores import bootstrap_counts, judged, score
-from brainfm.models.within_folds import recording_folds
-from brainfm.stages.answer import answer_to
-from brainfm.stages.ask import ask
-from brainfm.stages.evaluate import evaluate_outputs
-from brainfm.stages.evaluation_files import beside
-from brainfm.stages.phenotypes import column_values
-from brainfm.stages.question import target_question
-from brainfm.storage.files import read_participants
+from brainfm.evaluation.confound_audit import without
+from brainfm.evaluation.cross_validation import permutation_test
+from brainfm.evaluation.folds import participant_folds
+from brainfm.evaluation.folds_within_participant import recording_folds
+from brainfm.evaluation.scores import bootstrap_counts, judged, score
+from brainfm.files import read_participants
+from brainfm.models.features.covariates import CovariateFeatures, design_of
+from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.participants_table import column_values
+from brainfm.stages.evaluate.run import evaluate_outputs
+from brainfm.stages.evaluate.summary_text import answer_to
+from brainfm.stages.evaluate.tables import beside
+from brainfm.stages.evaluate.target import target_question
 
 
 def people(n=12, **columns):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainfm.models.reliability import Reliability, reliability_of
+from brainfm.models.encoder.reliability import Reliability, reliability_of
 
 WIDTH, N_PEOPLE = 60, 80
 PARTS = {"small": slice(0, 20), "large": slice(20, 60)}

@@ -11,10 +11,10 @@ from test_evaluation import MeanPower
 
 from brainfm.config import EvaluateConfig
 from brainfm.recording import Recording
-from brainfm.stages.evaluate import evaluate_outputs
-from brainfm.stages.methods_text import numbered
-from brainfm.stages.report_group import write_group_report
-from brainfm.stages.report_participant import quality_value, write_participant_report
+from brainfm.stages.evaluate.run import evaluate_outputs
+from brainfm.stages.report.group import write_group_report
+from brainfm.stages.report.methods_text import numbered
+from brainfm.stages.report.participant import quality_value, write_participant_report
 from brainfm.storage.lock import WorkLock
 
 PNG = bytes.fromhex(

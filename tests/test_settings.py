@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from brainfm.cli.machine import cpus, memory_limit_gb
 from brainfm.cli.parser import flags_of, parse_command
+from brainfm.cli.resources import cpus, memory_limit_gb
 from brainfm.cli.settings import resolve_settings, settings_as_toml
 from brainfm.cli.settings_table import settings_table
 from brainfm.config import Settings, memory_gb

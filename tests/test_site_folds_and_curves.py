@@ -8,21 +8,21 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 
 from brainfm.errors import DataError
-from brainfm.models.audit import audit, without
-from brainfm.models.baselines import BlockScaler, linear_head
-from brainfm.models.comparison import corrected_t_test
-from brainfm.models.covariates import design_of
-from brainfm.models.curves import few_shot_curves, few_shot_differences
-from brainfm.models.episodes import episode_folds
-from brainfm.models.evaluation import (
+from brainfm.evaluation.comparison import corrected_t_test
+from brainfm.evaluation.confound_audit import audit, without
+from brainfm.evaluation.cross_validation import (
     Method,
     cross_predict,
     fold_features,
 )
-from brainfm.models.folds import Folds, participant_folds
-from brainfm.models.heads import NestedHead
-from brainfm.models.scores import judged, score
-from brainfm.models.site_folds import site_folds
+from brainfm.evaluation.few_shot import few_shot_curves, few_shot_differences
+from brainfm.evaluation.folds import Folds, participant_folds
+from brainfm.evaluation.folds_by_site import site_folds
+from brainfm.evaluation.folds_few_shot import episode_folds
+from brainfm.evaluation.scores import judged, score
+from brainfm.models.estimators.heads import NestedHead
+from brainfm.models.features.classical import BlockScaler, linear_head
+from brainfm.models.features.covariates import design_of
 from brainfm.recording import Recording, RecordingTable
 
 SITES = np.repeat(["north", "south", "west"], 20)

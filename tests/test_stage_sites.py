@@ -9,8 +9,8 @@ import pytest
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError, NothingSelected, UsageError
 from brainfm.recording import Recording
-from brainfm.stages.ask import ask
-from brainfm.stages.evaluate import evaluate_outputs
+from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.run import evaluate_outputs
 
 QUICK = {"n_permutations": 5, "n_episodes": 3}
 

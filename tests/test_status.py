@@ -12,9 +12,8 @@ from skeleton import write, write_mri, write_skeleton
 from brainfm.config import BoldConfig, EegConfig, RunConfig, Settings
 from brainfm.errors import TemporaryFailure
 from brainfm.storage import lock as lock_module
-from brainfm.storage.bids import raw_runs
-from brainfm.storage.lock import WorkLock
-from brainfm.storage.status import (
+from brainfm.storage.bids.query import raw_runs
+from brainfm.storage.derivatives.status import (
     assign_outputs,
     is_intact,
     key_of_settings,
@@ -24,6 +23,7 @@ from brainfm.storage.status import (
     status_to_show,
     write_status,
 )
+from brainfm.storage.lock import WorkLock
 
 
 class TestLock:

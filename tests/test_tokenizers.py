@@ -8,11 +8,11 @@ import torch
 from brains import bold, eeg, pick
 
 from brainfm.errors import ModelError
-from brainfm.models.checkpoint import load_checkpoint, save_checkpoint
-from brainfm.models.encoder import PRESETS, BrainEncoder, EncoderConfig, n_parameters
-from brainfm.models.readout import embed, layout
-from brainfm.models.tokenizers import TOKENIZERS, steps_of
-from brainfm.models.windows import SPECS, collate, cut, prepare
+from brainfm.models.checkpoint.load_save import load_checkpoint, save_checkpoint
+from brainfm.models.encoder.encoder import PRESETS, BrainEncoder, EncoderConfig, n_parameters
+from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.tokenizers import TOKENIZERS, steps_of
+from brainfm.models.encoder.windows import SPECS, collate, cut, prepare
 
 MAKERS = {"bold": bold, "eeg": eeg}
 both_modalities = pytest.mark.parametrize("name", MAKERS)

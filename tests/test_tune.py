@@ -17,10 +17,10 @@ from brains import bold
 
 from brainfm.config import PretrainConfig
 from brainfm.errors import ModelError
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.models.fingerprint import halves_known
-from brainfm.models.windows import prepare
-from brainfm.stages.tune import suggest_settings, tune
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
+from brainfm.models.encoder.windows import prepare
+from brainfm.models.training.identifiability import halves_known
+from brainfm.stages.pretrain.hyperparameter_search import suggest_settings, tune
 from brainfm.storage.corpus import merge_rows, store_recording
 
 CONFIG = PretrainConfig(preset="nano", max_epochs=1, batch_size=8)
@@ -70,7 +70,7 @@ def test_when_all_trials_fail_it_says_so(corpus, tmp_path):
 WORKER = """
 import sys
 from brainfm.config import PretrainConfig
-from brainfm.stages.tune import tune
+from brainfm.stages.pretrain.hyperparameter_search import tune
 tune(sys.argv[1], sys.argv[2], PretrainConfig(preset="nano", max_epochs=int(sys.argv[3])),
      n_trials=4, device="cpu")
 """

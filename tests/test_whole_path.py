@@ -13,9 +13,9 @@ from identities import plant_identities, where_identities_show
 from skeleton import write, write_person
 
 from brainfm.cli.run import main
-from brainfm.models.checkpoint import save_checkpoint
-from brainfm.models.encoder import BrainEncoder, EncoderConfig
-from brainfm.stages.demo import write_synthetic_dataset
+from brainfm.demo.dataset import write_synthetic_dataset
+from brainfm.models.checkpoint.load_save import save_checkpoint
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ from derivatives import labels, stored, write_two_datasets
 
 from brainfm import add_to_corpus, read_corpus, readmit_participant, withdraw_participant
 from brainfm.errors import MissingInput, NothingSelected
-from brainfm.stages.corpus import build_corpus
+from brainfm.stages.corpus.build import build_corpus
 from brainfm.storage import corpus as storage
-from brainfm.storage.recordings import find_recordings
+from brainfm.storage.derivatives.recordings import find_recordings
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from brainfm.cli.job import Job
 from brainfm.errors import MissingInput, NothingSelected, TemporaryFailure, UsageError
-from brainfm.stages.folders import check_folders
-from brainfm.stages.preflight import raise_all, read_derivatives
-from brainfm.storage.bids import participants_of
-from brainfm.storage.dataset import write_description
-from brainfm.storage.files import remove_old_partial, remove_partial
+from brainfm.files import remove_old_partial, remove_partial
+from brainfm.stages.query.folders import check_folders
+from brainfm.stages.query.validate import raise_all, read_derivatives
+from brainfm.storage.bids.query import participants_of
+from brainfm.storage.derivatives.dataset_description import write_description
+from brainfm.storage.derivatives.recordings import tasks_of
 from brainfm.storage.lock import WorkLock
-from brainfm.storage.recordings import tasks_of
 
 
 def run_group_level(job: Job):
@@ -36,7 +36,7 @@ def run_group_level(job: Job):
     job.confine()
     job.open()
     # Imported late, behind the refusals: these load the numerical libraries.
-    from brainfm.stages.report_group import write_group_report
+    from brainfm.stages.report.group import write_group_report
     from brainfm.workflows.group import run_group
 
     if job.settings.run.reports_only:

@@ -14,7 +14,7 @@ from glob import glob
 from pathlib import Path
 
 from brainfm import __version__
-from brainfm.cli.machine import cpus, memory_limit_gb
+from brainfm.cli.resources import cpus, memory_limit_gb
 from brainfm.cli.settings import settings_as_toml
 from brainfm.config import Settings, memory_gb
 from brainfm.errors import CannotCreateOutput

@@ -7,16 +7,16 @@ from collections import defaultdict
 from dataclasses import replace
 
 from brainfm.cli.job import Job, engine_messages_to
-from brainfm.cli.outcome import Outcome
+from brainfm.cli.messages import say_plan, say_problems, say_summary
 from brainfm.cli.reports import only_reports, write_reports
-from brainfm.cli.summary import say_plan, say_problems, say_summary
+from brainfm.cli.run_status import Outcome
 from brainfm.errors import ReadWriteFailed, TemporaryFailure
-from brainfm.models.checkpoint_files import find_checkpoint, pinned
-from brainfm.stages.preflight import preflight
-from brainfm.storage.dataset import write_description
-from brainfm.storage.files import remove_old_partial, remove_partial
+from brainfm.files import remove_old_partial, remove_partial
+from brainfm.models.checkpoint.locate import find_checkpoint, pinned
+from brainfm.stages.query.validate import preflight
+from brainfm.storage.derivatives.dataset_description import write_description
+from brainfm.storage.derivatives.status import read_status, write_status
 from brainfm.storage.lock import WorkLock
-from brainfm.storage.status import read_status, write_status
 
 _FAILED = 1
 
@@ -84,7 +84,7 @@ class Stages(dict):
 def _plan(job, checks):
     # Imported now: the refusals of the preflight must not wait for the numerical libraries.
     from brainfm.models.inputs import device_of
-    from brainfm.stages.plan import model_key, plan_participant
+    from brainfm.stages.query.plan import model_key, plan_participant
 
     device_of(job.settings.model.device)  # refused now, not after the first recording
     model = model_key(job.settings.model.model)
@@ -152,8 +152,8 @@ def _locked(job, label, locks):
 
 
 def _execute(job, checks, outcome, model):
-    from brainfm.workflows.execute import Machine, Progress, execute
     from brainfm.workflows.participant import Context, init_brainfm_wf
+    from brainfm.workflows.runner import Machine, Progress, execute
 
     run = job.settings.run
     engine_messages_to(job.log_dir)
@@ -208,8 +208,8 @@ def _forget_stale(job, plans):
     An embedding that is to be made is always made: the workflow engine sees the name of the
     checkpoint, not its content, and not whether the file it wrote is still there.
     """
-    from brainfm.workflows.execute import forget
     from brainfm.workflows.participant import wf_name
+    from brainfm.workflows.runner import forget
 
     for label, tasks in plans.items():
         for task in [task for task in tasks if not task.is_done]:

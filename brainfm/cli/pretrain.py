@@ -49,9 +49,9 @@ def _run(argv):
         level=logging.INFO if _is_first() else logging.WARNING, format="%(message)s"
     )
     # Imported late: --help answers at once.
-    from brainfm.models.lightning_loop import LightningLoop
-    from brainfm.stages.pretrain import pretrain_corpus
-    from brainfm.storage.files import read_participants
+    from brainfm.files import read_participants
+    from brainfm.models.training.lightning_loop import LightningLoop
+    from brainfm.stages.pretrain.run import pretrain_corpus
 
     log_dir = given["out_dir"] / "tensorboard" / config.model_name
     table = given["participants"]

@@ -1,8 +1,8 @@
 """Write the reports, and go on when one cannot be written."""
 
 from brainfm.errors import MissingInput, NothingSelected
-from brainfm.storage.bids import participants_of
-from brainfm.storage.status import read_status
+from brainfm.storage.bids.query import participants_of
+from brainfm.storage.derivatives.status import read_status
 
 _FAILED = 1
 
@@ -25,7 +25,7 @@ def write_reports(job, participants, *, worked_on, errors):
     failures : int
         Reports that could not be written; each is said and its traceback logged.
     """
-    from brainfm.stages.report_participant import write_participant_report
+    from brainfm.stages.report.participant import write_participant_report
 
     reports, failures = [], 0
     for label in participants:

@@ -12,7 +12,7 @@ from pathlib import Path
 from brainfm import __version__
 from brainfm.config import Settings, memory_gb
 from brainfm.errors import MissingInput, UsageError
-from brainfm.models import hub
+from brainfm.models.checkpoint import hub
 
 #: Wishes of one call, not part of how the results were made: never written to settings.toml.
 OF_ONE_CALL = ("config_file", "dry_run", "reports_only")

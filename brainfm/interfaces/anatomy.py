@@ -12,14 +12,14 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from brainfm.stages.anatomy import (
+from brainfm.stages.preprocess.bold_qc import draw_anatomy
+from brainfm.stages.preprocess.t1w import (
     PreparedT1w,
     normalise_t1w,
     prepare_t1w,
     segment_t1w,
     write_anatomy,
 )
-from brainfm.stages.judge_bold import draw_anatomy
 
 
 class _PreparedSpec(BaseInterfaceInputSpec):
@@ -44,7 +44,7 @@ class _PrepareT1wOutputSpec(TraitedSpec):
 
 
 class PrepareT1w(SimpleInterface):
-    """See :func:`brainfm.stages.anatomy.prepare_t1w`."""
+    """See :func:`brainfm.stages.preprocess.t1w.prepare_t1w`."""
 
     input_spec, output_spec = _PrepareT1wInputSpec, _PrepareT1wOutputSpec
 
@@ -66,7 +66,7 @@ class _NormaliseT1wOutputSpec(TraitedSpec):
 
 
 class NormaliseT1w(SimpleInterface):
-    """See :func:`brainfm.stages.anatomy.normalise_t1w`."""
+    """See :func:`brainfm.stages.preprocess.t1w.normalise_t1w`."""
 
     input_spec, output_spec = _NormaliseT1wInputSpec, _NormaliseT1wOutputSpec
 
@@ -92,7 +92,7 @@ class _SegmentT1wOutputSpec(TraitedSpec):
 
 
 class SegmentT1w(SimpleInterface):
-    """See :func:`brainfm.stages.anatomy.segment_t1w`."""
+    """See :func:`brainfm.stages.preprocess.t1w.segment_t1w`."""
 
     input_spec, output_spec = _SegmentT1wInputSpec, _SegmentT1wOutputSpec
 
@@ -118,7 +118,7 @@ class _WriteAnatomyOutputSpec(TraitedSpec):
 
 
 class WriteAnatomy(SimpleInterface):
-    """See :func:`brainfm.stages.anatomy.write_anatomy`, then ``draw_anatomy``."""
+    """See :func:`brainfm.stages.preprocess.t1w.write_anatomy`, then ``draw_anatomy``."""
 
     input_spec, output_spec = _WriteAnatomyInputSpec, _WriteAnatomyOutputSpec
 

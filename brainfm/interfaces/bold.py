@@ -12,17 +12,17 @@ from nipype.interfaces.base import (
 )
 
 from brainfm.config import BoldConfig
-from brainfm.stages.confounds import tissues_in_template, write_confounds
-from brainfm.stages.judge_bold import judge_alignment, judge_bold
-from brainfm.stages.preprocess_bold import (
+from brainfm.stages.preprocess.bold import (
     NormalisedBold,
     RealignedBold,
     align_bold,
     realign_bold,
     resample_bold,
 )
-from brainfm.stages.standardise import PreprocessedBold, standardise_bold
-from brainfm.storage.fmriprep import find_fmriprep_run
+from brainfm.stages.preprocess.bold_confounds import tissues_in_template, write_confounds
+from brainfm.stages.preprocess.bold_qc import judge_alignment, judge_bold
+from brainfm.stages.standardise.parcellate import PreprocessedBold, standardise_bold
+from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
 
 
 class _RealignedSpec(BaseInterfaceInputSpec):
@@ -53,7 +53,7 @@ class _RealignBoldOutputSpec(TraitedSpec):
 
 
 class RealignBold(SimpleInterface):
-    """See :func:`brainfm.stages.preprocess_bold.realign_bold`."""
+    """See :func:`brainfm.stages.preprocess.bold.realign_bold`."""
 
     input_spec, output_spec = _RealignBoldInputSpec, _RealignBoldOutputSpec
 
@@ -80,7 +80,7 @@ class _AlignBoldOutputSpec(TraitedSpec):
 
 
 class AlignBold(SimpleInterface):
-    """See :func:`brainfm.stages.preprocess_bold.align_bold`."""
+    """See :func:`brainfm.stages.preprocess.bold.align_bold`."""
 
     input_spec, output_spec = _AlignBoldInputSpec, _AlignBoldOutputSpec
 
@@ -113,7 +113,7 @@ class _ResampleBoldOutputSpec(TraitedSpec):
 
 
 class ResampleBold(SimpleInterface):
-    """See :func:`brainfm.stages.preprocess_bold.resample_bold`."""
+    """See :func:`brainfm.stages.preprocess.bold.resample_bold`."""
 
     input_spec, output_spec = _ResampleBoldInputSpec, _ResampleBoldOutputSpec
 
@@ -148,7 +148,7 @@ class _WriteConfoundsOutputSpec(TraitedSpec):
 
 
 class WriteConfounds(SimpleInterface):
-    """See :func:`brainfm.stages.confounds.write_confounds`."""
+    """See :func:`brainfm.stages.preprocess.bold_confounds.write_confounds`."""
 
     input_spec, output_spec = _WriteConfoundsInputSpec, _WriteConfoundsOutputSpec
 
@@ -178,7 +178,7 @@ class _FindFmriprepOutputSpec(TraitedSpec):
 
 
 class FindFmriprep(SimpleInterface):
-    """See :func:`brainfm.storage.fmriprep.find_fmriprep_run`."""
+    """See :func:`brainfm.storage.derivatives.fmriprep.find_fmriprep_run`."""
 
     input_spec, output_spec = _FindFmriprepInputSpec, _FindFmriprepOutputSpec
     _always_run = True  # what is in the folder may have changed
@@ -207,7 +207,7 @@ class _StandardiseBoldOutputSpec(TraitedSpec):
 
 
 class StandardiseBold(SimpleInterface):
-    """See :func:`brainfm.stages.standardise.standardise_bold`, then ``judge_bold``."""
+    """See :func:`brainfm.stages.standardise.parcellate.standardise_bold`, then ``judge_bold``."""
 
     input_spec, output_spec = _StandardiseBoldInputSpec, _StandardiseBoldOutputSpec
 

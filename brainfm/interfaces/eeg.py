@@ -14,9 +14,9 @@ from nipype.interfaces.base import (
 )
 
 from brainfm.config import EegConfig
-from brainfm.stages.eeg_summary import summarise
-from brainfm.stages.figures_eeg import draw_eeg_figures
-from brainfm.stages.preprocess_eeg import OCCIPITAL, preprocess_eeg
+from brainfm.stages.preprocess.eeg import OCCIPITAL, preprocess_eeg
+from brainfm.stages.preprocess.eeg_figures import draw_eeg_figures
+from brainfm.stages.preprocess.eeg_qc import summarise
 
 
 class _PreprocessEEGInputSpec(BaseInterfaceInputSpec):
@@ -36,7 +36,7 @@ class _PreprocessEEGOutputSpec(TraitedSpec):
 
 
 class PreprocessEEG(SimpleInterface):
-    """See :func:`brainfm.stages.preprocess_eeg.preprocess_eeg`."""
+    """See :func:`brainfm.stages.preprocess.eeg.preprocess_eeg`."""
 
     input_spec, output_spec = _PreprocessEEGInputSpec, _PreprocessEEGOutputSpec
 
@@ -61,7 +61,7 @@ class _DrawEEGOutputSpec(TraitedSpec):
 
 
 class DrawEEG(SimpleInterface):
-    """See :func:`brainfm.stages.figures_eeg.draw_eeg_figures`."""
+    """See :func:`brainfm.stages.preprocess.eeg_figures.draw_eeg_figures`."""
 
     input_spec, output_spec = _DrawEEGInputSpec, _DrawEEGOutputSpec
 

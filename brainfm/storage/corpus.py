@@ -5,8 +5,8 @@
                       has a row
 ``recordings/``       the signals, one ``<person>-<checksum>.npy`` each, (n_times, n_channels)
 ``layouts/``          names and positions of the channels, one ``.json`` an atlas or montage
-``prepared/``         what windows are cut from (:mod:`brainfm.storage.prepared`); made again when
-                      it is not there
+``prepared/``         filtered signals that windows are cut from, see
+                      :mod:`brainfm.storage.cache.prepared_signals`; made again when absent
 ``withdrawn.tsv``     the participants that stay out
 ====================  =========================================================================
 
@@ -27,12 +27,12 @@ import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
-from brainfm.models.windows import prepare
+from brainfm.files import read_json, read_tsv, write_json, write_npy, write_tsv
+from brainfm.models.encoder.windows import prepare
 from brainfm.recording import Recording
-from brainfm.storage.bids import entities_of
-from brainfm.storage.files import read_json, read_tsv, write_json, write_npy, write_tsv
+from brainfm.storage.bids.query import entities_of
+from brainfm.storage.cache.prepared_signals import Kept
 from brainfm.storage.lock import exclusive
-from brainfm.storage.prepared import Kept
 
 #: What tells one recording from all others; a later one with the same takes its place.
 KEY = ("dataset", "participant", "session", "task", "run", "modality")

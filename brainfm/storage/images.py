@@ -18,7 +18,7 @@ from nilearn.datasets import (
 )
 
 from brainfm.errors import DataError, MissingInput
-from brainfm.storage.files import atomic
+from brainfm.files import atomic
 
 #: The space of the templates that come with nilearn.
 TEMPLATE_SPACE = "MNI152NLin2009aSym"

@@ -4,7 +4,7 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
 from brainfm.interfaces.eeg import DrawEEG, PreprocessEEG
-from brainfm.storage.eeg_bids import files_beside
+from brainfm.storage.bids.read_eeg import files_beside
 
 
 def init_eeg_wf(*, eeg_file, out_dir, config, seed=0, sloppy=False, name="eeg_wf"):

@@ -5,22 +5,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from brainfm.config import Settings
-from brainfm.models.checkpoint import load_checkpoint
-from brainfm.models.embedder import BrainEmbedder
-from brainfm.stages.ask import ask
-from brainfm.stages.corpus import build_corpus, check_twins, source_checksum
-from brainfm.stages.embed import embed_recording, embedding_path
-from brainfm.stages.evaluate import evaluate_outputs
-from brainfm.stages.evaluation_files import FILES
-from brainfm.stages.overlap import learned_by
-from brainfm.stages.pretrain import pretrain_corpus, split_corpus
-from brainfm.stages.report_group import write_group_report
+from brainfm.files import read_participants
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.models.features.embedder import BrainEmbedder
+from brainfm.stages.corpus.build import build_corpus, check_twins, source_checksum
+from brainfm.stages.embed.recording import embed_recording, embedding_path
+from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.run import evaluate_outputs
+from brainfm.stages.evaluate.tables import FILES
+from brainfm.stages.evaluate.training_overlap import learned_by
+from brainfm.stages.pretrain.run import pretrain_corpus, split_corpus
+from brainfm.stages.report.group import write_group_report
+from brainfm.storage.cache.results import KeptResults
+from brainfm.storage.cache.steps import StepBook
 from brainfm.storage.corpus import read_withdrawn
-from brainfm.storage.files import read_participants
-from brainfm.storage.kept import KeptResults
-from brainfm.storage.recordings import find_recordings, mean_fd_of
-from brainfm.storage.status import key_of, sha256_of
-from brainfm.storage.steps import StepBook
+from brainfm.storage.derivatives.recordings import find_recordings, mean_fd_of
+from brainfm.storage.derivatives.status import key_of, sha256_of
 
 _log = logging.getLogger("brainfm")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from nipype import Node, Workflow
 
 from brainfm.config import Settings
-from brainfm.interfaces.learn import EmbedRecording
+from brainfm.interfaces.embedding import EmbedRecording
 from brainfm.workflows.bold import (
     ANATOMY,
     init_anat_wf,
@@ -15,7 +15,7 @@ from brainfm.workflows.bold import (
     init_fmriprep_wf,
 )
 from brainfm.workflows.eeg import init_eeg_wf
-from brainfm.workflows.execute import steps_of
+from brainfm.workflows.runner import steps_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,8 @@ def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
     Parameters
     ----------
     plans : dict of str to list of Task
-        What is left to do for each participant; see :func:`brainfm.stages.plan.plan_participant`.
+        What is left to do for each participant; see
+        :func:`brainfm.stages.query.plan.plan_participant`.
     context : Context
 
     Returns

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm import BrainEmbedder, BrainPretrainer, Recording, RecordingTable, load_checkpoint
-from brainfm.models.publish import add_scores
+from brainfm.models.checkpoint.publish import add_scores
 
 rng = np.random.default_rng(0)
 places_mm = rng.uniform(-70, 70, size=(40, 3))

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 
 from brainfm import BrainClassifier, Recording, RecordingTable
-from brainfm.models.baselines import classical_baseline
+from brainfm.models.features.classical import classical_baseline
 
 rng = np.random.default_rng(0)
 places_mm = rng.uniform(-70, 70, size=(30, 3))

@@ -31,4 +31,4 @@ run --entrypoint /bin/sh localhost/brainfm:check -c \
   'id; touch /opt/brainfm/x 2>&1 | grep "Read-only file system"'
 # podman sets HOME even where it is told not to
 run --entrypoint /usr/bin/env localhost/brainfm:check -u HOME \
-  /opt/brainfm/bin/python -m brainfm.cli.demo /out/demo
+  /opt/brainfm/bin/python -m brainfm.demo /out/demo

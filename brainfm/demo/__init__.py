@@ -1,0 +1,1 @@
+"""The demonstration dataset and the command that runs both levels on it."""

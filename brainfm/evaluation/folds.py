@@ -1,0 +1,203 @@
+"""Who is trained on and who is tested, so that no test row has a neighbour in training."""
+
+from dataclasses import dataclass
+from math import factorial, prod
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from brainfm.errors import DataError, UsageError
+from brainfm.models.targets import check_target
+
+#: Below this many participants one split is too much a matter of luck, so it is repeated.
+_FEW_PARTICIPANTS = 100
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Splits of rows, and what may be resampled or permuted.
+
+    Parameters
+    ----------
+    pairs : tuple of (ndarray of int, ndarray of int)
+        Training and test rows of each fold.
+    repeat : tuple of int
+        Which repetition of the whole cross-validation each fold belongs to.
+    kind : {"participant", "site", "episode", "recording", "block"}
+        With ``recording`` and ``block`` the same people are in training and test, but no unit is;
+        with the others nobody is.
+    people : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    units : ndarray of str, shape (n_rows,)
+        Rows of one unit are not independent: they are resampled and relabelled together.
+    strata : ndarray of str, shape (n_rows,)
+        Labels may be exchanged between units of one stratum only.
+    sites : ndarray of str, shape (n_rows,), optional
+        Only rows of one site are compared by a score.
+    gap_s : float
+        Seconds left out of training on either side of each test block.
+
+    Raises
+    ------
+    DataError
+        If a participant (within people, a unit) is in training and test of one fold.
+    """
+
+    pairs: tuple
+    repeat: tuple
+    kind: str
+    people: np.ndarray
+    units: np.ndarray
+    strata: np.ndarray
+    sites: np.ndarray | None = None
+    gap_s: float = 0.0
+
+    def __post_init__(self):
+        apart = self.units if self.is_within_people else self.people
+        for number, (train, test) in enumerate(self.pairs):
+            both = np.intersect1d(apart[train], apart[test])
+            if len(both):
+                raise DataError(
+                    f"{both[0]} is in training and test of fold {number}: the score would be of "
+                    "somebody known; make folds by participant."
+                )
+
+    @property
+    def is_within_people(self):
+        """Whether the same people are in training and test."""
+        return self.kind in ("recording", "block")
+
+    @property
+    def n_repeats(self):
+        """Number of times each row is tested."""
+        return max(self.repeat) + 1
+
+
+def participant_folds(y, groups, *, n_splits, task="classification", seed=0, units=None):
+    """Split by participant, stratified by class; repeated when participants are few.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    n_splits : int
+    task : {"classification", "regression"}
+    seed : int
+    units : ndarray of str, shape (n_rows,), optional
+        Recording of each row (default: each row is one). Where the target differs within
+        participants, labels are permuted between the recordings of one participant.
+
+    Returns
+    -------
+    folds : Folds
+
+    Raises
+    ------
+    DataError
+        If the target is constant or missing, a class has one participant, or there are more
+        folds than participants.
+    UsageError
+        If ``n_splits`` is below 2.
+    """
+    y, groups = np.asarray(y), np.asarray(groups)
+    check_target(y, task)
+    _check_counts(y, groups, n_splits, task)
+    people = np.unique(groups)
+    n_repeats = 5 if len(people) < _FEW_PARTICIPANTS else 1
+    pairs, repeat = [], []
+    for number in range(n_repeats):
+        for train, test in _splitter(task, n_splits, seed + number).split(y, y, groups):
+            if task == "classification" and len(np.unique(y[train])) < len(np.unique(y)):
+                raise DataError(
+                    f"a class falls out of training in one of {n_splits} folds: use fewer folds."
+                )
+            pairs.append((train, test))
+            repeat.append(number)
+    groups = groups.astype(str)
+    exchangeable = _exchangeable(pairs[:n_splits], len(y), task)
+    units, strata = independent_units(y, groups, units, exchangeable)
+    return Folds(
+        pairs=tuple(pairs),
+        repeat=tuple(repeat),
+        kind="participant",
+        people=groups,
+        units=units,
+        strata=strata,
+    )
+
+
+def n_arrangements(y, folds):
+    """Count the different ways labels can be exchanged, which bounds a permutation p value."""
+    first = [np.flatnonzero(folds.units == unit)[0] for unit in np.unique(folds.units)]
+    total = 1
+    for stratum in np.unique(folds.strata[first]):
+        labels = np.asarray(y)[first][folds.strata[first] == stratum]
+        counts = np.unique(labels, return_counts=True)[1]
+        total *= factorial(len(labels)) // prod(factorial(int(count)) for count in counts)
+    return total
+
+
+def independent_units(y, groups, recordings, strata):
+    """Say what is resampled and relabelled as one, and between which rows labels are exchanged.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    recordings : ndarray, shape (n_rows,), or None
+        Recording of each row; None: each row is one.
+    strata : ndarray of str, shape (n_rows,)
+        Between which people labels are exchanged.
+
+    Returns
+    -------
+    units, strata : ndarray of str, shape (n_rows,)
+        Participants, within ``strata``; or, where the target differs between the rows of a
+        participant, recordings within participants.
+    """
+    if not any(len(np.unique(y[groups == person])) > 1 for person in np.unique(groups)):
+        return groups, strata
+    recordings = np.arange(len(y)) if recordings is None else np.asarray(recordings)
+    return recordings.astype(str), groups
+
+
+def _exchangeable(pairs, n_rows, task):
+    """Where labels may be exchanged: folds that balance classes must do so for exchanged ones too.
+
+    Training sets of labels exchanged over all folds would be less balanced than those of the real
+    ones, which alone lowers their scores, and p values would come out too small.
+    """
+    strata = np.full(n_rows, "all", dtype=object)
+    if task == "classification":
+        for number, (_, test) in enumerate(pairs):
+            strata[test] = f"fold {number}"
+    return strata.astype(str)
+
+
+def _splitter(task, n_splits, seed):
+    kind = StratifiedGroupKFold if task == "classification" else GroupKFold
+    return kind(n_splits=n_splits, shuffle=True, random_state=seed)
+
+
+def _check_counts(y, groups, n_splits, task):
+    if n_splits < 2:
+        raise UsageError(f"n_splits is {n_splits}; a cross-validation needs at least 2 folds.")
+    people = len(np.unique(groups))
+    if task == "classification":
+        members = {value: len(np.unique(groups[y == value])) for value in np.unique(y)}
+        rare = min(members, key=members.get)
+        if members[rare] < 2:
+            raise DataError(
+                f"class {rare!s} has one participant: it cannot be in training and in test; "
+                "leave the class out, merge it with another, or add participants."
+            )
+        # Where every participant has every class, members[rare] is the number of participants.
+        people = members[rare]
+    if n_splits > people:
+        whose = "of the rarest class " if task == "classification" else ""
+        raise DataError(
+            f"{n_splits} folds were asked for but there are {people} participants {whose}"
+            f"to share out: at most {people} folds are possible; set n_splits to {people} or less."
+        )

@@ -1,0 +1,213 @@
+"""Scores of predictions, as they are or as drawn by a bootstrap; within sites where there are any.
+
+Whatever is the same for all people of a site (scanner, protocol, share of patients) can move a
+score only where people of different sites are compared. So where sites are given, each site is
+scored alone, and sites count by their people less one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: The score a question is answered with.
+PRIMARY = {"classification": "roc_auc", "regression": "r"}
+#: What each score is when nothing was learned.
+CHANCE = {"roc_auc": 0.5, "r": 0.0}
+_N_BOOTSTRAP = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Predictions of what stands for one thing: a participant, a recording or a window.
+
+    Parameters
+    ----------
+    target : ndarray, shape (n_judged,)
+        Class numbers, or values.
+    predicted : ndarray, shape (n_repeats, n_judged, n_outputs)
+        NaN where a repeat does not test.
+    resample : ndarray of str, shape (n_judged,)
+        What a bootstrap draws: participants, or blocks of time.
+    sites : ndarray of str, shape (n_judged,), or None
+    task : {"classification", "regression"}
+    """
+
+    target: np.ndarray
+    predicted: np.ndarray
+    resample: np.ndarray
+    sites: np.ndarray | None
+    task: str
+
+    def scores(self, counts=None):
+        """Score each repeat and average the scores; dict of arrays as :func:`score` returns."""
+        each = self.scores_of_repeats(counts)
+        return {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
+
+    def primary(self, counts=None):
+        """Return the primary score, ndarray of shape (n_draws,)."""
+        return self.scores(counts)[PRIMARY[self.task]]
+
+    def scores_of_repeats(self, counts=None):
+        """Score each repeat on what it tests; list of dict."""
+        return [self._scored(one, np.isfinite(one[:, 0]), counts) for one in self.predicted]
+
+    def scores_of_folds(self, folds):
+        """Primary score of each fold, ndarray of shape (n_folds,); NaN where it has none."""
+        tests = [set(folds.units[test]) for _, test in folds.pairs]
+        units = self._units(folds)
+        found = [
+            self._scored(self.predicted[number], np.isin(units, list(tested)), None)
+            for tested, number in zip(tests, folds.repeat, strict=True)
+        ]
+        return np.array([one[PRIMARY[self.task]][0] for one in found])
+
+    def _units(self, folds):
+        return folds.units if folds.kind == "block" else np.unique(folds.units)
+
+    def _scored(self, predicted, rows, counts):
+        return score(
+            self.target[rows],
+            predicted[rows],
+            self.task,
+            None if counts is None else counts[:, rows],
+            None if self.sites is None else self.sites[rows],
+        )
+
+
+def judged(y, predicted, folds, task):
+    """Average predictions over the rows that stand for one thing.
+
+    With participant folds that is the participant (or each recording, where the target differs
+    within people); with block folds every window counts.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+    predicted : ndarray, shape (n_repeats, n_rows, n_outputs)
+    folds : Folds
+    task : {"classification", "regression"}
+
+    Returns
+    -------
+    judged : Judged
+    """
+    y = np.unique(y, return_inverse=True)[1] if task == "classification" else np.asarray(y, float)
+    if folds.kind == "block":
+        return Judged(
+            target=y, predicted=predicted, resample=folds.units, sites=folds.sites, task=task
+        )
+    units, first = np.unique(folds.units, return_index=True)
+    members = [folds.units == unit for unit in units]
+    return Judged(
+        target=np.array([y[rows].mean() for rows in members]),  # equal within a unit, or nearly
+        predicted=np.stack([predicted[:, rows].mean(axis=1) for rows in members], axis=1),
+        resample=units if folds.kind == "recording" else folds.people[first],
+        sites=None if folds.sites is None else folds.sites[first],
+        task=task,
+    )
+
+
+def score(y, predicted, task, counts=None, sites=None):
+    """Score one set of predictions.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+        Class numbers from 0, or values.
+    predicted : ndarray of float, shape (n_rows, n_outputs)
+        As :func:`brainfm.evaluation.cross_validation.cross_predict` returns, for one repeat.
+    task : {"classification", "regression"}
+    counts : ndarray, shape (n_draws, n_rows), optional
+        How often each draw holds each row; default: one draw with every row once.
+    sites : ndarray of str, shape (n_rows,), optional
+        Rows are compared within a site only.
+
+    Returns
+    -------
+    scores : dict of ndarray of float, shape (n_draws,)
+        ``roc_auc`` (mean over classes, one against the rest) and ``balanced_accuracy``; or
+        ``r`` (Pearson), ``mae`` in the unit of ``y``, and ``r2``. NaN where undefined.
+    """
+    counts = np.ones((1, len(y))) if counts is None else np.asarray(counts, dtype=float)
+    sites = np.zeros(len(y), int) if sites is None else sites
+    measure, y = (
+        (_class_scores, np.asarray(y, int))
+        if task == "classification"
+        else (_value_scores, np.asarray(y, float))
+    )
+    each, people = [], []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for site in np.unique(sites):
+            rows = sites == site
+            each.append(measure(y[rows], predicted[rows], counts[:, rows]))
+            people.append(np.maximum(counts[:, rows].sum(axis=1) - 1, 0))
+        return {name: _weighted([one[name] for one in each], people) for name in each[0]}
+
+
+def bootstrap_counts(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
+    """Draw units with replacement.
+
+    Parameters
+    ----------
+    resample : ndarray of str, shape (n_judged,)
+        Unit of each judged row.
+    n_draws, seed : int
+
+    Returns
+    -------
+    counts : ndarray of int, shape (n_draws, n_judged)
+        How often each draw holds each row; used for every method, so differences are paired.
+    """
+    units, number = np.unique(resample, return_inverse=True)
+    share = np.full(len(units), 1 / len(units))
+    return np.random.default_rng(seed).multinomial(len(units), share, size=n_draws)[:, number]
+
+
+def interval(values, level=0.95):
+    """Percentile interval of bootstrap values; NaN (a draw with one class) is left out."""
+    values = np.asarray(values, float)
+    if not np.isfinite(values).any():
+        return np.nan, np.nan
+    tail = (1 - level) / 2 * 100
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _weighted(values, weights):
+    """Mean over sites of (n_draws,) arrays; a site without a score does not count."""
+    values, weights = np.array(values), np.array(weights, dtype=float)
+    weights[~np.isfinite(values)] = 0
+    return (np.nan_to_num(values) * weights).sum(axis=0) / weights.sum(axis=0)
+
+
+def _class_scores(y, probabilities, counts):
+    classes = np.unique(y)  # a site may lack some
+    best = probabilities.argmax(axis=1)
+    recall = [counts @ ((y == k) & (best == k)) / (counts @ (y == k)) for k in classes]
+    areas = [_auc(y == k, probabilities[:, k], counts) for k in classes]
+    return {"roc_auc": np.mean(areas, axis=0), "balanced_accuracy": np.mean(recall, axis=0)}
+
+
+def _auc(positive, value, counts):
+    """Share of pairs in which the positive row has the larger value; a tie is half."""
+    order = np.argsort(value, kind="stable")
+    starts = np.flatnonzero(np.diff(value[order], prepend=-np.inf))  # of each run of ties
+    sides = [np.add.reduceat(counts[:, order] * side[order], starts, axis=1)
+             for side in (positive, ~positive)]  # fmt: skip
+    below = np.cumsum(sides[1], axis=1) - sides[1] / 2
+    return (sides[0] * below).sum(axis=1) / (sides[0].sum(axis=1) * sides[1].sum(axis=1))
+
+
+def _value_scores(y, guess, counts):
+    guess = guess[:, 0]
+    share = counts / counts.sum(axis=1, keepdims=True)
+    y_spread, g_spread = (share @ v**2 - (share @ v) ** 2 for v in (y - y.mean(), guess - y.mean()))
+    together = share @ ((y - y.mean()) * (guess - y.mean()))
+    together -= (share @ (y - y.mean())) * (share @ (guess - y.mean()))
+    tiny = 1e-12 * max(np.ptp(y), np.ptp(guess), 1e-300) ** 2
+    r = together / np.sqrt(y_spread * g_spread)
+    return {
+        "r": np.where((y_spread > tiny) & (g_spread > tiny), r, np.nan),
+        "mae": share @ np.abs(y - guess),
+        "r2": np.where(y_spread > tiny, 1 - share @ (y - guess) ** 2 / y_spread, np.nan),
+    }

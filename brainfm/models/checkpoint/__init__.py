@@ -1,0 +1,1 @@
+"""Checkpoints: save, load, describe and publish a pretrained model."""

@@ -1,0 +1,171 @@
+"""What stands in ``config.json`` of a checkpoint, checked when written and when read."""
+
+import json
+import math
+from dataclasses import fields
+
+from brainfm.errors import ModelError
+from brainfm.models.encoder.encoder import EncoderConfig
+
+FORMAT = "brainfm-encoder"
+VERSION = 1
+
+#: What may stand there, and of which type; only the first three must.
+_TYPES = {
+    "format": str,
+    "version": int,
+    "encoder": dict,
+    "brainfm_version": str,
+    "preset": str,
+    "objective": (str, dict),
+    "modalities": list,
+    "licence": (str, type(None)),
+    "validation": dict,
+    "training": dict,
+    "scores": list,
+}
+
+#: The part of ``training`` that is read again; more may stand there.
+_TRAINING_TYPES = {
+    "n_participants": int,
+    "participants": list,
+    "participants_by_dataset": dict,
+    "datasets": list,
+    "n_recordings": dict,
+    "hours": dict,
+    "phenotypes": list,
+}
+
+#: Of what the lists and tables above consist.
+_ITEM_TYPES = {
+    "modalities": str,
+    "scores": dict,
+    "participants": str,
+    "participants_by_dataset": int,
+    "datasets": str,
+    "phenotypes": str,
+}
+
+
+def config_text(sizes, info):
+    """Return the text of ``config.json``; numbers that are not finite become null.
+
+    Parameters
+    ----------
+    sizes : dict of str to int
+        Of the encoder, as :meth:`EncoderConfig.as_dict` gives them.
+    info : dict
+
+    Raises
+    ------
+    ModelError
+        If ``info`` holds something that :func:`read_config` would refuse.
+    """
+    config = finite({"format": FORMAT, "version": VERSION, "encoder": sizes, **info})
+    _check(config, "info")
+    return json.dumps(config, indent=1, allow_nan=False) + "\n"
+
+
+def read_config(path):
+    """Read and check ``config.json``.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    config : dict
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, is of another format or of a newer version, or holds unknown keys,
+        values of another type or numbers that are not finite.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read ({error}).") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else config
+        raise ModelError(
+            f"{path.parent} holds a checkpoint of format {found!r:.80}; expected {FORMAT!r}: "
+            "it was not made by brainfm."
+        )
+    _check(config, path)
+    return config
+
+
+def finite(value):
+    """Return a copy for JSON in which numbers that are not finite are None."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check(config, where):
+    version = config.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise ModelError(
+            f"{where} is of version {version}; this brainfm reads up to {VERSION}: it was made by "
+            "a newer brainfm, so upgrade."
+        )
+    unknown = sorted(set(config) - set(_TYPES))
+    if unknown:
+        raise ModelError(
+            f"{where} has keys that brainfm does not know: {', '.join(unknown)[:80]}; expected "
+            f"{', '.join(_TYPES)}: it was changed by hand or made by another program."
+        )
+    _check_types(config, _TYPES, where, required=("format", "version", "encoder"))
+    _check_types(config.get("training", {}), _TRAINING_TYPES, f"training of {where}")
+    _check_finite(config, where)
+    _check_encoder(config["encoder"], where)
+
+
+def _check_types(section, types, where, required=()):
+    for name in required:
+        if name not in section:
+            raise ModelError(f"{where} has no {name!r}: it is not complete; get it anew.")
+    for name, kind in types.items():
+        if name in section:
+            _check_type(name, section[name], kind, where)
+
+
+def _check_type(name, value, kind, where):
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds):
+        expected = " or ".join(one.__name__ for one in kinds)
+        raise ModelError(f"{name} in {where} is {value!r:.80}; expected {expected}.")
+    if name in _ITEM_TYPES:
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_type(f"an item of {name}", item, _ITEM_TYPES[name], where)
+
+
+def _check_finite(value, where, name="a number"):
+    pairs = value.items() if isinstance(value, dict) else ((name, one) for one in value)
+    for key, item in pairs:
+        if isinstance(item, dict | list):
+            _check_finite(item, where, key)
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ModelError(f"{key} in {where} is {item}; expected a finite number or null.")
+
+
+def _check_encoder(sizes, where):
+    """Refuse sizes that no encoder has; :class:`EncoderConfig` says which there are."""
+    known = {field.name: field.default for field in fields(EncoderConfig)}
+    unknown = sorted(set(sizes) - set(known))
+    wrong = [
+        f"{name} {value!r:.40}"
+        for name, value in sizes.items()
+        if name in known
+        and (type(value) is not type(known[name]) or (isinstance(value, int) and value < 1))
+    ]
+    if unknown or wrong:
+        raise ModelError(
+            f"{where} describes another architecture: {', '.join([*unknown, *wrong])[:120]}; "
+            f"expected {', '.join(known)}, as whole numbers from 1. It was made by another version "
+            "of brainfm; pretrain again or use that version."
+        )

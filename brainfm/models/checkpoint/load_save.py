@@ -1,0 +1,328 @@
+"""Checkpoints: safetensors and JSON in one folder, checked when loaded."""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from brainfm.errors import ModelError
+from brainfm.models.checkpoint.config_json import config_text, finite, read_config
+from brainfm.models.checkpoint.load_report import LoadReport
+from brainfm.models.checkpoint.locate import find_checkpoint, whole_folder
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
+
+log = logging.getLogger("brainfm")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder, on the CPU, in evaluation mode
+    name : str
+        Name of its folder, or of its repository without the organisation.
+    info : dict
+        All of ``config.json``: encoder, training, licence.
+    report : LoadReport
+        What was found when loading; ``print`` it.
+    """
+
+    encoder: BrainEncoder
+    name: str
+    info: dict
+    report: LoadReport
+
+    @property
+    def sha256(self):
+        """SHA-256 of ``model.safetensors``."""
+        return self.report.sha256
+
+    @property
+    def matched(self):
+        """Share of the tensors of the encoder found in the file."""
+        return self.report.tensors_matched
+
+    def seen_in_training(self, groups):
+        """Tell which people were in the training recordings.
+
+        Parameters
+        ----------
+        groups : iterable of str
+            ``dataset/participant``, as :attr:`RecordingTable.groups` gives them.
+
+        Returns
+        -------
+        seen : list of bool
+        """
+        known = _People(self.info)
+        return [group in known for group in groups]
+
+
+class _People:
+    """The people of the training recordings, known by their hashes only."""
+
+    def __init__(self, info):
+        self.hashes = frozenset(info.get("training", {}).get("participants", ()))
+
+    def __contains__(self, group):
+        return participant_hash(group) in self.hashes
+
+    def __len__(self):
+        return len(self.hashes)
+
+
+def training_participants(name_or_path):
+    """Return who a checkpoint was trained on: ``"dataset/participant" in`` it tells, no more.
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint.
+    """
+    return _People(read_config(find_checkpoint(name_or_path).folder / "config.json"))
+
+
+def checkpoint_key(name_or_path):
+    """Return what changes when a checkpoint does: the SHA-256 of its weights.
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint.
+    """
+    return _sha256(_read_weights(find_checkpoint(name_or_path).folder / "model.safetensors"))
+
+
+def participant_hash(group):
+    """Hash one ``dataset/participant`` so that overlap can be told without naming anyone."""
+    return hashlib.sha256(str(group).encode("utf8")).hexdigest()[:16]
+
+
+def participants_hash(hashes):
+    """Hash the hashes of all training participants into one."""
+    return hashlib.sha256("\n".join(sorted(hashes)).encode("ascii")).hexdigest()
+
+
+def save_checkpoint(folder, encoder, info, *, history=(), card=None):
+    """Write a checkpoint whole: into a temporary folder, then renamed.
+
+    Parameters
+    ----------
+    folder : path
+        A checkpoint there is replaced once the new one is complete.
+    encoder : BrainEncoder
+    info : dict
+        Kept in ``config.json`` beside the sizes of the encoder.
+    history : list of dict
+        One entry an epoch.
+    card : str, optional
+        Text of ``README.md``.
+
+    Returns
+    -------
+    folder : Path
+
+    Raises
+    ------
+    CannotCreateOutput
+        If the folder above cannot be written, or ``folder`` holds something else.
+    ReadWriteFailed
+        If writing stops half-way; what stood there stays.
+    ModelError
+        If ``info`` has keys that ``config.json`` does not know.
+    """
+    with whole_folder(folder) as partial:
+        state = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
+        (partial / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
+        (partial / "history.json").write_text(_history_text(history), encoding="utf8")
+        _write_texts(partial, config_text(encoder.config.as_dict(), info), card)
+    return Path(folder)
+
+
+def copy_checkpoint(name_or_path, folder, *, info, card):
+    """Copy a checkpoint, the weights to the byte, with other texts.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As :func:`load_checkpoint` takes it.
+    folder : path
+        May be where the checkpoint lies.
+    info : dict
+        For ``config.json``.
+    card : str
+        For ``README.md``.
+
+    Returns
+    -------
+    folder : Path
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint, or ``info`` has keys that ``config.json`` does not know.
+    CannotCreateOutput, ReadWriteFailed
+        As :func:`save_checkpoint`.
+    """
+    here = find_checkpoint(name_or_path).folder
+    with whole_folder(folder) as partial:
+        for name in {"model.safetensors", "history.json"} & {path.name for path in here.iterdir()}:
+            shutil.copyfile(here / name, partial / name)
+        _write_texts(partial, config_text(info["encoder"], info), card)
+    return Path(folder)
+
+
+def checkpoint_texts(name_or_path):
+    """Read what stands beside the weights.
+
+    Returns
+    -------
+    info : dict
+        From ``config.json``.
+    card : str
+        ``README.md``, or a heading where there is none.
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint, or the two cannot be read.
+    """
+    found = find_checkpoint(name_or_path)
+    info, card = read_config(found.folder / "config.json"), found.folder / "README.md"
+    try:
+        return info, card.read_text(encoding="utf8") if card.exists() else f"# {found.name}\n"
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{card} cannot be read ({error}).") from error
+
+
+def load_checkpoint(name_or_path, *, allow_partial=False):
+    """Load a checkpoint that ships with brainfm, one from a folder, or one from the Hub.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A packaged name, a folder, or a repository on the Hugging Face Hub as ``org/name`` or
+        ``org/name@revision``. Only the last, given as a str that is no folder, uses the network.
+    allow_partial : bool
+        Accept a file that lacks tensors; those keep their random start.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        Its ``report`` is also logged, once a process.
+
+    Raises
+    ------
+    ModelError
+        If there is no such checkpoint, it is of another architecture, its values are not finite,
+        or less than all of its tensors fit and ``allow_partial`` is False.
+    TemporaryFailure
+        If it is on the Hub, and the Hub cannot be reached.
+    """
+    found = find_checkpoint(name_or_path)
+    info = read_config(found.folder / "config.json")
+    encoder = _build(found.folder, info)
+    weights = found.folder / "model.safetensors"
+    data = _read_weights(weights)
+    shares = _fill(encoder, _tensors(data, weights), weights, allow_partial)
+    report = LoadReport.of(
+        info, name=found.repo or found.name, revision=found.revision, sha256=_sha256(data),
+        shares=shares,
+    )  # fmt: skip
+    _say_once(str(report))
+    return Checkpoint(encoder.eval(), found.name, info, report)
+
+
+@cache
+def _say_once(text):
+    log.info("loaded %s", text)  # a run loads the same checkpoint again for every recording
+
+
+def _read_weights(path):
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def _tensors(data, path):
+    try:
+        found = load(data)
+    except SafetensorError as error:
+        if data.startswith((b"PK\x03\x04", b"\x80")):
+            raise ModelError(
+                f"{path} holds a pickle under the name of safetensors: it is not opened, since "
+                "reading a pickle runs the code in it. Get the weights as safetensors."
+            ) from error
+        raise ModelError(
+            f"{path} cannot be read as safetensors ({error}): it was cut short or is something "
+            "else; get it anew."
+        ) from error
+    broken = [name for name, value in found.items() if not value.isfinite().all()]
+    if broken:
+        raise ModelError(
+            f"{path} holds numbers that are not finite in {', '.join(broken[:3])} "
+            f"({len(broken)} tensors in all): the training failed; pretrain again."
+        )
+    return found
+
+
+def _write_texts(folder, config, card):
+    (folder / "config.json").write_text(config, encoding="utf8")
+    if card is not None:
+        (folder / "README.md").write_text(card, encoding="utf8")
+
+
+def _history_text(history):
+    rounded = [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}
+               for row in finite(list(history))]  # fmt: skip
+    return json.dumps(rounded, indent=1) + "\n"
+
+
+def _build(folder, info):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what a partial file leaves out starts the same each time
+        try:
+            return BrainEncoder(EncoderConfig(**info["encoder"]))
+        except (RuntimeError, MemoryError) as error:
+            raise ModelError(
+                f"{folder / 'config.json'} describes an encoder that cannot be built ({error})."
+            ) from error
+
+
+def _fill(encoder, found, weights, allow_partial):
+    """Fill the encoder; return the shares of its tensors and of its numbers that were found."""
+    wanted = encoder.state_dict()
+    fits = {
+        name: value
+        for name, value in found.items()
+        if name in wanted and (value.shape, value.dtype) == (wanted[name].shape, wanted[name].dtype)
+    }
+    shares = len(fits) / len(wanted), _n_numbers(fits) / _n_numbers(wanted)
+    if (len(fits) < len(wanted) or len(found) > len(fits)) and not allow_partial:
+        off = sorted((set(wanted) - set(fits)) | (set(found) - set(wanted)))
+        raise ModelError(
+            f"{weights} fits {shares[0]:.0%} of the tensors of this architecture; expected 100 %. "
+            "Missing, unknown, or of another shape or type: "
+            f"{', '.join(off[:3])} ({len(off)} in all). "
+            "Pretrain again, or pass allow_partial=True to keep the rest random."
+        )
+    encoder.load_state_dict({**wanted, **fits})
+    return shares
+
+
+def _n_numbers(tensors):
+    return sum(value.numel() for value in tensors.values())

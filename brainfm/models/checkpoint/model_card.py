@@ -1,0 +1,238 @@
+"""The model card of a checkpoint: written from its ``config.json``, readable by people and the Hub.
+
+The card opens with what the Hugging Face Hub wants to know (YAML between two lines of ``---``) and
+closes with the scores, when there are any.
+"""
+
+import re
+
+import yaml
+
+from brainfm.errors import ModelError
+from brainfm.models.checkpoint.load_report import by_dataset
+
+_TEXT = """# {name}
+
+An encoder of resting-state fMRI and EEG, pretrained {labels} by brainfm {version}.
+
+```python
+from brainfm import BrainEmbedder, load_recordings
+
+table = load_recordings("derivatives")
+vectors = BrainEmbedder.from_pretrained("{name}").transform(table)
+```
+
+- **Input**: BOLD parcel series of any atlas and TR, with centroids in MNI millimetres; EEG of any
+  montage, with electrode positions in metres. At least 12 s of BOLD or 1 s of EEG.
+- **Output**: one float32 vector a recording; `brainfm.models.encoder.readout` says what each part
+holds.
+- **Architecture**: preset `{preset}`, {n_parameters} parameters; sizes in `config.json`.
+- **Objective**: `{objective}`, {max_epochs} epochs, batch {batch_size}, learning rate
+  {learning_rate:g}, seed {seed}; every epoch in `history.json`.
+- **Trained on**: {recordings} of {n_participants} participants, from {datasets}. `config.json`
+  holds a hash of each of them, so that evaluation can tell overlap without naming anyone.
+- **Licence of the weights**: {licence}.
+- **Intended use**: research on groups of people. Not for decisions about a person.
+
+| on recordings | {columns} |
+|---|{rules}|
+| trained on, last epoch | {last} |
+| kept apart | {apart} |
+
+`*_explained` is the share of variance predicted: 0 is as good as predicting the mean.
+"""
+
+_SCORES = "\n## Scores\n"
+
+#: Identifiers of the Hub, https://huggingface.co/docs/hub/repositories-licenses, that weights
+#: trained on shared recordings can meet.
+_HUB_LICENCES = frozenset({
+    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0",
+    "mpl-2.0", "cc0-1.0", "pddl", "odbl", "odc-by", "unlicense",
+    "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
+    "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0",
+    "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+})  # fmt: skip
+_OTHER_NAMES = {
+    "cc0": "cc0-1.0", "pddl-1.0": "pddl", "odbl-1.0": "odbl", "odc-by-1.0": "odc-by",
+    "gpl-3.0-only": "gpl-3.0", "gpl-3.0-or-later": "gpl-3.0",
+}  # fmt: skip
+
+_SCORE_COLUMNS = ("task", "metric", "method", "score", "low", "high")
+
+
+def model_card(name, info, history, *, version, n_parameters):
+    """Write the card of a checkpoint.
+
+    Parameters
+    ----------
+    name : str
+    info : dict
+        As it stands in ``config.json``.
+    history : list of dict
+        One entry an epoch.
+    version : str
+        Of brainfm.
+    n_parameters : int
+
+    Returns
+    -------
+    card : str
+        Markdown.
+    """
+    training, apart = info["training"], info.get("validation") or {}
+    last = history[-1] if history else {}
+    watched = [one for one in last if one.endswith("_explained")] + ["effective_rank"]
+    recordings = [
+        f"{number} {modality.upper()} recordings ({training['hours'][modality]:g} h)"
+        for modality, number in training["n_recordings"].items()
+        if number
+    ]
+    counts = training.get("participants_by_dataset", {})
+    return _TEXT.format(
+        name=name,
+        version=version,
+        labels=told_labels(training),
+        preset=info["preset"],
+        n_parameters=f"{n_parameters:,}",
+        objective=" + ".join(f"{weight:g} {name}" for name, weight in info["objective"].items()),
+        recordings=" and ".join(recordings),
+        datasets=by_dataset({one: counts.get(one) for one in training["datasets"]}),
+        licence=info.get("licence") or "not stated: it follows that of the data",
+        columns=" | ".join(watched),
+        rules="|".join("---" for _ in watched),
+        last=" | ".join(_number(last.get(one)) for one in watched),
+        apart=" | ".join(_number(apart.get(one)) for one in watched),
+        **{key: training[key] for key in (
+            "max_epochs", "batch_size", "learning_rate", "seed", "n_participants",
+        )},
+    )  # fmt: skip
+
+
+def told_labels(training):
+    """Say whether labels of the participants were trained on, and which."""
+    phenotypes = training.get("phenotypes")
+    if not phenotypes:
+        return "without labels"
+    return f"with the labels {', '.join(phenotypes)} of its participants"
+
+
+def finished_card(card, info):
+    """Give a card its head for the Hub, unless it has one, and the scores of ``info``.
+
+    Parameters
+    ----------
+    card : str
+        Markdown, from :func:`model_card` or written by hand.
+    info : dict
+        As it stands in ``config.json``.
+
+    Returns
+    -------
+    card : str
+    """
+    if not card.startswith("---\n"):
+        head = yaml.safe_dump(hub_metadata(info), sort_keys=False, allow_unicode=True)
+        card = f"---\n{head}---\n\n{card}"
+    if info.get("scores"):
+        card = card.split(_SCORES)[0].rstrip("\n") + "\n" + _SCORES + _score_table(info["scores"])
+    return card
+
+
+def hub_metadata(info):
+    """Return what the Hub shows and searches by: licence, library, tags.
+
+    Parameters
+    ----------
+    info : dict
+        As it stands in ``config.json``.
+
+    Returns
+    -------
+    metadata : dict
+    """
+    kinds = {"bold": "fmri", "eeg": "eeg"}
+    return {
+        **hub_licence(info.get("licence")),
+        "library_name": "brainfm",
+        "pipeline_tag": "feature-extraction",
+        "tags": [
+            "brainfm", "neuroimaging", *(kinds[m] for m in info.get("modalities", ()) if m in kinds)
+        ],
+    }  # fmt: skip
+
+
+def hub_licence(licence):
+    """Name a licence as the Hub does.
+
+    Parameters
+    ----------
+    licence : str or None
+        Such as ``CC BY-NC-SA 4.0``.
+
+    Returns
+    -------
+    names : dict of str to str
+        ``license``: an identifier of the Hub, ``unknown`` without a licence, else ``other`` with
+        a ``license_name``.
+    """
+    if not licence:
+        return {"license": "unknown"}
+    name = re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-.")
+    name = _OTHER_NAMES.get(name, name)
+    if name in _HUB_LICENCES:
+        return {"license": name}
+    return {"license": "other", "license_name": name or "other"}
+
+
+def score_rows(scores):
+    """Turn a table of scores into the rows that ``config.json`` keeps.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        One row a method and task: ``task``, ``method``, ``score``, ``low``, ``high`` (the ends of
+        its interval) and, if wished, ``metric``. Each task has a baseline besides the model.
+
+    Returns
+    -------
+    rows : list of dict
+
+    Raises
+    ------
+    ModelError
+        If columns are missing or unknown, or a task has a single method.
+    """
+    columns = [one for one in _SCORE_COLUMNS if one in scores.columns]
+    missing = set(_SCORE_COLUMNS) - {"metric"} - set(columns)
+    unknown = [str(one) for one in scores.columns if one not in _SCORE_COLUMNS]
+    if missing or unknown:
+        raise ModelError(
+            f"scores has the columns {', '.join(map(str, scores.columns))}; expected "
+            f"{', '.join(_SCORE_COLUMNS)} (metric may be left out)."
+        )
+    alone = [task for task, methods in scores.groupby("task")["method"] if methods.nunique() < 2]
+    if alone:
+        raise ModelError(
+            f"scores has one method for {alone[0]!r}: add a baseline on the same folds, since a "
+            "score alone says little."
+        )
+    return [
+        {key: float(value) if key in ("score", "low", "high") else str(value)
+         for key, value in row.items()}
+        for row in scores[columns].to_dict("records")
+    ]  # fmt: skip
+
+
+def _score_table(rows):
+    lines = ["| task | method | score | interval |", "|---|---|---|---|"]
+    for row in rows:
+        metric = f", {row['metric']}" if row.get("metric") else ""
+        interval = f"{_number(row['low'])} to {_number(row['high'])}"
+        told = f"{row['task']}{metric}", row["method"], _number(row["score"]), interval
+        lines.append("| " + " | ".join(one.replace("|", "/") for one in told) + " |")
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def _number(value):
+    return "n/a" if value is None or value != value else f"{value:.3g}"

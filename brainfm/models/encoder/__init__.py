@@ -1,0 +1,1 @@
+"""The encoder: windows, tokens, transformer and readout."""

@@ -1,0 +1,251 @@
+"""From a trained encoder and one recording to one vector, and what each part of it holds.
+
+========================  ==================================================================
+part                      what it holds
+========================  ==================================================================
+``summary``               the summary token, mean over windows (dim)
+``tokens_mean``           each query's token, mean over time (n_queries * dim)
+``tokens_log_sd``         log deviation of the tokens over time, mean over queries (dim)
+``connectivity``          covariance of the places over the recording, in the tangent
+                          space of its mean over the training recordings (upper triangle); for
+                          EEG in each of 4 bands
+``spectrum_mean``         EEG only: log power in 6 bands at each place, median over time
+``spectrum_log_spread``   EEG only: log of its interquartile range over time
+``log_scale``             EEG only: log10 of the amplitude of the recording in microvolts
+========================  ==================================================================
+
+The second-order part is kept on purpose: averaged tokens alone lose the covariance on which
+functional connectivity rests.
+
+The parts side by side (:func:`features`) are then centred, and each number is weighed by how
+reliable it is (:class:`brainfm.models.encoder.reliability.Reliability`); :func:`embed` returns the
+result.
+"""
+
+import functools
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+
+from brainfm.models.encoder.tokens import SHRINKAGE
+from brainfm.models.encoder.windows import SPECS, Windows, all_windows
+from brainfm.signal.covariance import tangent
+
+#: Hz, both ends included; bins are 1 Hz wide.
+BANDS_HZ = {
+    "delta": (1, 3), "theta": (4, 7), "alpha": (8, 12),
+    "beta1": (13, 20), "beta2": (21, 30), "gamma": (31, 40),
+}  # fmt: skip
+#: Hz, of the covariances between places of EEG.
+COVARIANCE_BANDS_HZ = {"slow": (1, 7), "alpha": (8, 12), "beta": (13, 30), "gamma": (31, 40)}
+#: How much each part of a vector counts, as relative mean square length.
+SHARES = {
+    "summary": 0.01, "tokens_mean": 0.01, "tokens_log_sd": 0.005, "connectivity": 1.0,
+    "spectrum_mean": 0.1, "spectrum_log_spread": 0.1, "log_scale": 0.02,
+}  # fmt: skip
+#: The same where phenotypes were predicted from the summary.
+SHARES_WITH_LABELS = {**SHARES, "summary": 0.1}
+_LEAST_SD = 1e-3
+
+
+def layout(config, modality):
+    """Say where each part of a vector lies.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+    modality : {"bold", "eeg"}
+
+    Returns
+    -------
+    parts : dict of str to slice
+    """
+    n_places = config.n_places_of(modality)
+    sizes = {
+        "summary": config.dim,
+        "tokens_mean": config.n_queries * config.dim,
+        "tokens_log_sd": config.dim,
+        "connectivity": config.n_covariances_of(modality) * n_places * (n_places + 1) // 2,
+    }
+    if modality == "eeg":
+        n_bands = len(BANDS_HZ) * n_places
+        sizes |= {"spectrum_mean": n_bands, "spectrum_log_spread": n_bands, "log_scale": 1}
+    ends = np.cumsum(list(sizes.values()))
+    return {
+        name: slice(int(end) - size, int(end))
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
+
+
+def n_outputs(config, modality):
+    """Return the length of a vector of one modality."""
+    return list(layout(config, modality).values())[-1].stop
+
+
+def names_of_outputs(config, modalities):
+    """Return ``modality_part_index`` of each number of vectors of some modalities side by side.
+
+    Returns
+    -------
+    names : ndarray of str, shape (d,)
+    """
+    names = [
+        f"{modality}_{part}_{index}"
+        for modality in modalities
+        for part, columns in layout(config, modality).items()
+        for index in range(columns.stop - columns.start)
+    ]
+    return np.array(names, dtype=object)
+
+
+@torch.inference_mode()
+def embed(encoder, prepared, *, batch_size=32):
+    """Turn one prepared recording into a vector.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+    prepared : Prepared
+    batch_size : int
+        Windows encoded at once.
+
+    Returns
+    -------
+    vector : ndarray of float32, shape (d,), finite; d depends on the modality only
+    """
+    weigh = encoder.reliability[prepared.modality]
+    vector = torch.from_numpy(features(encoder, prepared, batch_size=batch_size)).float()
+    device = weigh.mean.device
+    with torch.autocast(device.type, enabled=False):
+        return weigh(vector.to(device)[None])[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def features(encoder, prepared, *, batch_size=32):
+    """Return the parts of a vector side by side, before :class:`Reliability` weighs them.
+
+    Returns
+    -------
+    features : ndarray of float, shape (d,)
+    """
+    with _blas().limit(limits=1, user_api="blas"):  # its threads and torch's wait for each other
+        return _features(encoder, prepared, batch_size)
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController()
+
+
+def _features(encoder, prepared, batch_size):
+    windows = all_windows(prepared, encoder.config.n_patches_of(prepared.modality))
+    pieces = _encode(encoder, prepared.modality, windows, batch_size)
+    parts = [*_context(pieces, encoder.config.n_queries)]
+    references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
+    covariances = place_covariances(encoder, prepared)
+    parts += [tangent(*pair) for pair in zip(covariances, references, strict=True)]
+    if prepared.modality == "eeg":
+        spectrum = torch.cat([one.mixed["eeg"].spectrum for one in pieces])
+        bands = _place_bands(spectrum, windows.patches)
+        parts += [np.median(bands, axis=-1).ravel(), _log_spread(bands).ravel()]
+        parts.append([prepared.log_scale])
+    return np.concatenate(parts)
+
+
+@torch.inference_mode()
+def statistics(encoder, prepared):
+    """Return connectivity (Fisher z) of the places, with their log spectrum for EEG, as 1-D array.
+
+    This is what :class:`ConnectivityRegression` predicts, before the principal components.
+    """
+    series = _place_series(encoder, prepared)
+    rows, columns = np.triu_indices(len(series), k=1)
+    correlation = _correlation(series)[rows, columns]
+    connectivity = np.arctanh(np.clip(correlation, -0.99, 0.99))
+    if prepared.modality == "bold":
+        return connectivity
+    places = encoder.tokens["eeg"].places
+    windows = all_windows(prepared).to(places.centres.device)
+    mixed = places(windows, windows.usable)
+    bands = np.median(_place_bands(mixed.spectrum, windows.patches), axis=-1).ravel()
+    return np.concatenate([connectivity, bands])
+
+
+@torch.inference_mode()
+def place_covariances(encoder, prepared):
+    """Covariances of the places over a recording, shrunk by 0.2 towards the identity.
+
+    BOLD: of standardised series, once. EEG: of what each band of ``COVARIANCE_BANDS_HZ`` holds,
+    scaled to a mean power of 1, so that differences in power between places stay.
+
+    Returns
+    -------
+    covariances : ndarray of float, shape (n_covariances, n_places, n_places), positive definite
+    """
+    series = _place_series(encoder, prepared)
+    find = {"bold": _correlation, "eeg": _band_covariances}[prepared.modality]
+    found = find(series).reshape(-1, len(series), len(series))
+    return (1 - SHRINKAGE) * found + SHRINKAGE * np.eye(len(series))
+
+
+def _place_series(encoder, prepared):
+    """(n_places, n_times) as float64; mixed as float32, which is what the signal is."""
+    places = encoder.tokens[prepared.modality].places
+    device = places.centres.device
+    positions = torch.from_numpy(prepared.positions)[None].to(device)
+    everywhere = torch.ones(positions.shape[:2], dtype=torch.bool, device=device)
+    weights = places.weights(positions, everywhere)[0].cpu().numpy()
+    return ((weights / weights.sum(axis=1, keepdims=True)) @ prepared.signal).astype(float)
+
+
+def _correlation(series):
+    series = series - series.mean(axis=1, keepdims=True)
+    series /= np.maximum(np.linalg.norm(series, axis=1, keepdims=True), 1e-12)
+    return series @ series.T
+
+
+def _band_covariances(series):
+    """Cross spectra of the patches, summed over each band."""
+    patch = SPECS["eeg"].patch
+    n_patches = series.shape[1] // patch
+    patches = series[:, : n_patches * patch].reshape(len(series), n_patches, patch)
+    spectrum = np.fft.rfft(patches * np.hanning(patch), axis=-1)
+    found = []
+    for low, high in COVARIANCE_BANDS_HZ.values():
+        band = spectrum[..., low : high + 1].reshape(len(series), -1)
+        covariance = (band @ band.conj().T).real
+        found.append(covariance / max(np.trace(covariance) / len(series), 1e-20))
+    return np.stack(found)
+
+
+def _encode(encoder, modality, windows, batch_size):
+    device = next(encoder.parameters()).device
+    return [encoder({modality: one.to(device)}) for one in _pieces(windows, batch_size)]
+
+
+def _context(pieces, n_queries):
+    summary = torch.cat([one.summary for one in pieces]).float().cpu()
+    tokens = torch.cat([one.tokens for one in pieces]).float().cpu()[:, :-1]  # the last one stands
+    seen = torch.cat([one.seen for one in pieces]).cpu()[:, :-1:n_queries]  # for the whole window
+    kept = tokens.unflatten(1, (-1, n_queries))[seen]  # patches of signal, q d
+    spread = kept.std(dim=0, correction=0).clamp_min(_LEAST_SD).log().mean(dim=0)
+    return summary.mean(0).numpy(), kept.mean(0).flatten().numpy(), spread.numpy()
+
+
+def _pieces(windows, size):
+    for start in range(0, len(windows), size):
+        parts = {name: value[start : start + size] for name, value in vars(windows).items()}
+        yield Windows(**parts)
+
+
+def _place_bands(spectrum, patches):
+    """Log power of each place in each band over time, (n_places, n_bands, n_patches)."""
+    bands = [spectrum[..., low - 1 : high].mean(dim=-1) for low, high in BANDS_HZ.values()]
+    at_places = torch.stack(bands).permute(2, 0, 1, 3)  # b w k s -> k b w s
+    return at_places.cpu().numpy()[:, :, patches.cpu().numpy()]
+
+
+def _log_spread(values):
+    low, high = np.percentile(values, [25, 75], axis=-1)
+    return np.log(np.maximum(high - low, _LEAST_SD))

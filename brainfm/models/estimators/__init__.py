@@ -1,0 +1,1 @@
+"""Estimators: pretraining, classification and regression with scikit-learn's interface."""

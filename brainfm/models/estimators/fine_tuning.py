@@ -1,0 +1,219 @@
+"""Fine-tuning: an encoder and a linear head learn labels from windows of recordings."""
+
+import copy
+
+import numpy as np
+import torch
+from einops import rearrange
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.helper import predefined_split
+from torch import nn
+from torch.utils.data import Dataset
+
+from brainfm.models.encoder.windows import (
+    Windows,
+    all_windows,
+    collate,
+    n_whole_patches,
+    random_crop,
+)
+from brainfm.models.estimators.lora import add_lora, merge_lora
+from brainfm.models.inputs import device_of
+
+
+def course(max_epochs, patience=None):
+    """Make the callbacks that steer a supervised training.
+
+    Parameters
+    ----------
+    max_epochs : int
+        The learning rate falls to zero over so many, along a cosine.
+    patience : int, optional
+        Epochs without improvement on the rows kept apart that end training; the best weights stay.
+
+    Returns
+    -------
+    callbacks : list of (str, skorch.callbacks.Callback)
+    """
+    callbacks = [("schedule", LRScheduler("CosineAnnealingLR", T_max=max_epochs))]
+    if patience is not None:
+        stop = EarlyStopping(patience=patience, load_best=True, sink=_say_nothing)
+        callbacks.append(("stop", stop))
+    return callbacks
+
+
+class WindowNet(nn.Module):
+    """Windows of one modality -> outputs (b, n_outputs), from the summary and the mean token."""
+
+    def __init__(self, encoder, modality, n_outputs):
+        super().__init__()
+        self.encoder, self.modality = encoder, modality
+        self.head = nn.Linear(2 * encoder.config.dim, n_outputs)
+
+    def forward(self, **windows):
+        """Take the fields of :class:`brainfm.models.encoder.windows.Windows`."""
+        encoded = self.encoder({self.modality: Windows(**windows)})
+        seen = rearrange(encoded.seen.float(), "b n -> b n 1")
+        mean = (encoded.tokens * seen).sum(dim=1) / seen.sum(dim=1).clamp_min(1)
+        return self.head(torch.cat([encoded.summary, mean], dim=-1))
+
+
+class FineTuner:
+    """Tune an encoder on labelled recordings of one modality.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+        Not changed; a copy is tuned.
+    how : {"lora", "full"}
+        Learn low-rank matrices beside the weights of the transformer, or all weights.
+    criterion : torch.nn.Module
+        Loss of outputs (b, n_outputs) and targets.
+    n_outputs : int
+    max_epochs, batch_size, patience : int
+        Windows of a step; epochs without improvement on the people kept apart that end training.
+        The rate falls to zero along a cosine.
+    learning_rate : float
+        Of AdamW.
+    device : {"auto", "cpu", "cuda"}
+    random_state : int
+    """
+
+    def __init__(
+        self,
+        encoder,
+        *,
+        how,
+        criterion,
+        n_outputs,
+        max_epochs=20,
+        batch_size=16,
+        patience=5,
+        learning_rate=1e-3,
+        device="auto",
+        random_state=0,
+    ):
+        self.encoder, self.how, self.criterion = encoder, how, criterion
+        self.n_outputs, self.max_epochs, self.batch_size = n_outputs, max_epochs, batch_size
+        self.patience, self.learning_rate = patience, learning_rate
+        self.device, self.random_state = device, random_state
+
+    def fit(self, prepared, target, stopping=None):
+        """Tune.
+
+        Parameters
+        ----------
+        prepared : list of Prepared
+        target : ndarray, shape (n,) or (n, n_outputs)
+        stopping : ndarray of bool, shape (n,), optional
+            Rows kept apart to stop early; by default none, and all epochs are run.
+
+        Returns
+        -------
+        self : FineTuner
+            With ``net_``, the skorch net.
+        """
+        modality = prepared[0].modality
+        learning = np.ones(len(target), bool) if stopping is None else ~stopping
+        apart = None if stopping is None else (prepared, target, stopping)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            encoder = copy.deepcopy(self.encoder)
+            if self.how == "lora":
+                add_lora(encoder)
+            module = WindowNet(encoder, modality, self.n_outputs)
+            windows = _RandomWindows(prepared, target, learning, encoder.config, self.random_state)
+            self.net_ = self._net(module, apart).fit(windows)
+            self.net_.train_split = None  # holds signals of the people kept apart
+            if self.how == "lora":
+                merge_lora(encoder)
+        return self
+
+    @torch.inference_mode()
+    def predict(self, prepared):
+        """Say what each window of each recording gives.
+
+        Returns
+        -------
+        outputs : list of Tensor, shape (n_windows, n_outputs)
+        """
+        module = self.net_.module_.eval()
+        device = next(module.parameters()).device
+        n_patches = module.encoder.config.n_patches_of(module.modality)
+        return [
+            module(**vars(all_windows(one, n_patches).to(device))).float().cpu() for one in prepared
+        ]
+
+    def _net(self, module, apart):
+        patience = None if apart is None else self.patience
+        return NeuralNet(
+            module,
+            criterion=self.criterion,
+            optimizer=torch.optim.AdamW,
+            optimizer__weight_decay=0.05,
+            lr=self.learning_rate,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            iterator_train__shuffle=True,
+            iterator_train__collate_fn=_collate,
+            iterator_valid__collate_fn=_collate,
+            train_split=None
+            if apart is None
+            else predefined_split(_AllWindows(*apart, module.encoder.config)),
+            callbacks=[("clip", GradientNormClipping(1.0)), *course(self.max_epochs, patience)],
+            device=str(device_of(self.device)),
+            verbose=0,
+        )
+
+
+class _RandomWindows(Dataset):
+    """As many random crops of each recording as it has windows; new ones in each epoch."""
+
+    def __init__(self, prepared, target, chosen, config, seed):
+        self.prepared, self.target = prepared, target
+        self.n_patches = config.n_patches_of(prepared[0].modality)
+        self.row_of = [
+            row
+            for row in np.flatnonzero(chosen)
+            for _ in range(max(1, n_whole_patches(prepared[row]) // self.n_patches))
+        ]
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self):
+        return len(self.row_of)
+
+    def __getitem__(self, index):
+        row = self.row_of[index]
+        crop = random_crop(
+            self.prepared[row], self.rng,
+            max_channels=len(self.prepared[row].signal), n_patches=self.n_patches,
+        )  # fmt: skip
+        return crop, self.target[row]
+
+
+class _AllWindows(Dataset):
+    """Windows that follow each other, of the recordings kept apart."""
+
+    def __init__(self, prepared, target, chosen, config):
+        n_patches = config.n_patches_of(prepared[0].modality)
+        self.items = []
+        for row in np.flatnonzero(chosen):
+            windows = all_windows(prepared[row], n_patches)
+            parts = (windows.signal.numpy(), windows.positions.numpy(), windows.patches.numpy())
+            self.items += [(one, target[row]) for one in zip(*parts, strict=True)]
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+def _collate(items):
+    windows, targets = zip(*items, strict=True)
+    return vars(collate(windows)), torch.as_tensor(np.stack(targets))
+
+
+def _say_nothing(text):
+    """Where skorch would print that training ended early."""

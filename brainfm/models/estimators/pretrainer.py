@@ -1,0 +1,349 @@
+"""Pretraining as an estimator: ``fit`` needs no labels, unless the objective predicts them."""
+
+import logging
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from brainfm import __version__
+from brainfm.errors import ModelError
+from brainfm.models.checkpoint.load_save import participant_hash, participants_hash, save_checkpoint
+from brainfm.models.checkpoint.model_card import finished_card, model_card, score_rows
+from brainfm.models.checkpoint.publish import publish_checkpoint
+from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig, n_parameters
+from brainfm.models.encoder.readout import SHARES, SHARES_WITH_LABELS, names_of_outputs
+from brainfm.models.encoder.windows import SPECS, prepare
+from brainfm.models.features.embedder import embed_table
+from brainfm.models.inputs import as_table, device_of
+from brainfm.models.training.initialisation import (
+    StatisticsReduction,
+    learn_reliability,
+    place,
+    set_references,
+)
+from brainfm.models.training.loop import Crops, Pretraining, score, train
+from brainfm.models.training.objectives import PhenotypeTargets, build_objective, objective_weights
+
+log = logging.getLogger("brainfm")
+
+
+class BrainPretrainer(TransformerMixin, BaseEstimator):
+    """Pretrain an encoder on recordings, without labels unless asked for, and embed with it.
+
+    Parameters
+    ----------
+    preset : {"nano", "tiny", "small", "base"}
+        Size of the encoder.
+    tokenizer : {"patch", "conv", "recurrent"}
+        What makes a vector of a patch; see :mod:`brainfm.models.encoder.tokenizers`.
+    objective : str or dict of str to float
+        ``"default"``, the name of one objective, or weights of several; see
+        :data:`brainfm.models.training.objectives.OBJECTIVES`. Only "phenotypes" needs labels.
+    max_epochs, batch_size : int
+        Passes over the recordings; rows of one step (two crops each).
+    learning_rate, weight_decay : float
+        Of AdamW; warm-up over a tenth of the steps, then cosine.
+    max_channels : int
+        Channels of one crop, drawn anew each time.
+    window_s : dict of str to float, optional
+        Seconds of one window, for instance ``{"bold": 60, "eeg": 4}``: whole patches, 12 s of
+        BOLD and 1 s of EEG; by default 120 and 10. The checkpoint keeps it.
+    positions : array-like, shape (n_channels, 3), optional
+    sampling_hz : float, optional
+    modality : {"bold", "eeg"}, optional
+        The three describe ``X`` when it is an array.
+    resume_dir : path, optional
+        Keep the state after each epoch there, and take up what is found there.
+    loop : callable, optional
+        What learns the weights: by default :func:`brainfm.models.training.loop.train`, one process
+        for notebooks; for several processes or GPUs, mixed precision, early stopping and
+        TensorBoard, a :class:`brainfm.models.training.lightning_loop.LightningLoop`.
+    device : {"auto", "cpu", "cuda"}
+    random_state : int
+        Seed of all that is random.
+
+    Attributes
+    ----------
+    encoder_ : BrainEncoder
+    history_ : list of dict
+        One entry an epoch: losses, share explained (0 is as good as predicting the mean),
+        effective rank of the summaries, how often the nearest crop is of the same person.
+    validation_ : dict
+        What :meth:`validate` found.
+    modalities_ : tuple of str
+        Modalities of the training recordings, the order of the blocks of ``transform``.
+    training_ : dict
+        What was trained on: counts, hours, datasets, hashes of participants; columns of labels
+        where there were any.
+    """
+
+    def __init__(
+        self,
+        preset="tiny",
+        *,
+        tokenizer="patch",
+        objective="default",
+        max_epochs=20,
+        batch_size=32,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        max_channels=128,
+        window_s=None,
+        positions=None,
+        sampling_hz=None,
+        modality=None,
+        resume_dir=None,
+        loop=None,
+        device="auto",
+        random_state=0,
+    ):
+        self.preset = preset
+        self.tokenizer = tokenizer
+        self.objective = objective
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.max_channels = max_channels
+        self.window_s = window_s
+        self.positions = positions
+        self.sampling_hz = sampling_hz
+        self.modality = modality
+        self.resume_dir = resume_dir
+        self.loop = loop
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X, y=None, validation=None):
+        """Pretrain on ``X``.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
+        y : DataFrame, one row a row of X, optional
+            Phenotypes for the objective "phenotypes", missing ones NaN; ignored by all others.
+        validation : same as X, or a tuple (X, y), optional
+            Of other people; the objective is scored on it after each epoch.
+
+        Raises
+        ------
+        ModelError
+            If there are fewer than two recordings, or one of them cannot be used; if the objective
+            predicts phenotypes and ``y`` does not hold any.
+        """
+        table = self._table(X)
+        if len(table) < 2:
+            raise ModelError("pretraining needs at least two recordings; X holds 1.")
+        rows = _prepare_rows(table)
+        self._targets = PhenotypeTargets(_labels(y, table)) if self._needs_labels else None
+        encoder, module = self._build(rows)
+        reduce = StatisticsReduction(encoder, rows)
+        crops = self._crops(table, rows, reduce, y)
+        log.info("pretraining %s (%d parameters) on %r", self.preset, n_parameters(encoder), table)
+        self.history_ = (self.loop or train)(
+            module,
+            crops,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            device=device_of(self.device),
+            resume_dir=self.resume_dir,
+            validation=None if validation is None else self._validation(validation, reduce),
+        )
+        set_references(encoder, rows)
+        learn_reliability(encoder, rows, SHARES_WITH_LABELS if self._targets else SHARES)
+        self.encoder_, self.validation_ = encoder, {}
+        self._module, self._reduce = module, reduce
+        self.modalities_ = tuple(name for name in SPECS if any(name in row for row in rows))
+        self.training_ = _describe(table)
+        if self._targets:
+            self.training_["phenotypes"] = list(self._targets.classes)
+        return self
+
+    def validate(self, X, y=None):
+        """Score the objective on recordings that were not trained on; kept in ``validation_``."""
+        check_is_fitted(self, "encoder_")
+        crops = self._validation((X, y), self._reduce)
+        self.validation_ = score(self._module, crops, batch_size=self.batch_size)
+        told = ", ".join(f"{name} {value:.3g}" for name, value in self.validation_.items())
+        log.info("on %d recordings kept apart: %s", len(crops.rows), told)
+        return self
+
+    def transform(self, X):
+        """Embed recordings; see :meth:`~brainfm.BrainEmbedder.transform`."""
+        check_is_fitted(self, "encoder_")
+        return embed_table(self.encoder_, self._table(X), self.modalities_, device=self.device)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns; see :class:`brainfm.BrainEmbedder`."""
+        check_is_fitted(self, "encoder_")
+        return names_of_outputs(self.encoder_.config, self.modalities_)
+
+    def save(self, folder, *, licence=None, card=None, scores=None):
+        """Write the encoder as a checkpoint that ``BrainEmbedder.from_pretrained`` takes.
+
+        Parameters
+        ----------
+        folder : path
+        licence : str, optional
+            Licence of the weights, which follows that of the data.
+        card : str, optional
+            Text for ``README.md`` instead of the card that is written from the training.
+        scores : DataFrame, optional
+            Scores beside baselines for the card, see
+            :func:`brainfm.models.checkpoint.model_card.score_rows`.
+            :func:`brainfm.models.checkpoint.publish.add_scores` adds them to a folder later.
+
+        Returns
+        -------
+        folder : Path
+
+        Raises
+        ------
+        ModelError
+            If ``scores`` has other columns, or a task without a baseline.
+        CannotCreateOutput, ReadWriteFailed
+            If ``folder`` cannot be written; a checkpoint that stood there stays.
+        """
+        check_is_fitted(self, "encoder_")
+        info = self._info(licence)
+        if scores is not None:
+            info["scores"] = score_rows(pd.DataFrame(scores))
+        if card is None:
+            card = model_card(
+                Path(folder).name,
+                info,
+                self.history_,
+                version=__version__,
+                n_parameters=n_parameters(self.encoder_),
+            )
+        card = finished_card(card, info)
+        return save_checkpoint(folder, self.encoder_, info, history=self.history_, card=card)
+
+    def push_to_hub(self, repo_id, *, private=True, token=None, **texts):
+        """Save the encoder to the Hugging Face Hub.
+
+        Parameters
+        ----------
+        repo_id : str
+            ``org/name``.
+        private, token
+            See :func:`brainfm.models.checkpoint.publish.publish_checkpoint`.
+        **texts
+            ``licence``, ``card`` and ``scores``, as :meth:`save` takes them.
+
+        Returns
+        -------
+        name : str
+            ``org/name@commit``, for ``BrainEmbedder.from_pretrained``.
+
+        Raises
+        ------
+        ModelError, TemporaryFailure
+            See :func:`brainfm.models.checkpoint.publish.publish_checkpoint`.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.save(Path(temporary) / repo_id.split("/")[-1], **texts)
+            return publish_checkpoint(folder, repo_id, private=private, token=token)
+
+    @property
+    def _needs_labels(self):
+        return "phenotypes" in objective_weights(self.objective)
+
+    def _info(self, licence):
+        return {
+            "brainfm_version": __version__,
+            "preset": self.preset,
+            "objective": objective_weights(self.objective),
+            "modalities": list(self.modalities_),
+            "licence": licence,
+            "validation": self.validation_,
+            "training": {
+                **self.training_,
+                "max_epochs": self.max_epochs,
+                "batch_size": self.batch_size,
+                "learning_rate": self.learning_rate,
+                "seed": self.random_state,
+            },
+        }
+
+    def _table(self, X):
+        return as_table(
+            X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
+        )
+
+    def _validation(self, apart, reduce):
+        X, y = apart if isinstance(apart, tuple) and len(apart) == 2 else (apart, None)
+        table = self._table(X)
+        return self._crops(table, _prepare_rows(table), reduce, y)
+
+    def _crops(self, table, rows, reduce, y):
+        return Crops(
+            rows,
+            reduce(rows),
+            seed=self.random_state,
+            max_channels=self.max_channels,
+            people=_people(table),
+            n_patches={name: reduce.start.config.n_patches_of(name) for name in SPECS},
+            phenotypes=self._targets and self._targets(_labels(y, table)),
+        )
+
+    def _build(self, rows):
+        config = EncoderConfig.preset(self.preset, tokenizer=self.tokenizer)
+        config = config.with_windows(self.window_s or {})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            encoder = BrainEncoder(config)
+            place(encoder, rows, seed=self.random_state)
+            names = self._targets.names if self._targets else ()
+            return encoder, Pretraining(encoder, build_objective(self.objective, config, names))
+
+
+def _labels(y, table):
+    shape = y.shape if isinstance(y, pd.DataFrame) else None
+    if shape is None or shape[0] != len(table) or not shape[1]:
+        found = type(y).__name__ if shape is None else f"a DataFrame of shape {shape}"
+        raise ModelError(
+            f"the objective predicts phenotypes and y is {found}; expected a DataFrame, one row "
+            f"for each of the {len(table)} rows of X, with columns such as age, sex and diagnosis. "
+            "Recordings kept apart have theirs: validation=(X, y), validate(X, y)."
+        )
+    return y
+
+
+def _people(table):
+    """Say who each row is; a row of an array, without a name, is somebody of its own."""
+    return [
+        f"row {index}" if row[0].participant == "unknown" else group
+        for index, (row, group) in enumerate(zip(table, table.groups, strict=True))
+    ]
+
+
+def _prepare_rows(table):
+    return [{one.modality: prepare(one) for one in row} for row in table]
+
+
+def _describe(table):
+    people = sorted({participant_hash(group) for group in table.groups})
+    recordings = table.recordings
+    of_dataset = defaultdict(set)
+    for one in recordings:
+        of_dataset[one.dataset].add(one.participant)
+    return {
+        "n_recordings": {name: sum(one.modality == name for one in recordings) for name in SPECS},
+        "hours": {
+            name: round(sum(r.duration_s for r in recordings if r.modality == name) / 3600, 2)
+            for name in SPECS
+        },
+        "datasets": sorted(of_dataset),
+        "participants_by_dataset": {name: len(of_dataset[name]) for name in sorted(of_dataset)},
+        "n_participants": len(people),
+        "participants_hash": participants_hash(people),
+        "participants": people,
+    }

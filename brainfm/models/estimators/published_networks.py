@@ -1,0 +1,334 @@
+"""Published deep networks as classifiers, to be compared on the same folds as all others."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from einops import rearrange
+from scipy.spatial.distance import squareform
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNetClassifier
+from skorch.dataset import ValidSplit
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+
+from brainfm.errors import ModelError
+from brainfm.models.encoder.windows import SPECS, prepare
+from brainfm.models.estimators.adaptation import class_stopping
+from brainfm.models.estimators.fine_tuning import course
+from brainfm.models.estimators.heads import weights_by_number
+from brainfm.models.features.classical import ConnectivityFeatures, common_channels, usable
+from brainfm.models.inputs import as_table, device_of
+from brainfm.models.targets import check_target
+
+_WINDOW_S = 4
+_WINDOW = round(_WINDOW_S * SPECS["eeg"].sampling_hz)
+#: Epochs without improvement on the people kept apart that end training.
+_PATIENCE = 10
+
+
+class EdgeToEdge(nn.Module):
+    """Sum what the edges of both ends of an edge say, (b, n, n) -> (b, n, n * n_features)."""
+
+    def __init__(self, n_parcels, n_features):
+        super().__init__()
+        self.row = nn.Linear(n_parcels, n_features)
+        self.column = nn.Linear(n_parcels, n_features)
+
+    def forward(self, matrices):
+        """Take matrices of one number an edge; the features of the edges of a row come together."""
+        ends = self.row(matrices)[:, :, None] + self.column(matrices.mT)[:, None]
+        return ends.flatten(start_dim=2)  # from (b, n, n, n_features)
+
+
+class BrainNetCNN(nn.Sequential):
+    """Edge to edge, edge to node, node to graph: (b, n_parcels, n_parcels) -> (b, n_outputs).
+
+    Narrower than published, and with one edge-to-edge layer of two, for hundreds of people. Its
+    cross-shaped convolutions are written as what they are, linear layers of rows and columns.
+
+    Parameters
+    ----------
+    n_parcels, n_outputs : int
+
+    References
+    ----------
+    .. [1] Kawahara et al., 2017, NeuroImage 146.
+       https://doi.org/10.1016/j.neuroimage.2016.09.046
+    """
+
+    def __init__(self, n_parcels, n_outputs):
+        super().__init__(
+            EdgeToEdge(n_parcels, 16),
+            nn.LeakyReLU(0.33),
+            nn.Linear(n_parcels * 16, 32),  # edge to node: (b, n_parcels, 32)
+            nn.LeakyReLU(0.33),
+            nn.Flatten(),
+            nn.Linear(n_parcels * 32, 64),  # node to graph: (b, 64)
+            nn.LeakyReLU(0.33),
+            nn.Dropout(0.5),
+            nn.Linear(64, n_outputs),
+        )
+
+
+def _of_braindecode(name, **settings):
+    try:
+        from braindecode import models
+    except (ImportError, OSError) as error:  # OSError: torchaudio of another build than torch
+        raise ModelError(
+            f"{name} comes from braindecode, which cannot be imported ({error}): "
+            'pip install "brainfm[deep]".'
+        ) from error
+    return partial(getattr(models, name), n_times=_WINDOW, **settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One published network.
+
+    Parameters
+    ----------
+    modality : {"bold", "eeg"}
+    load : callable
+        Returns what makes the module of a number of channels and of outputs.
+    """
+
+    modality: str
+    load: Callable
+
+
+NETWORKS = {
+    "shallow": Network(modality="eeg", load=partial(_of_braindecode, "ShallowFBCSPNet")),
+    "eegnet": Network(
+        modality="eeg",
+        load=partial(
+            _of_braindecode,
+            "EEGNet",
+            kernel_length=round(SPECS["eeg"].sampling_hz / 2),  # half a second, as its authors say
+            batch_norm_momentum=0.1,  # at its 0.01, running means of a small study never settle
+        ),
+    ),
+    "brainnetcnn": Network(modality="bold", load=lambda: BrainNetCNN),
+}
+
+
+class _Matrices(ConnectivityFeatures):
+    """BOLD -> one matrix of correlations each, (1, n_parcels, n_parcels), 0 on the diagonal."""
+
+    modality = "bold"
+
+    def transform_measured(self, measured):
+        edges = super().transform_measured(measured)
+        return [squareform(row).astype(np.float32)[None] for row in edges]
+
+
+class _EEGWindows:
+    """EEG -> windows that follow each other, (n_windows, n_channels, n_times).
+
+    A channel that a new recording lacks is 0, the mean of all.
+    """
+
+    modality = "eeg"
+
+    def measure(self, recordings):
+        return [(usable(one)[0], _long_enough(one)) for one in recordings]
+
+    def fit_measured(self, measured):
+        self.channels_ = common_channels([names for names, _ in measured])
+        return self
+
+    def transform_measured(self, measured):
+        return [self._windows(dict(zip(*one, strict=True))) for one in measured]
+
+    def _windows(self, series):
+        absent = np.zeros_like(next(iter(series.values())))
+        signal = np.stack([series.get(name, absent) for name in self.channels_])
+        n_windows = signal.shape[1] // _WINDOW
+        return rearrange(signal[:, : n_windows * _WINDOW], "c (n t) -> n c t", t=_WINDOW)
+
+
+def _long_enough(recording):
+    signal = prepare(recording).signal
+    if signal.shape[1] < _WINDOW:
+        raise ModelError(
+            f"{recording!r} has {signal.shape[1] / SPECS['eeg'].sampling_hz:.3g} s of signal but "
+            f"a window is {_WINDOW_S} s: leave it out."
+        )
+    return signal
+
+
+_INPUTS = {"bold": _Matrices, "eeg": _EEGWindows}
+
+
+class DeepClassifier(ClassifierMixin, BaseEstimator):
+    """Classify recordings by a published deep network, trained from random weights.
+
+    EEG is resampled to 100 Hz and scaled by :func:`brainfm.models.encoder.windows.prepare` and cut
+    into
+    windows of 4 s; each window is an example, and the probabilities of the windows of a recording
+    are averaged. BOLD is read as the Pearson correlations of its parcels. Only channels that every
+    training recording has are used; where a new recording lacks one, it says nothing.
+
+    Parameters
+    ----------
+    network : {"shallow", "eegnet", "brainnetcnn"}
+        ShallowFBCSPNet [1]_ or EEGNet [2]_ of EEG, both of braindecode (extra ``deep``) with the
+        layer sizes it gives them; or a small BrainNetCNN [3]_ of BOLD.
+    max_epochs, batch_size : int
+        Epochs at most; windows, or matrices, of a step. Ten epochs without improvement on a fifth
+        of the participants end training. With fewer than five participants of a class nobody is
+        kept apart, and all epochs are run.
+    learning_rate : float
+        Of AdamW, at the start; falls to zero along a cosine.
+    class_weight : {"balanced", None} or dict of class label to float
+    device : {"auto", "cpu", "cuda"}
+    random_state : int
+        Seed of the first weights, the order of examples and dropout.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+    module_ : torch.nn.Module
+        The trained network, which gives logits.
+
+    References
+    ----------
+    .. [1] Schirrmeister et al., 2017, Human Brain Mapping 38. https://doi.org/10.1002/hbm.23730
+    .. [2] Lawhern et al., 2018, J. Neural Engineering 15. https://doi.org/10.1088/1741-2552/aace8c
+    .. [3] Kawahara et al., 2017, NeuroImage 146.
+       https://doi.org/10.1016/j.neuroimage.2016.09.046
+    """
+
+    def __init__(
+        self,
+        network="shallow",
+        *,
+        max_epochs=50,
+        batch_size=32,
+        learning_rate=1e-3,
+        class_weight="balanced",
+        device="auto",
+        random_state=0,
+    ):
+        self.network = network
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X, y, groups=None):
+        """Fit on training rows only.
+
+        Parameters
+        ----------
+        X : RecordingTable or list of Recording
+            One recording of the modality of the network a row.
+        y : array-like, shape (n,)
+        groups : array-like, shape (n,), optional
+            Participant of each row; by default, as the recordings say.
+
+        Raises
+        ------
+        DataError
+            If ``y`` has one class or missing values.
+        SignalError
+            If the recordings have fewer than two channels in common.
+        ModelError
+            If the network is unknown or braindecode is missing; if lengths differ; if a row lacks
+            the modality of the network, or EEG is shorter than a window.
+        """
+        if self.network not in NETWORKS:
+            raise ModelError(f"network is {self.network!r}; expected one of {', '.join(NETWORKS)}.")
+        table, y = as_table(X), np.asarray(y)
+        groups = table.groups if groups is None else np.asarray(groups)
+        if not len(table) == len(y) == len(groups):
+            raise ModelError(
+                f"X has {len(table)} rows, y {len(y)} values and groups {len(groups)}: give one "
+                "of each for every row."
+            )
+        check_target(y, "classification")
+        make = NETWORKS[self.network].load()
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        self.input_ = _INPUTS[NETWORKS[self.network].modality]()
+        examples = self._fit_input(table)
+        device = device_of(self.device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(self.random_state)
+            module = make(examples[0].shape[1], len(self.classes_))
+            self.module_ = self._train(module, examples, numbers, class_stopping(numbers, groups))
+        return self
+
+    def predict(self, X):
+        """Return the most likely class of each row, shape (n,)."""
+        best = self.predict_proba(X).argmax(axis=1)  # first: it is what raises NotFittedError
+        return self.classes_[best]
+
+    @torch.inference_mode()
+    def predict_proba(self, X):
+        """Return the probability of each class, shape (n, n_classes)."""
+        check_is_fitted(self, "module_")
+        device = device_of(self.device)
+        module = deepcopy(self.module_).to(device)
+        said = []
+        for one in self._recordings(as_table(X)):
+            (examples,) = self.input_.transform_measured(self.input_.measure([one]))
+            parts = torch.from_numpy(examples).split(self.batch_size)
+            outputs = torch.cat([module(part.to(device)) for part in parts])
+            said.append(outputs.softmax(dim=1).mean(dim=0).cpu().numpy())
+        return np.stack(said)
+
+    def _recordings(self, table):
+        modality = self.input_.modality
+        found = [next((one for one in row if one.modality == modality), None) for row in table]
+        if None in found:
+            lost = found.index(None)
+            raise ModelError(
+                f"row {lost} has {table[lost][0]!r} but {self.network} reads {modality}: choose "
+                "another network, or leave the row out."
+            )
+        return found
+
+    def _fit_input(self, table):
+        measured = self.input_.measure(self._recordings(table))
+        return self.input_.fit_measured(measured).transform_measured(measured)
+
+    def _train(self, module, examples, numbers, apart):
+        row_of = np.repeat(np.arange(len(examples)), [len(one) for one in examples])
+        y = numbers[row_of]
+        classes = np.unique(y)
+        by_number = weights_by_number(self.class_weight, self.classes_)
+        weight = compute_class_weight(by_number, classes=classes, y=y)
+        split = patience = None
+        if apart is not None:
+            split = ValidSplit([(np.flatnonzero(~apart[row_of]), np.flatnonzero(apart[row_of]))])
+            patience = _PATIENCE
+        net = NeuralNetClassifier(
+            module,
+            criterion=nn.CrossEntropyLoss,
+            criterion__weight=torch.from_numpy(weight.astype(np.float32)),
+            optimizer=torch.optim.AdamW,
+            lr=self.learning_rate,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            iterator_train__shuffle=True,
+            train_split=split,
+            callbacks=course(self.max_epochs, patience),
+            device=str(device_of(self.device)),
+            verbose=0,
+        ).fit(np.concatenate(examples), y)
+        return _settled(net.module_)
+
+
+def _settled(module):
+    """Fix weights that a constraint of training computes anew: such modules cannot be pickled."""
+    for layer in list(module.modules()):
+        if is_parametrized(layer, "weight"):
+            remove_parametrizations(layer, "weight")
+    return module.cpu().eval()

@@ -1,0 +1,1 @@
+"""Features: embeddings and classical features as scikit-learn transformers."""

@@ -1,0 +1,210 @@
+"""Embedding as a scikit-learn transformer."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from brainfm.errors import ModelError
+from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.models.encoder.readout import embed, n_outputs, names_of_outputs
+from brainfm.models.encoder.windows import SPECS, prepare
+from brainfm.models.inputs import as_table, device_of
+
+
+class BrainEmbedder(TransformerMixin, BaseEstimator):
+    """Turn recordings into vectors with a pretrained encoder.
+
+    Parameters
+    ----------
+    model : str or path
+        Name of a packaged checkpoint, folder of one, or ``org/name[@revision]`` on the Hugging
+        Face Hub; only the last uses the network.
+    positions : array-like, shape (n_channels, 3), optional
+    sampling_hz : float, optional
+    modality : {"bold", "eeg"}, optional
+        The three describe ``X`` when it is an array.
+    batch_size : int
+        Windows encoded at once.
+    device : {"auto", "cpu", "cuda"}
+
+    Attributes
+    ----------
+    checkpoint_ : Checkpoint
+    modalities_ : tuple of str
+        Modalities seen in ``fit``: the blocks of a vector, in order. After
+        :meth:`from_pretrained` without ``fit``, those of the ``X`` at hand are taken.
+
+    Examples
+    --------
+    >>> embedder = BrainEmbedder.from_pretrained("brainfm-tiny")  # doctest: +SKIP
+    >>> vectors = embedder.transform(load_recordings("derivatives"))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model="brainfm-tiny",
+        *,
+        positions=None,
+        sampling_hz=None,
+        modality=None,
+        batch_size=32,
+        device="auto",
+    ):
+        self.model = model
+        self.positions = positions
+        self.sampling_hz = sampling_hz
+        self.modality = modality
+        self.batch_size = batch_size
+        self.device = device
+
+    @classmethod
+    def from_pretrained(cls, name_or_path, **parameters):
+        """Load a checkpoint now, so that ``transform`` needs no ``fit``.
+
+        Parameters
+        ----------
+        name_or_path : str or path
+            A packaged name, a folder, or ``org/name[@revision]`` on the Hugging Face Hub.
+        **parameters
+            Of :class:`BrainEmbedder`.
+
+        Returns
+        -------
+        embedder : BrainEmbedder
+            ``embedder.checkpoint_.report`` says what was loaded.
+
+        Raises
+        ------
+        ModelError
+            If there is no such checkpoint, or it is of another architecture.
+        TemporaryFailure
+            If it is on the Hub, and the Hub cannot be reached.
+        """
+        embedder = cls(name_or_path, **parameters)
+        embedder.checkpoint_ = load_checkpoint(name_or_path)
+        return embedder
+
+    def fit(self, X, y=None):
+        """Load the checkpoint and note which modalities ``X`` has; nothing is learned."""
+        table = self._table(X)
+        self.checkpoint_ = load_checkpoint(self.model)
+        self.modalities_ = modalities_of(table)
+        return self
+
+    def transform(self, X):
+        """Embed recordings.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
+
+        Returns
+        -------
+        vectors : ndarray of float32, shape (n, d)
+            One block a modality, BOLD first; see :mod:`brainfm.models.encoder.readout` for what a
+            block holds. A row without one of the modalities has NaN in that block.
+
+        Raises
+        ------
+        NotFittedError
+            Without ``fit`` or :meth:`from_pretrained`.
+        ModelError
+            If a recording cannot be used, or none of a row's modalities was there in ``fit``.
+        """
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(
+                "this BrainEmbedder has no encoder yet: call fit, or make it with "
+                "BrainEmbedder.from_pretrained."
+            )
+        table = self._table(X)
+        modalities = getattr(self, "modalities_", None) or modalities_of(table)
+        return embed_table(
+            self.checkpoint_.encoder,
+            table,
+            modalities,
+            batch_size=self.batch_size,
+            device=self.device,
+        )
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the name of each number of a vector: modality, part, place in the part.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        names : ndarray of str, shape (d,)
+        """
+        check_is_fitted(self, "modalities_")
+        return names_of_outputs(self.checkpoint_.encoder.config, self.modalities_)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "checkpoint_")
+
+    def _table(self, X):
+        return as_table(
+            X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
+        )
+
+
+def modalities_of(table):
+    """Return the modalities of a table, BOLD first."""
+    present = {one.modality for one in table.recordings}
+    return tuple(name for name in SPECS if name in present)
+
+
+def embed_table(encoder, table, modalities, *, batch_size=32, device="auto"):
+    """Embed the rows of a table, one block a modality.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+    table : RecordingTable
+    modalities : tuple of str
+
+    Returns
+    -------
+    vectors : ndarray of float32, shape (n, d)
+
+    Raises
+    ------
+    ModelError
+        If a row has none of the modalities.
+    """
+    blocks = block_slices(encoder.config, modalities)
+    width = max(one.stop for one in blocks.values())
+    vectors = np.full((len(table), width), np.nan, dtype=np.float32)
+    home = next(encoder.parameters()).device
+    encoder.to(device_of(device))
+    try:
+        for index, row in enumerate(table):
+            if not any(one.modality in blocks for one in row):
+                raise ModelError(
+                    f"row {index} has {row[0]!r} but the model was fitted on "
+                    f"{' and '.join(modalities)}: fit it on both, or leave the row out."
+                )
+            for one in row:
+                if one.modality in blocks:
+                    vector = embed(encoder, prepare(one), batch_size=batch_size)
+                    vectors[index, blocks[one.modality]] = vector
+    finally:
+        encoder.to(home)
+    return vectors
+
+
+def block_slices(config, modalities):
+    """Say where the block of each modality lies in a vector.
+
+    Returns
+    -------
+    blocks : dict of str to slice
+    """
+    blocks, start = {}, 0
+    for name in modalities:
+        width = n_outputs(config, name)
+        blocks[name] = slice(start, start + width)
+        start += width
+    return blocks

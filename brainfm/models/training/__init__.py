@@ -1,0 +1,1 @@
+"""Training: objectives and the two loops that minimise them."""

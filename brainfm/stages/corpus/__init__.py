@@ -1,0 +1,1 @@
+"""Corpus: collect standardised recordings of many datasets."""

@@ -1,0 +1,1 @@
+"""Embed: compute one vector per recording with a pretrained model."""

@@ -1,0 +1,140 @@
+"""Embed: one standardised recording to one vector on disk, with where it comes from."""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from brainfm import __version__
+from brainfm.errors import DataError
+from brainfm.files import write_json, write_npy
+from brainfm.models.checkpoint.load_save import Checkpoint, load_checkpoint, participants_hash
+from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.windows import SPECS, prepare
+from brainfm.models.inputs import device_of
+from brainfm.storage.bids.query import entities_of, stem_of
+from brainfm.storage.derivatives.recordings import dataset_root, read_eeg, read_timeseries
+
+_NORMALIZATION = {
+    "bold": "each parcel: linear trend removed, z-scored over the run, clipped at 5",
+    "eeg": "silent ends cut off, median of each channel removed, 40 Hz low-pass, divided by "
+    "one robust scale of the recording, clipped at 15",
+}
+
+
+def embed_recording(path, out_dir, model, *, batch_size=32, device="auto", positions=None):
+    """Write ``*_desc-<model>_embedding.npy`` and its sidecar for one recording.
+
+    Parameters
+    ----------
+    path : path
+        ``*_timeseries.tsv`` of parcels or ``*_desc-preproc_eeg.vhdr``.
+    out_dir : path
+        Root of the derivative dataset that is written.
+    model : str, path or Checkpoint
+        As :func:`brainfm.models.checkpoint.load_save.load_checkpoint` takes it, or a loaded one.
+    batch_size : int
+        Windows encoded at once.
+    device : {"auto", "cpu", "cuda"}
+    positions : path, optional
+        Table of the atlas for series that name no positions.
+
+    Returns
+    -------
+    embedding : Path
+        Of a float32 array of shape (d,).
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint cannot be used, or the recording does not fit it.
+    DataError
+        If ``path`` is neither of the two kinds.
+    MissingInput
+        If the recording or its positions are not there.
+    """
+    path = Path(path)
+    recording = _read(path, positions)
+    checkpoint = model if isinstance(model, Checkpoint) else load_checkpoint(model)
+    vector = embed(
+        checkpoint.encoder.to(device_of(device)), prepare(recording), batch_size=batch_size
+    )
+    embedding = write_npy(embedding_path(path, out_dir, checkpoint.name), vector)
+    write_json(
+        embedding.with_suffix(".json"), _sidecar(path, out_dir, recording, checkpoint, vector)
+    )
+    return embedding
+
+
+def embedding_path(path, out_dir, model_name):
+    """Return where the embedding of a recording is written.
+
+    Parameters
+    ----------
+    path : path
+        The standardised recording.
+    out_dir : path
+    model_name : str
+        Name of the checkpoint; what BIDS does not allow in a label is left out.
+    """
+    path = Path(path)
+    kept = [part for part in stem_of(path).split("_") if not part.startswith("desc-")]
+    label = re.sub(r"[^0-9a-zA-Z]", "", str(model_name))
+    folder = Path(f"sub-{entities_of(path)['sub']}")
+    if "ses" in entities_of(path):
+        folder /= f"ses-{entities_of(path)['ses']}"
+    kind = "eeg" if path.suffix == ".vhdr" else "func"
+    return Path(out_dir) / folder / kind / f"{'_'.join(kept)}_desc-{label}_embedding.npy"
+
+
+def _read(path, positions):
+    if path.name.endswith("_timeseries.tsv"):
+        return read_timeseries(path, positions)
+    if path.name.endswith("_eeg.vhdr"):
+        return read_eeg(path)
+    raise DataError(
+        f"{path.name} cannot be embedded: expected *_timeseries.tsv of parcels or *_eeg.vhdr; "
+        "raw data go through the participant level first."
+    )
+
+
+def _sidecar(path, out_dir, recording, checkpoint, vector):
+    spec = SPECS[recording.modality]
+    training = checkpoint.info.get("training", {})
+    return {
+        "Description": "One vector of the whole recording by a pretrained encoder",
+        "Sources": [_uri(path, out_dir)],
+        "ModelName": checkpoint.name,
+        "ModelSHA256": checkpoint.sha256,
+        "ModelLicense": checkpoint.info.get("licence"),
+        "TensorsMatched": checkpoint.matched,
+        "Modality": recording.modality,
+        "Dimension": len(vector),
+        "Parts": {
+            name: [part.start, part.stop]
+            for name, part in layout(checkpoint.encoder.config, recording.modality).items()
+        },
+        "WindowLength": spec.patch_s * checkpoint.encoder.config.n_patches_of(recording.modality),
+        "WindowLengthUnit": "s",
+        "SamplingFrequency": spec.sampling_hz,
+        "Normalization": _NORMALIZATION[recording.modality],
+        "NumberOfChannels": int(recording.mask.sum()),
+        "TrainingParticipantsHash": training.get(
+            "participants_hash", participants_hash(training.get("participants", []))
+        ),
+        "TrainingLabels": list(training.get("phenotypes", ())),
+        "SeenInTraining": checkpoint.seen_in_training(
+            [f"{recording.dataset}/{recording.participant}"]
+        )[0],
+        "SoftwareVersions": {
+            "brainfm": __version__, "torch": version("torch"), "numpy": version("numpy"),
+        },
+    }  # fmt: skip
+
+
+def _uri(path, out_dir):
+    """BIDS URI of the recording: in the dataset written, or in the one it lies in."""
+    path, out_dir = path.absolute(), Path(out_dir).absolute()
+    if path.is_relative_to(out_dir):
+        return f"bids::{path.relative_to(out_dir).as_posix()}"
+    root = dataset_root(path)
+    return f"bids:{root.name}:{path.relative_to(root).as_posix()}"

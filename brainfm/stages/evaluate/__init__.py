@@ -1,0 +1,1 @@
+"""Evaluate: score models and baselines on the same folds."""

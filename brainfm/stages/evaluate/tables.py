@@ -1,0 +1,109 @@
+"""Tables of an evaluation, as they lie in ``group/``."""
+
+import pandas as pd
+
+from brainfm.files import write_json, write_tsv
+
+#: What :func:`write_evaluation` writes, the last of them last.
+FILES = (
+    "rows.tsv", "scores.tsv", "folds.tsv", "null.tsv", "curves.tsv", "audit.tsv", "networks.tsv",
+    "edges.tsv", "bands.tsv", "sensors.tsv", "map.tsv", "evaluation.json",
+)  # fmt: skip
+
+
+def write_evaluation(folder, evaluation, results, asked, more):
+    """Write all tables; ``evaluation.json`` last, so that it says that the others are there.
+
+    Parameters
+    ----------
+    folder : Path
+    evaluation : dict
+    results : list
+        Of each method ``summary``, ``predicted`` and ``null``.
+    asked : brainfm.stages.evaluate.design.Asked
+    more : dict of str to DataFrame
+        What predictions rest on (``networks``, ``edges``, ``bands``, ``sensors``), and the ``map``
+        of the rows.
+    """
+    null = {result.summary["name"]: result.null for result in results if len(result.null)}
+    tables = {
+        "rows.tsv": _asked_rows(asked),
+        "scores.tsv": _score_rows(evaluation),
+        "folds.tsv": _prediction_rows(results, asked, evaluation),
+        "null.tsv": pd.DataFrame(null),
+        "curves.tsv": _curve_rows(evaluation["curves"]),
+        "audit.tsv": _audit_rows(evaluation["audit"]),
+        **{f"{name}.tsv": table for name, table in more.items()},
+    }
+    for name, table in tables.items():
+        write_tsv(folder / name, table)
+    write_json(folder / "evaluation.json", evaluation)
+
+
+def _asked_rows(asked):
+    """What was evaluated, one row a recording or window, with the target and audited columns."""
+    rows = asked.where.drop(columns="group")
+    known = asked.confounds.set_axis(rows.index).assign(**{asked.question.name: asked.y})
+    return beside(rows, known)
+
+
+def beside(rows, known):
+    """Put what is known of people beside the labels of their recordings; those keep their names."""
+    named = {name: f"{name}_of_participant" for name in known if name in rows}
+    return rows.join(known.rename(columns=named))
+
+
+def _score_rows(evaluation):
+    rows = []
+    for method in evaluation["methods"]:
+        row = {"method": method["name"], "kind": method["kind"]}
+        for name, value in method["scores"].items():
+            row |= {
+                name: value["value"],
+                f"{name}_low": value["low"],
+                f"{name}_high": value["high"],
+            }
+        rows.append(row | {"p": method["p"]})
+    return pd.DataFrame(rows)
+
+
+def _prediction_rows(results, asked, evaluation):
+    classes = evaluation["question"]["classes"]
+    outputs = [f"p_{name}" for name in classes] if classes else ["predicted"]
+    frames = []
+    for result in results:
+        for index, (_, test) in enumerate(asked.folds.pairs):
+            rows = asked.where.iloc[test].drop(columns="group")
+            number = asked.folds.repeat[index]
+            frame = rows.assign(
+                method=result.summary["name"], repeat=number, fold=index, target=asked.y[test]
+            )
+            frame[outputs] = result.predicted[number, test]
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _curve_rows(curves):
+    """One row an episode, so that every interval can be computed again."""
+    columns = ["method", "k", "episode", "score"]
+    rows = [
+        (curve["method"], curve["k"], episode, score)
+        for curve in curves
+        for episode, score in enumerate(curve["scores"])
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _audit_rows(audit):
+    rows = []
+    for row in audit:
+        read = row["read"] or dict.fromkeys(("score", "value", "low", "high"))
+        rows.append({
+            "column": row["column"], "read_score": read["score"], "read": read["value"],
+            "read_low": read["low"], "read_high": read["high"],
+            "target_without": row["without"]["value"], "target_without_low": row["without"]["low"],
+            "target_without_high": row["without"]["high"],
+        })  # fmt: skip
+    names = ("column", "read_score", "read", "read_low", "read_high", "target_without",
+             "target_without_low", "target_without_high")  # fmt: skip
+    return pd.DataFrame(rows, columns=list(names))

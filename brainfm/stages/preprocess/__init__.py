@@ -1,0 +1,1 @@
+"""Preprocess: clean raw fMRI and EEG runs."""

@@ -1,0 +1,256 @@
+"""Preprocess one BOLD run: realign it, align it to T1w, and resample it once, to the template."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from nilearn.masking import compute_epi_mask
+from scipy.ndimage import binary_dilation, spline_filter
+
+from brainfm.errors import DataError
+from brainfm.files import write_json, write_npy
+from brainfm.signal.realign import estimate_motion, rigid_matrices, sample_volume
+from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
+from brainfm.stages.preprocess.registration import align_rigidly
+from brainfm.storage.images import (
+    TEMPLATE_SPACE,
+    map_grid,
+    map_image,
+    read_image,
+    read_transform,
+    template,
+    write_image,
+)
+
+#: Edge of the voxels of resampled BOLD.
+OUTPUT_VOXEL_MM = 3
+_MOST_IN_REFERENCE = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealignedBold:
+    """A run whose motion is known but not yet undone.
+
+    ``motion`` holds the six parameters (n_volumes, 6) in mm and radians, ``matrices`` where
+    points of ``reference`` are in each volume (n_volumes, 4, 4).
+    """
+
+    bold: Path
+    reference: Path
+    mask: Path
+    motion: Path
+    matrices: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalisedBold:
+    """A run in template space."""
+
+    bold: Path
+    reference: Path
+    mask: Path
+
+
+def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
+    """Estimate the motion of a run; correct slice timing when its sidecar tells it.
+
+    The reference is the mean of up to ten volumes over the run, aligned to the middle one.
+
+    Parameters
+    ----------
+    bold_file : path
+    out_dir : path
+        For intermediate files.
+    metadata : dict
+        Its sidecars: ``RepetitionTime`` (s), and ``SliceTiming`` (s) with
+        ``SliceEncodingDirection`` if slices are to be brought to one moment.
+    n_dummy : int
+        First volumes, which stay out of the reference.
+
+    Returns
+    -------
+    RealignedBold
+
+    Raises
+    ------
+    DataError, SignalError
+        If the run cannot be read, is not four-dimensional or shows no brain.
+    """
+    out_dir, path = Path(out_dir), Path(bold_file).absolute()
+    image = _read_run(path)
+    volumes = np.asarray(image.dataobj, dtype=np.float32)
+    if metadata.get("SliceTiming"):
+        volumes = _slices_at_once(volumes, metadata)
+        path = write_image(out_dir / "slice_timed.nii.gz", volumes, image.affine)
+    volumes, affine = np.moveaxis(volumes, 3, 0), image.affine
+    reference, mask = _mean_volume(volumes[n_dummy:], affine)
+    motion, centre = estimate_motion(volumes, affine, reference, mask)
+    return RealignedBold(
+        bold=path,
+        reference=write_image(out_dir / "reference.nii.gz", reference, affine),
+        mask=write_image(out_dir / "mask.nii.gz", mask, affine, dtype=np.uint8),
+        motion=write_npy(out_dir / "motion.npy", motion),
+        matrices=write_npy(out_dir / "matrices.npy", rigid_matrices(motion, centre)),
+    )
+
+
+def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False):
+    """Align the BOLD reference to the T1w image.
+
+    Parameters
+    ----------
+    realigned : RealignedBold
+    brain_file, brain_mask_file : path
+        T1w without bias field and skull, and where its brain is.
+    out_dir : path
+
+    Returns
+    -------
+    Path
+        Transform of T1w points to BOLD points.
+    """
+    brain, mask = read_image(brain_file), np.asarray(read_image(brain_mask_file).dataobj) > 0.5
+    reference = read_image(realigned.reference)
+    inside = np.asarray(read_image(realigned.mask).dataobj) > 0.5
+    transform, _ = align_rigidly(
+        brain, reference, fixed_mask=mask, moving_mask=inside, sloppy=sloppy
+    )
+    path = Path(out_dir) / "t1w_to_bold.tfm"
+    sitk.WriteTransform(transform, str(path))
+    return path
+
+
+def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, stem, metadata):
+    """Undo motion, align and normalise a run in one interpolation, and write it.
+
+    Cubic splines; outside the brain mask of the template, widened by two voxels, there is 0.
+
+    Parameters
+    ----------
+    realigned : RealignedBold
+    t1w_to_bold : path
+    t1w_to_template : list of path
+        Warps T1w images to the template; as a map of points, template to T1w.
+    out_dir : path
+        Folder for the files (``sub-XX/func``).
+    stem : str
+        Entities of the raw run.
+    metadata : dict
+        Sidecars of the raw run.
+
+    Returns
+    -------
+    NormalisedBold
+    """
+    grid = template("mask", OUTPUT_VOXEL_MM)
+    points = map_grid(read_transform([*t1w_to_template, t1w_to_bold]), grid)
+    where = binary_dilation(np.asarray(grid.dataobj) > 0.5, iterations=2)
+    image = _read_run(realigned.bold)
+    matrices = np.load(realigned.matrices)
+    data = np.zeros((*grid.shape, image.shape[3]), np.float32)
+    volumes = np.asarray(image.dataobj, dtype=np.float32)
+    for index, matrix in enumerate(matrices):
+        coefficients = spline_filter(volumes[..., index], order=3, output=np.float32)
+        moved = points[where] @ matrix[:3, :3].T + matrix[:3, 3]
+        data[where, index] = np.clip(sample_volume(coefficients, image.affine, moved), 0, None)
+    mask = _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid)
+    base = Path(out_dir) / f"{stem}_space-{TEMPLATE_SPACE}"
+    return _write_normalised(base, data, mask, grid.affine, metadata)
+
+
+def is_slice_timed(metadata):
+    """Tell whether slice timing is corrected for a run with these sidecars."""
+    return bool(metadata.get("SliceTiming"))
+
+
+def bold_in_t1w(realigned_file, head_file, t1w_to_bold):
+    """Resample an image of the BOLD reference onto the T1w image, for looking at."""
+    return map_image(read_image(realigned_file), read_image(head_file),
+                     read_transform([t1w_to_bold]))  # fmt: skip
+
+
+def _read_run(path):
+    try:
+        image = nib.load(path)
+        image = image if image.ndim == 4 else nib.funcs.squeeze_image(image)
+        np.asarray(image.dataobj[..., -1])  # a truncated file fails at its end
+    except Exception as error:
+        raise DataError(f"{path} cannot be read ({error}): copy or convert it again.") from error
+    if image.ndim != 4:
+        raise DataError(f"{path} has shape {image.shape}; expected four dimensions, time last.")
+    return image
+
+
+def _slices_at_once(volumes, metadata):
+    direction = metadata.get("SliceEncodingDirection", "k")
+    times = list(metadata["SliceTiming"])
+    return correct_slice_timing(
+        volumes,
+        times[::-1] if direction.endswith("-") else times,
+        repetition_time_s=float(metadata["RepetitionTime"]),
+        axis=slice_axis(direction),
+    )
+
+
+def _mean_volume(volumes, affine):
+    """Return the mean of some volumes, aligned to the middle one, and where its brain is."""
+    first = volumes[len(volumes) // 2]
+    brain = binary_dilation(_brain_of(first, affine))
+    chosen = np.linspace(0, len(volumes) - 1, min(_MOST_IN_REFERENCE, len(volumes))).astype(int)
+    motion, centre = estimate_motion(volumes[chosen], affine, first, brain)
+    voxels = np.moveaxis(np.indices(first.shape), 0, -1).reshape(-1, 3)
+    points = voxels @ affine[:3, :3].T + affine[:3, 3]
+    total = np.zeros(first.size)
+    for index, matrix in zip(chosen, rigid_matrices(motion, centre), strict=True):
+        moved = points @ matrix[:3, :3].T + matrix[:3, 3]
+        total += sample_volume(spline_filter(volumes[index], order=3), affine, moved)
+    mean = np.clip(total / len(chosen), 0, None).reshape(first.shape).astype(np.float32)
+    return mean, _brain_of(mean, affine)
+
+
+def _brain_of(volume, affine):
+    """Find the brain of a BOLD volume by the dip in its histogram (nilearn)."""
+    try:
+        mask = compute_epi_mask(nib.Nifti1Image(np.asarray(volume, np.float32), affine))
+    except Exception as error:
+        raise DataError(
+            f"no brain is found in the BOLD volumes ({error}): look at the run, or leave it out."
+        ) from error
+    return np.asarray(mask.dataobj) > 0
+
+
+def _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid):
+    way = read_transform([*t1w_to_template, t1w_to_bold])
+    return np.asarray(map_image(read_image(realigned.mask), grid, way).dataobj) > 0.5
+
+
+def _write_normalised(base, data, mask, affine, metadata):
+    """Write run, mean and mask with their sidecars."""
+    repetition_time_s = float(metadata["RepetitionTime"])
+    timed = is_slice_timed(metadata)
+    files = NormalisedBold(
+        bold=Path(f"{base}_desc-preproc_bold.nii.gz"),
+        reference=Path(f"{base}_boldref.nii.gz"),
+        mask=Path(f"{base}_desc-brain_mask.nii.gz"),
+    )
+    write_image(files.bold, data, affine, dtype=np.int16, repetition_time_s=repetition_time_s)
+    write_image(files.reference, data.mean(axis=3), affine, dtype=np.int16)
+    write_image(files.mask, mask, affine, dtype=np.uint8)
+    sidecar = {
+        "Description": "Realigned, aligned to T1w and normalised in one cubic interpolation",
+        "RepetitionTime": repetition_time_s,
+        "SkullStripped": False,
+        "Resolution": f"{OUTPUT_VOXEL_MM} mm, of the template packaged with nilearn",
+        "SliceTimingCorrected": timed,
+        "StartTime": repetition_time_s / 2 if timed else 0.0,
+    }
+    if "TaskName" in metadata:
+        sidecar["TaskName"] = metadata["TaskName"]
+    write_json(Path(f"{base}_desc-preproc_bold.json"), sidecar)
+    write_json(
+        Path(f"{base}_desc-brain_mask.json"),
+        {"Description": "Brain of the mean BOLD volume (nilearn), normalised", "Type": "Brain"},
+    )
+    return files

@@ -1,0 +1,104 @@
+"""Write what a run holds besides neural signal: motion, tissue means, aCompCor, DVARS."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from scipy.ndimage import binary_erosion
+
+from brainfm.files import write_json, write_tsv
+from brainfm.signal.bold import acompcor, dvars
+from brainfm.signal.motion import FRISTON24, framewise_displacement, friston24
+from brainfm.signal.tissue import FLUID, WHITE
+from brainfm.storage.images import map_image, read_image, read_transform, write_image
+
+_N_COMPONENTS = 10
+_FEWEST_VOXELS = 20
+
+
+def write_confounds(normalised, tissues_file, motion_file, **settings):
+    """Write the confounds of one run, with the column names of fMRIPrep.
+
+    Tissue signals are taken in template space, inside the participant's own segmentation,
+    eroded by a voxel where enough is left.
+
+    Parameters
+    ----------
+    normalised : brainfm.stages.preprocess.bold.NormalisedBold
+    tissues_file : path
+        Labels in the grid of the run; see :func:`tissues_in_template`.
+    motion_file : path
+        Six parameters of each volume, ``.npy``.
+    **settings
+        out_dir (``sub-XX/func``), stem, repetition_time_s, n_dummy, high_pass_hz.
+
+    Returns
+    -------
+    Path of ``*_desc-confounds_timeseries.tsv``
+    """
+    image = nib.load(normalised.bold)
+    data, n_dummy = np.asarray(image.dataobj, dtype=np.float32), settings["n_dummy"]
+    brain = np.asarray(nib.load(normalised.mask).dataobj) > 0
+    brain &= data.min(axis=3) > 0
+    labels = np.asarray(nib.load(tissues_file).dataobj)
+    white, fluid = (_core((labels == value) & brain) for value in (WHITE, FLUID))
+    motion = np.load(motion_file)
+    change, standardised = dvars(data[brain].T)
+    columns = dict(zip(FRISTON24, friston24(motion).T, strict=True))
+    columns |= {
+        "framewise_displacement": framewise_displacement(motion),
+        "dvars": change,
+        "std_dvars": standardised,
+        "global_signal": data[brain].mean(axis=0),
+        "white_matter": _mean(data, white),
+        "csf": _mean(data, fluid),
+    }
+    components = acompcor(
+        data[white | fluid][:, n_dummy:].T.astype(float),
+        _N_COMPONENTS,
+        sampling_hz=1 / settings["repetition_time_s"],
+        high_pass_hz=settings["high_pass_hz"] or 0.008,
+    )
+    lost = np.full(n_dummy, np.nan)
+    for index, component in enumerate(components.T):
+        columns[f"a_comp_cor_{index:02d}"] = np.concatenate([lost, component])
+    path = Path(settings["out_dir"]) / f"{settings['stem']}_desc-confounds_timeseries.tsv"
+    write_json(path.with_suffix(".json"), _sidecar(settings, white.sum(), fluid.sum()))
+    return write_tsv(path, pd.DataFrame(columns))
+
+
+def tissues_in_template(tissues_file, bold_file, t1w_to_template, out_dir):
+    """Warp the labels of the T1w image onto the grid of a normalised run; return their path."""
+    grid = nib.load(bold_file).slicer[..., 0]
+    way = read_transform(t1w_to_template)
+    labels = map_image(read_image(tissues_file), grid, way, nearest=True)
+    path = Path(out_dir) / "tissues_in_template.nii.gz"
+    return write_image(path, labels.dataobj, grid.affine, dtype=np.uint8)
+
+
+def _core(mask):
+    eroded = binary_erosion(mask)
+    return eroded if eroded.sum() >= _FEWEST_VOXELS else mask
+
+
+def _mean(data, mask):
+    return data[mask].mean(axis=0) if mask.any() else np.full(data.shape[3], np.nan)
+
+
+def _sidecar(settings, n_white, n_fluid):
+    high_pass_hz = settings["high_pass_hz"] or 0.008
+    return {
+        "Description": "Confounds with the column names of fMRIPrep",
+        "SamplingFrequency": 1 / settings["repetition_time_s"],
+        "trans_x": {"Units": "mm", "Description": "Where the head went, to the right"},
+        "rot_x": {"Units": "rad", "Description": "Turn about the axis to the right"},
+        "framewise_displacement": {"Units": "mm", "Description": "After Power et al., 2012"},
+        "dvars": {"Description": "Over the brain, in the unit of the images"},
+        "white_matter": {"Description": f"Mean of {n_white} voxels"},
+        "csf": {"Description": f"Mean of {n_fluid} voxels"},
+        "a_comp_cor_00": {
+            "Description": "Components of white matter and fluid together, after removing "
+            f"cosines slower than {high_pass_hz:g} Hz",
+        },
+    }

@@ -1,0 +1,157 @@
+"""Draw the figures by which a person judges anatomy, alignment, motion and connectivity."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import nibabel as nib
+import numpy as np
+from matplotlib.figure import Figure
+
+from brainfm.storage.derivatives.figures import write_figure
+
+_STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+_CONTOUR, _LINE, _WARN = "#e67e22", "#1f4e79", "#c0392b"
+_VIEWS = {"sagittal": 0, "coronal": 1, "axial": 2}
+_SLICES = 7
+_MOST_VOXELS = 400
+
+
+def draw_overlay(image, contour, path, *, title, caption):
+    """Draw slices of an image in three directions with the outline of a mask on them.
+
+    Parameters
+    ----------
+    image, contour : nibabel image, 3-D, on the same grid
+        ``contour`` is above 0.5 inside.
+    path, title, caption
+        See :func:`brainfm.storage.derivatives.figures.write_figure`.
+
+    Returns
+    -------
+    path : Path
+    """
+    image, contour = nib.as_closest_canonical(image), nib.as_closest_canonical(contour)
+    data = np.nan_to_num(np.asarray(image.dataobj, dtype=float))
+    inside = np.asarray(contour.dataobj, dtype=float)
+    zooms = nib.affines.voxel_sizes(image.affine)
+    bright = np.percentile(data[inside > 0.5], 99) if (inside > 0.5).any() else data.max()
+    figure = Figure(figsize=(11, 5), facecolor="black", layout="constrained")
+    axes = figure.subplots(len(_VIEWS), _SLICES)
+    for row, (view, axis) in zip(axes, _VIEWS.items(), strict=True):
+        aspect = np.delete(zooms, axis)[1] / np.delete(zooms, axis)[0]
+        for ax, index in zip(row, _slices_through(inside, axis), strict=True):
+            ax.imshow(data.take(index, axis).T, cmap="gray", origin="lower", vmin=0,
+                      vmax=bright or 1, aspect=aspect)  # fmt: skip
+            outline = inside.take(index, axis).T
+            if outline.min() < 0.5 < outline.max():
+                ax.contour(outline, levels=[0.5], colors=_CONTOUR, linewidths=0.9)
+            ax.axis("off")
+        row[0].set_title(view, color="white", loc="left", fontsize=9)
+    return write_figure(figure, path, title=title, caption=caption)
+
+
+def draw_motion(confounds, carpet, path, *, repetition_time_s, fd_threshold_mm):
+    """Draw motion, DVARS and the carpet plot of one run over one time axis.
+
+    Parameters
+    ----------
+    confounds : DataFrame
+        As in ``*_desc-confounds_timeseries.tsv``.
+    carpet : ndarray of float, shape (n_times, n_voxels)
+        Voxels of the brain, ordered as they are to be shown; thinned here.
+    path : path
+    repetition_time_s, fd_threshold_mm : float
+
+    Returns
+    -------
+    path : Path
+    """
+    time_s = np.arange(len(confounds)) * repetition_time_s
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 7.5), layout="constrained")
+        axes = figure.subplots(5, 1, sharex=True, gridspec_kw={"height_ratios": [1, 1, 1, 1, 2.6]})
+        for ax, kind, factor, unit in (
+            (axes[0], "trans", 1, "mm"),
+            (axes[1], "rot", 180 / np.pi, "degrees"),
+        ):
+            for letter, colour in zip("xyz", (_LINE, "#7f8c8d", _CONTOUR), strict=True):
+                values = confounds[f"{kind}_{letter}"] * factor
+                ax.plot(time_s, values, color=colour, linewidth=1, label=letter)
+            ax.set_ylabel(unit)
+        axes[0].set_title("translation (above) and rotation of the head", fontsize=10)
+        axes[0].legend(loc="upper left", ncols=3, frameon=False, fontsize=8)
+        displacement = confounds["framewise_displacement"]
+        axes[2].plot(time_s, displacement, color=_LINE, linewidth=1)
+        axes[2].axhline(fd_threshold_mm, color=_WARN, linewidth=0.8, linestyle="--")
+        axes[2].set_ylabel("FD (mm)")
+        axes[3].plot(time_s, confounds["std_dvars"], color=_LINE, linewidth=1)
+        axes[3].set_ylabel("std. DVARS")
+        _draw_carpet(axes[4], carpet, time_s[-1] + repetition_time_s)
+    moved = int((displacement > fd_threshold_mm).sum())
+    caption = (
+        f"Mean framewise displacement {displacement.mean():.3f} mm, largest "
+        f"{displacement.max():.2f} mm; {moved} of {len(confounds)} frames above "
+        f"{fd_threshold_mm:g} mm (dashed). The carpet shows voxels of the brain, one a row, as "
+        "z scores after removing their trend: bands across all voxels follow motion or breathing."
+    )
+    return write_figure(figure, path, title="Motion and carpet plot", caption=caption)
+
+
+def draw_connectivity(matrix, networks, path):
+    """Draw the correlations between parcels, ordered by network.
+
+    Parameters
+    ----------
+    matrix : ndarray of float, shape (n_parcels, n_parcels), NaN where there is no data
+    networks : sequence of str
+        Network of each parcel.
+    path : path
+
+    Returns
+    -------
+    path : Path
+    """
+    order = np.argsort(np.asarray(networks), kind="stable")
+    names = np.asarray(networks)[order]
+    shown = np.array(matrix, dtype=float)[np.ix_(order, order)]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7, 6), layout="constrained")
+        ax = figure.subplots()
+        colours = mpl.colormaps["RdBu_r"].with_extremes(bad="#d9d9d9")
+        drawn = ax.imshow(shown, cmap=colours, vmin=-1, vmax=1)
+        borders = np.flatnonzero(names[1:] != names[:-1]) + 1
+        for border in borders:
+            ax.axhline(border - 0.5, color="black", linewidth=0.5)
+            ax.axvline(border - 0.5, color="black", linewidth=0.5)
+        edges = np.concatenate([[0], borders, [len(names)]])
+        ax.set_yticks((edges[:-1] + edges[1:] - 1) / 2, names[edges[:-1]])
+        ax.set_xticks([])
+        figure.colorbar(drawn, ax=ax, label="Pearson correlation", shrink=0.8)
+    lost = int(np.isnan(np.diag(shown)).sum())
+    caption = (
+        f"Correlation between the denoised signals of {len(shown)} parcels, ordered by network. "
+        + (f"Grey: {lost} outside the scan." if lost else "Every parcel is covered.")
+    )
+    return write_figure(figure, Path(path), title="Connectivity between parcels", caption=caption)
+
+
+def _draw_carpet(ax, carpet, end_s):
+    step = max(carpet.shape[1] // _MOST_VOXELS, 1)
+    voxels = carpet[:, ::step].astype(float)
+    time = np.linspace(-1, 1, len(voxels))
+    trend = np.linalg.qr(np.stack([np.ones_like(time), time], axis=1))[0]
+    residual = voxels - trend @ (trend.T @ voxels)
+    spread = residual.std(axis=0)
+    scaled = residual[:, spread > 0] / spread[spread > 0]
+    ax.imshow(scaled.T, cmap="gray", aspect="auto", vmin=-2, vmax=2,
+              extent=(0, end_s, scaled.shape[1], 0), interpolation="nearest")  # fmt: skip
+    ax.set_yticks([])
+    ax.set_ylabel("voxels")
+    ax.set_xlabel("time (s)")
+
+
+def _slices_through(inside, axis):
+    others = tuple(other for other in range(3) if other != axis)
+    found = np.flatnonzero((inside > 0.5).any(axis=others))
+    low, high = (found[0], found[-1]) if len(found) else (0, inside.shape[axis] - 1)
+    return np.linspace(low, high, _SLICES + 2)[1:-1].round().astype(int)

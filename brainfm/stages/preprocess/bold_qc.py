@@ -1,0 +1,175 @@
+"""Write by what a person and a table judge anatomy and one BOLD run: figures and numbers."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from brainfm.files import read_json, write_json
+from brainfm.signal.bold import tsnr
+from brainfm.signal.connectivity import upper_triangle
+from brainfm.signal.tissue import FLUID, GREY, WHITE, dice
+from brainfm.stages.preprocess.bold import bold_in_t1w
+from brainfm.stages.preprocess.bold_figures import draw_connectivity, draw_motion, draw_overlay
+from brainfm.storage.images import map_image, read_image, read_transform, template
+
+
+def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
+    """Draw where the brain was found, and how the T1w image lies on the template.
+
+    Parameters
+    ----------
+    t1w_file : path
+        The raw image.
+    prepared : brainfm.stages.preprocess.t1w.PreparedT1w
+    normalised_file : path
+        T1w in template space.
+    figures_dir : path
+    stem : str
+
+    Returns
+    -------
+    list of Path
+    """
+    base = Path(figures_dir) / stem
+    head, mask = read_image(prepared.head), read_image(prepared.mask)
+    normalised = read_image(normalised_file)
+    white = map_image(template("white", 2), normalised)
+    return [
+        draw_overlay(
+            head,
+            mask,
+            Path(f"{base}_desc-brain_T1w.png"),
+            title="Brain extraction",
+            caption=f"{Path(t1w_file).name} without its bias field; the line is the edge of the "
+            "brain that was found. It should follow the brain and leave out skull and eyes.",
+        ),
+        draw_overlay(
+            normalised,
+            white,
+            Path(f"{base}_desc-template_T1w.png"),
+            title="T1w image on the template",
+            caption="The T1w image warped to MNI152; the line is the edge of white matter in the "
+            "template. It should follow the edge of white matter in the image.",
+        ),
+    ]
+
+
+def judge_alignment(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *, stem):
+    """Draw the BOLD reference with the outline of white matter, and measure overlaps.
+
+    Parameters
+    ----------
+    reference_file, mask_file : path
+        Mean volume of the run, and its brain.
+    t1w_to_bold : path
+    anatomy : dict of path
+        head, mask, tissues, t1w_to_template (a list).
+    figures_dir : path
+    stem : str
+
+    Returns
+    -------
+    dict
+        dice_bold_t1w, inside the field of view of BOLD; dice_template, of the mask that was
+        found in the T1w image by its own intensities and then warped.
+    """
+    head, mask = read_image(anatomy["head"]), read_image(anatomy["mask"])
+    brain = np.asarray(mask.dataobj) > 0.5
+    moved = bold_in_t1w(reference_file, anatomy["head"], t1w_to_bold)
+    moved_mask = bold_in_t1w(mask_file, anatomy["head"], t1w_to_bold)
+    tissues = read_image(anatomy["tissues"])
+    white = np.asarray(tissues.dataobj) == WHITE
+    draw_overlay(
+        moved,
+        nib.Nifti1Image(white.astype(np.float32), head.affine),
+        Path(figures_dir) / f"{stem}_desc-alignment_bold.png",
+        title="BOLD on the T1w image",
+        caption="The mean BOLD volume aligned to T1w; the line is the edge of white matter in the "
+        "T1w image. It should follow the darker white matter and the ventricles of BOLD.",
+    )
+    grid = template("mask", 2)
+    warped = map_image(mask, grid, read_transform(anatomy["t1w_to_template"]))
+    return {
+        "dice_bold_t1w": dice(np.asarray(moved_mask.dataobj) > 0.5, brain),
+        "dice_template": dice(np.asarray(warped.dataobj) > 0.5, np.asarray(grid.dataobj) > 0.5),
+    }
+
+
+def judge_bold(files, facts, config, *, out_dir, stem, repetition_time_s, engine):
+    """Draw motion and connectivity of one run, and write ``{stem}_desc-bold_qc.json``.
+
+    Parameters
+    ----------
+    files : dict of path
+        bold, mask, confounds, timeseries; tissues_in_template if there is a segmentation.
+    facts : dict
+        What standardising and aligning counted and measured.
+    config : BoldConfig
+    out_dir : path
+        Root of the derivative dataset.
+    stem : str
+    repetition_time_s : float
+    engine : str
+        Who preprocessed the run.
+
+    Returns
+    -------
+    Path
+    """
+    confounds = pd.read_csv(files["confounds"], sep="\t", na_values=["n/a"])
+    matrix_file = Path(str(files["timeseries"]).replace("denoised_timeseries", "pearson_relmat"))
+    matrix = pd.read_csv(matrix_file, sep="\t", na_values=["n/a"], index_col="Node").to_numpy()
+    networks = read_json(Path(files["timeseries"]).with_suffix(".json"))["Networks"]
+    func, figures = Path(files["timeseries"]).parent, _figures_dir(out_dir, stem)
+    voxels = _brain_voxels(files)
+    draw_motion(
+        confounds,
+        voxels,
+        figures / f"{stem}_desc-carpet_bold.png",
+        repetition_time_s=repetition_time_s,
+        fd_threshold_mm=config.fd_threshold_mm,
+    )
+    draw_connectivity(
+        matrix, list(networks.values()), figures / f"{stem}_desc-connectivity_bold.png"
+    )
+    displacement = confounds["framewise_displacement"].to_numpy(float)
+    moved = displacement > config.fd_threshold_mm
+    quality = {
+        "engine": engine,
+        "n_volumes": len(confounds),
+        "duration_s": len(confounds) * repetition_time_s,
+        "repetition_time_s": repetition_time_s,
+        "fd_mean_mm": np.nanmean(displacement),
+        "fd_max_mm": np.nanmax(displacement),
+        "n_frames_moved": int(moved.sum()),
+        "fd_share_above_threshold": moved.mean(),
+        "dvars_mean": confounds["dvars"].mean(),
+        "tsnr_median": np.nanmedian(tsnr(voxels)),
+        **facts,
+        "connectivity_mean": np.nanmean(upper_triangle(matrix)),
+    }
+    return write_json(func / f"{stem}_desc-bold_qc.json", _rounded(quality))
+
+
+def _brain_voxels(files):
+    """Return the voxels of the brain, (n_times, n_voxels), grey matter first when it is known."""
+    mask = np.asarray(nib.load(files["mask"]).dataobj) > 0
+    data = np.asarray(nib.load(files["bold"]).dataobj, dtype=np.float32)
+    if not files.get("tissues_in_template"):
+        return data[mask].T
+    labels = np.asarray(nib.load(files["tissues_in_template"]).dataobj)
+    parts = [data[mask & (labels == tissue)] for tissue in (GREY, WHITE, FLUID)]
+    return np.concatenate([part for part in parts if len(part)]).T
+
+
+def _figures_dir(out_dir, stem):
+    return Path(out_dir) / stem.split("_")[0] / "figures"
+
+
+def _rounded(quality):
+    return {
+        key: round(float(value), 5) if isinstance(value, float | np.floating) else value
+        for key, value in quality.items()
+    }

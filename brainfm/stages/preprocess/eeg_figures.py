@@ -1,0 +1,272 @@
+"""Draw the figures by which a person judges a cleaned EEG."""
+
+import textwrap
+from pathlib import Path
+
+import matplotlib as mpl
+import mne
+import numpy as np
+from matplotlib.figure import Figure
+
+from brainfm.signal.eeg import BANDS
+from brainfm.signal.montage import fit_sphere, flatten_head
+from brainfm.storage.bids.electrodes import electrode_positions
+from brainfm.storage.bids.query import entities_of
+from brainfm.storage.derivatives.figures import write_figure
+
+_BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"
+_MOST_COMPONENTS = 8
+_MOST_TRACES = 20
+_FEWEST_MAPPED = 4
+#: Outline of the head, in radii of the sphere through the electrodes.
+_HEAD = 1.15
+
+
+def draw_eeg_figures(summary, out_dir):
+    """Draw all figures of one run, each with a JSON of its title and caption beside it.
+
+    Parameters
+    ----------
+    summary : brainfm.stages.preprocess.eeg_qc.EegSummary
+    out_dir : path
+        Root of the derivative dataset.
+
+    Returns
+    -------
+    list of Path
+        ``<out>/sub-*/figures/{stem}_desc-{psd,components,bands,sensors,traces}_eeg.png``.
+    """
+    folder = Path(out_dir) / f"sub-{entities_of(f'{summary.stem}_eeg.x')['sub']}" / "figures"
+    drawn = {
+        "psd": _draw_psd,
+        "traces": _draw_traces,
+        "components": _draw_components,
+        "sensors": _draw_sensors,
+        "bands": _draw_bands,
+    }
+    files = []
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        for name, draw in drawn.items():
+            figure, title, caption = draw(summary)
+            path = folder / f"{summary.stem}_desc-{name}_eeg.png"
+            files.append(write_figure(figure, path, title=title, caption=caption))
+    return files
+
+
+def _draw_psd(summary):
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    for axis, (name, (frequencies_hz, density)) in zip(axes, summary.spectra.items(), strict=False):
+        axis.plot(frequencies_hz, _decibel(density), color=_AFTER, alpha=0.35, linewidth=0.7)
+        axis.set_title(f"{name} cleaning, {density.shape[1]} channels")
+    for name, colour in (("before", _BEFORE), ("after", _AFTER)):
+        frequencies_hz, density = summary.spectra[name]
+        shown = list(summary.occipital) or slice(None)
+        mean = _decibel(density[:, shown]).mean(axis=1)
+        axes[2].plot(frequencies_hz, mean, color=colour, linewidth=2, label=name)
+    axes[2].axvspan(*BANDS["alpha"], color="#f2e6c9", zorder=0, label="alpha")
+    where = ", ".join(summary.info.ch_names[index] for index in summary.occipital)
+    axes[2].set_title(f"mean of {where or 'all channels'}")
+    axes[2].legend(frameon=False, loc="upper right")
+    for axis in axes:
+        axis.axvline(summary.line_hz, color=_BAD, linestyle=":", linewidth=1)
+        axis.set_xlabel("frequency (Hz)")
+        axis.set_xlim(0, min(100, summary.spectra["before"][0][-1]))
+    axes[0].set_ylabel("power (dB re 1 µV²/Hz)")
+    axes[0].set_ylim(_range_of(summary))
+    caption = (
+        f"Spectra of the recording as it came and of the result. The red dotted line is the mains "
+        f"({summary.line_hz:g} Hz). Band-pass {summary.filters['high_pass_hz']:g} to "
+        f"{summary.filters['low_pass_hz']:g} Hz. With eyes closed, a peak of the occipital "
+        "channels in the alpha band (8 to 13 Hz) is expected."
+    )
+    return figure, "Power spectra before and after", caption
+
+
+def _decibel(density):
+    return 10 * np.log10(np.maximum(density * 1e12, 1e-8))
+
+
+def _range_of(summary):
+    """Limits that show the pass band; stop bands may fall out below."""
+    frequencies_hz, density = summary.spectra["after"]
+    inside = (frequencies_hz >= 1) & (frequencies_hz <= summary.filters["low_pass_hz"])
+    away = np.abs(frequencies_hz - summary.line_hz) > 3
+    low = np.percentile(_decibel(density[inside & away]), 0.5)
+    high = max(_decibel(d[(f >= 1)]).max() for f, d in summary.spectra.values())
+    return low - 12, high + 4
+
+
+def _draw_traces(summary):
+    excerpt, names = summary.excerpt, summary.info.ch_names
+    shown = _spread_channels(summary)
+    figure = Figure(figsize=(11, 0.6 + 0.3 * len(shown)), layout="constrained")
+    axis = figure.subplots()
+    scale = 6 * np.percentile(excerpt["after"][:, shown].std(axis=0), 70)
+    ticks = -np.arange(len(shown)) * scale
+    times_s = excerpt["times_s"]
+    axis.plot(times_s, excerpt["before"][:, shown] + ticks, color="#e08e79", linewidth=0.9)
+    axis.plot(times_s, excerpt["after"][:, shown] + ticks, color="#1b1b1b", linewidth=0.6)
+    axis.set_yticks(ticks, [names[index] for index in shown])
+    for label in axis.get_yticklabels():
+        label.set_color(_BAD if label.get_text() in summary.bad else "black")
+    axis.set_ylim(ticks[-1] - scale, scale)
+    axis.set_xlim(times_s[0], times_s[-1])
+    axis.set_xlabel("time (s)")
+    bar = _round_down(scale * 1e6)
+    axis.plot([times_s[-1]] * 2, [0, bar * 1e-6], color="black", linewidth=3, clip_on=False)
+    axis.text(times_s[-1], bar * 1e-6, f" {bar:g} µV", va="center", clip_on=False)
+    figure.legend(
+        handles=[
+            mpl.lines.Line2D([], [], color="#e08e79", label="filtered"),
+            mpl.lines.Line2D([], [], color="#1b1b1b", label="components removed, bad interpolated"),
+        ],
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+    )
+    caption = (
+        f"The {times_s[-1] - times_s[0]:.0f} s in which cleaning changed most, "
+        f"{len(shown)} of {len(names)} channels, average reference. Red names are bad channels. "
+        "Blinks and muscle bursts should be gone from the black lines and brain rhythms left."
+    )
+    return figure, "Signal before and after", caption
+
+
+def _spread_channels(summary):
+    """Channels from front to back, evenly; bad ones always."""
+    names = summary.info.ch_names
+    order = np.argsort(-electrode_positions(summary.info)[:, 1], kind="stable")
+    bad = [index for index in order if names[index] in summary.bad][: _MOST_TRACES // 2]
+    rest = [index for index in order if index not in bad]
+    n_rest = min(len(rest), _MOST_TRACES - len(bad))
+    picked = [rest[k] for k in np.linspace(0, len(rest) - 1, n_rest).round().astype(int)]
+    return [index for index in order if index in {*bad, *picked}]
+
+
+def _round_down(value):
+    step = 10 ** np.floor(np.log10(value))
+    return max(k * step for k in (1, 2, 5) if k * step <= value)
+
+
+def _draw_components(summary):
+    components = summary.components
+    title = "Independent components removed"
+    if components["skipped"]:
+        text = f"ICA was skipped: {components['skipped']}. Eye and muscle activity is still in."
+        return _text_figure(text), title, text
+    counts = {label: components["labels"].count(label) for label in set(components["labels"])}
+    told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+    found = f"ICLabel on {len(components['labels'])} components: {told}."
+    removed = components["removed"][:_MOST_COMPONENTS]
+    if not removed:
+        text = f"No component was removed: none is an artefact by enough probability. {found}"
+        return _text_figure(text), title, text
+    figure = Figure(figsize=(11, 2.5 * np.ceil(len(removed) / 2)), layout="constrained")
+    axes = figure.subplots(-(-len(removed) // 2), 4, squeeze=False).reshape(-1, 2)
+    for (head, spectrum), index in zip(axes, removed, strict=False):
+        _draw_component(head, spectrum, components, index)
+    for pair in axes[len(removed) :]:
+        for axis in pair:
+            axis.set_axis_off()
+    more = len(components["removed"]) - len(removed)
+    caption = (
+        f"{len(components['removed'])} components were removed"
+        f"{f' ({more} of them not drawn)' if more else ''}: topography, label with its "
+        f"probability, spectrum. {found}"
+    )
+    return figure, title, caption
+
+
+def _draw_component(head, spectrum, components, index):
+    told = components["described"][index]
+    mne.viz.plot_topomap(
+        components["maps"][:, index], components["info"], axes=head, show=False, sensors=False,
+        sphere=head_sphere(components["info"]), cmap="RdBu_r",
+    )  # fmt: skip
+    head.set_title(f"{index}: {told['Label']}, {told['Probability']:.2f}")
+    frequencies_hz, density = components["spectra"]
+    shown = (frequencies_hz >= 1) & (frequencies_hz <= 45)
+    spectrum.plot(frequencies_hz[shown], 10 * np.log10(density[shown, index] + 1e-12), color=_AFTER)
+    spectrum.set_xlabel("frequency (Hz)")
+    spectrum.set_ylabel("power (dB)")
+
+
+def _draw_sensors(summary):
+    figure = Figure(figsize=(6.4, 6.4), layout="constrained")
+    axis = figure.subplots()
+    names = summary.info.ch_names
+    places = flatten_head(electrode_positions(summary.info))
+    _draw_head(axis)
+    crowded = len(names) > 70
+    for name, (x, y) in zip(names, places, strict=True):
+        is_bad = name in summary.bad
+        axis.plot(x, y, "o", markersize=9 if crowded else 21, markeredgecolor=_AFTER,
+                  color=_BAD if is_bad else "#dde8f2", linewidth=0)  # fmt: skip
+        axis.text(x, y, name, ha="center", va="center", fontsize=5 if crowded else 7.5,
+                  color="white" if is_bad else "black")  # fmt: skip
+    axis.set_aspect("equal")
+    axis.set_axis_off()
+    bad = ", ".join(f"{name} ({reason})" for name, reason in summary.bad.items()) or "none"
+    lost = ", ".join(summary.without_position) or "none"
+    caption = (
+        f"{len(names)} electrodes seen from above, nose up. "
+        f"Bad and interpolated (red): {bad}. Left out for want of a position: {lost}."
+    )
+    return figure, "Electrodes and bad channels", caption
+
+
+def _draw_head(axis):
+    style = {"color": "#888888", "linewidth": 1.2, "zorder": 0}
+    turn, half = np.linspace(0, 2 * np.pi, 200), np.linspace(0, np.pi, 50)
+    axis.plot(_HEAD * np.cos(turn), _HEAD * np.sin(turn), **style)
+    axis.plot([-0.12, 0, 0.12], [_HEAD - 0.01, _HEAD + 0.14, _HEAD - 0.01], **style)
+    for side in (-1, 1):
+        axis.plot(side * (_HEAD + 0.08 * np.sin(half)), 0.16 * np.cos(half), **style)
+
+
+def head_sphere(info):
+    """Return what MNE draws the head around: the sphere through enough electrodes.
+
+    Returns
+    -------
+    sphere : tuple of 4 floats or None
+        Centre and radius in metres.
+    """
+    centre, radius = fit_sphere(electrode_positions(info))
+    return None if radius is None else (*centre, _HEAD * radius)
+
+
+def _draw_bands(summary):
+    title = "Band power on the scalp"
+    drawn = np.flatnonzero(np.isfinite(summary.band_share).all(axis=1))
+    if len(drawn) < _FEWEST_MAPPED:
+        text = f"{len(drawn)} channels are too few for a map of the scalp."
+        return _text_figure(text), title, text
+    info = mne.pick_info(summary.info, drawn)
+    figure = Figure(figsize=(11, 2.6), layout="constrained")
+    axes = figure.subplots(1, len(BANDS))
+    for axis, (name, (low, high)), share in zip(
+        axes, BANDS.items(), summary.band_share[drawn].T, strict=True
+    ):
+        image, _ = mne.viz.plot_topomap(
+            100 * share, info, axes=axis, show=False, cmap="viridis", sensors=True,
+            sphere=head_sphere(info),
+            vlim=(100 * np.nanmin(share), 100 * np.nanmax(share)), contours=4,
+        )  # fmt: skip
+        axis.set_title(f"{name}\n{low:g} to {high:g} Hz")
+        bar = figure.colorbar(image, ax=axis, shrink=0.7, orientation="horizontal")
+        bar.ax.tick_params(labelsize=8)
+        bar.set_label("% of power", fontsize=8)
+    caption = (
+        "Share of each band in the power from 1 to 45 Hz of the cleaned signal; each map has its "
+        "own scale. Alpha is expected to be strongest at the back of the head, most with "
+        "eyes closed."
+    )
+    return figure, title, caption
+
+
+def _text_figure(text):
+    figure = Figure(figsize=(11, 1.2))
+    figure.text(0.02, 0.5, "\n".join(textwrap.wrap(text, 120)), va="center")
+    return figure

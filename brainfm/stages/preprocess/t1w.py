@@ -1,0 +1,233 @@
+"""Preprocess a T1w image: bias field, brain, tissues, and the way to the template."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+from brainfm.errors import DataError
+from brainfm.files import write_json
+from brainfm.signal.tissue import dice, extract_brain, segment_tissues
+from brainfm.stages.preprocess.registration import place_template, warp_to_template
+from brainfm.storage.images import (
+    TEMPLATE_SPACE,
+    cubic_grid,
+    from_sitk,
+    map_image,
+    read_image,
+    read_transform,
+    template,
+    to_sitk,
+    write_image,
+)
+
+_COARSE_MM = 4
+#: Correlation with the template after an affine registration: 0.6 to 0.8 in T1w images seen so
+#: far; about 0 in noise, negative in T2w images.
+_LEAST_LIKENESS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedT1w:
+    """What is known of a T1w image before it is warped; all but ``t1w`` in 2 mm cubes."""
+
+    t1w: Path
+    head: Path
+    brain: Path
+    mask: Path
+    affine: Path
+
+
+def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
+    """Remove the bias field of a T1w image and separate its brain.
+
+    Parameters
+    ----------
+    t1w_file : path
+    out_dir : path
+        For intermediate files.
+    sloppy : bool
+        Cubes of 4 mm instead of 2 mm.
+
+    Returns
+    -------
+    PreparedT1w
+
+    Raises
+    ------
+    DataError, SignalError
+        If the image cannot be read or shows no brain.
+
+    References
+    ----------
+    .. [1] Tustison et al., 2010, IEEE Trans Med Imaging 29(6). N4.
+       https://doi.org/10.1109/TMI.2010.2046908
+    """
+    out_dir, t1w = Path(out_dir), read_image(t1w_file)
+    coarse = cubic_grid(t1w, _COARSE_MM)
+    brain = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
+    affine = place_template(coarse, *brain, sloppy=sloppy)
+    _check_likeness(t1w_file, coarse, affine)
+    voxel_mm = work_voxel_mm(sloppy)
+    head = cubic_grid(t1w, voxel_mm)
+    prior = map_image(template("mask", voxel_mm), head, affine.GetInverse())
+    iterations = [8, 4] if sloppy else [30, 30, 20]
+    field = _bias_field(coarse, map_image(prior, coarse), iterations)
+    head_data = _divided(head, field)
+    mask = extract_brain(head_data, np.asarray(prior.dataobj) > 0.5, voxel_mm)
+    sitk.WriteTransform(affine, str(out_dir / "template_to_t1w.tfm"))
+    return PreparedT1w(
+        t1w=write_image(out_dir / "t1w.nii.gz", _divided(t1w, field), t1w.affine),
+        head=write_image(out_dir / "head.nii.gz", head_data, head.affine),
+        brain=write_image(out_dir / "brain.nii.gz", head_data * mask, head.affine),
+        mask=write_image(out_dir / "mask.nii.gz", mask, head.affine, dtype=np.uint8),
+        affine=out_dir / "template_to_t1w.tfm",
+    )
+
+
+def normalise_t1w(prepared, out_dir, *, seed, threads=1, sloppy=False):
+    """Warp a prepared T1w image to the template; see :func:`warp_to_template`.
+
+    Returns
+    -------
+    t1w_to_template, template_to_t1w : list of Path
+    """
+    voxel_mm = work_voxel_mm(sloppy)
+    return warp_to_template(
+        read_image(prepared.brain),
+        template("t1w", voxel_mm),
+        prepared.affine,
+        out_dir,
+        seed=seed,
+        threads=threads,
+        sloppy=sloppy,
+    )
+
+
+def segment_t1w(prepared, template_to_t1w, out_dir, *, sloppy=False):
+    """Label grey matter, white matter and fluid, with the tissue maps of the template as priors.
+
+    Parameters
+    ----------
+    prepared : PreparedT1w
+    template_to_t1w : list of Path
+        Warps images of the template to T1w.
+    out_dir : path
+
+    Returns
+    -------
+    Path
+        Labels 1 grey matter, 2 white matter, 3 fluid.
+    """
+    head, mask = read_image(prepared.head), read_image(prepared.mask)
+    back, voxel_mm = inverse_transform(template_to_t1w), work_voxel_mm(sloppy)
+    grey, white, inside = (
+        np.asarray(map_image(template(kind, voxel_mm), head, back).dataobj)
+        for kind in ("grey", "white", "mask")
+    )
+    priors = np.stack([grey, white, np.clip(inside - grey - white, 0, 1)])
+    labels = segment_tissues(np.asarray(head.dataobj), priors, np.asarray(mask.dataobj) > 0.5)
+    return write_image(Path(out_dir) / "tissues.nii.gz", labels, head.affine, dtype=np.uint8)
+
+
+def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir, *, stem):
+    """Write the T1w image and its brain mask in template space into the derivative dataset.
+
+    Parameters
+    ----------
+    t1w_file : path
+        The raw image, named as source.
+    prepared : PreparedT1w
+    t1w_to_template : list of Path
+    out_dir : path
+        Folder for the files (``sub-XX/anat``).
+    stem : str
+        Entities of the raw image, ``sub-01``.
+
+    Returns
+    -------
+    t1w, mask : Path
+    """
+    t1w, mask = read_image(prepared.t1w), read_image(prepared.mask)
+    voxel_mm = 1 if min(t1w.header.get_zooms()) < 1.5 else 2
+    grid, way = template("mask", voxel_mm), read_transform(t1w_to_template)
+    inside = np.asarray(map_image(mask, grid, way).dataobj) > 0.5
+    base = Path(out_dir) / f"{stem}_space-{TEMPLATE_SPACE}"
+    names = (Path(f"{base}_desc-preproc_T1w.nii.gz"), Path(f"{base}_desc-brain_mask.nii.gz"))
+    moved = map_image(t1w, grid, way)
+    write_image(names[0], np.asarray(moved.dataobj), grid.affine, dtype=np.int16)
+    write_image(names[1], inside, grid.affine, dtype=np.uint8)
+    facts = {
+        "Sources": [f"bids:raw:{_below_participant(t1w_file)}"],
+        "Resolution": f"{voxel_mm} mm, of the template packaged with nilearn",
+    }
+    write_json(
+        f"{base}_desc-preproc_T1w.json",
+        {"Description": "T1w without bias field, normalised", "SkullStripped": False, **facts},
+    )
+    overlap = dice(inside, np.asarray(grid.dataobj) > 0.5)
+    write_json(
+        f"{base}_desc-brain_mask.json",
+        {
+            "Description": "Brain found in the T1w image by its intensities, normalised",
+            "Type": "Brain",
+            "DiceTemplate": round(overlap, 4),
+            **facts,
+        },
+    )
+    return names
+
+
+def inverse_transform(template_to_t1w):
+    """Read ANTs' files for the way back, in which the affine is kept uninverted."""
+    affine, field = template_to_t1w
+    forward = sitk.AffineTransform(sitk.ReadTransform(str(affine)))
+    way = sitk.CompositeTransform(3)
+    way.AddTransform(read_transform([field]))
+    way.AddTransform(forward.GetInverse())  # applied first
+    return way
+
+
+def work_voxel_mm(sloppy):
+    """Return the edge of the cubes in which anatomy is worked on."""
+    return 4 if sloppy else 2
+
+
+def _check_likeness(t1w_file, coarse, affine):
+    grid, inside = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
+    inside = np.asarray(inside.dataobj) > 0.5
+    seen = np.asarray(map_image(coarse, grid, affine).dataobj)[inside]
+    expected = np.asarray(grid.dataobj)[inside]
+    spread = seen.std() * expected.std()
+    likeness = (
+        np.mean((seen - seen.mean()) * (expected - expected.mean())) / spread if spread else 0
+    )
+    if likeness < _LEAST_LIKENESS:
+        raise DataError(
+            f"{t1w_file} resembles the T1w template by a correlation of {likeness:.2f}; expected "
+            f"{_LEAST_LIKENESS} or more: is it a T1-weighted image of a whole head, and is its "
+            "orientation right?"
+        )
+
+
+def _bias_field(coarse, brain, iterations):
+    """Return a function that samples the logarithm of the bias field on a SimpleITK grid."""
+    correct = sitk.N4BiasFieldCorrectionImageFilter()
+    correct.SetNumberOfWorkUnits(1)
+    correct.SetMaximumNumberOfIterations(iterations)
+    correct.SetConvergenceThreshold(1e-4)
+    positive = sitk.Maximum(to_sitk(coarse), 1e-3)
+    correct.Execute(positive, to_sitk(brain) > 0.5)
+    return correct.GetLogBiasFieldAsImage
+
+
+def _divided(image, log_field):
+    field = np.asarray(from_sitk(log_field(to_sitk(image))).dataobj)
+    return np.asarray(image.dataobj) / np.exp(field)
+
+
+def _below_participant(path):
+    parts = Path(path).parts
+    first = next((i for i, part in enumerate(parts) if part.startswith("sub-")), len(parts) - 1)
+    return "/".join(parts[first:])

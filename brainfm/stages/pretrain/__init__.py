@@ -1,0 +1,1 @@
+"""Pretrain: train a model on a corpus."""

@@ -1,0 +1,140 @@
+"""Pretrain: a corpus to a checkpoint."""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from brainfm import __version__
+from brainfm.errors import ModelError, NothingSelected
+from brainfm.files import read_json
+from brainfm.models.estimators.pretrainer import BrainPretrainer
+from brainfm.models.training.distributed import is_first_process
+from brainfm.models.training.objectives import DEFAULT_WEIGHTS
+from brainfm.recording import RecordingTable
+from brainfm.stages.evaluate.participants_table import phenotypes_of
+from brainfm.storage.corpus import read_corpus, read_manifest
+
+log = logging.getLogger("brainfm")
+
+#: With fewer people than this in the corpus nobody is kept apart for validation.
+_FEWEST_TO_SPLIT = 8
+_WITH_LABELS = {**DEFAULT_WEIGHTS, "phenotypes": 0.5}
+
+
+def pretrain_corpus(
+    corpus_dir,
+    out_dir,
+    config,
+    seed=0,
+    *,
+    participants=None,
+    licence=None,
+    device="auto",
+    loop=None,
+):
+    """Pretrain on the training split of a corpus and write ``out_dir/<config.model_name>``.
+
+    Stopped half-way, the same call goes on from the last state kept; once finished, it does
+    nothing. With several processes, the first one writes.
+
+    Parameters
+    ----------
+    corpus_dir : path
+        As :func:`brainfm.stages.corpus.build.build_corpus` writes it.
+    out_dir : path
+    config : brainfm.config.PretrainConfig
+    seed : int
+    participants : DataFrame, optional
+        ``participants.tsv``, for the phenotypes.
+    licence : str, optional
+        Of the weights; it follows that of the data.
+    device : {"auto", "cpu", "cuda"}
+    loop : brainfm.models.training.lightning_loop.LightningLoop, optional
+        For several processes or machines; by default, the notebook loop.
+
+    Returns
+    -------
+    checkpoint : Path
+        Folder with ``model.safetensors``, ``config.json``, ``history.json`` and ``README.md``.
+
+    Raises
+    ------
+    NothingSelected
+        If the corpus is empty.
+    ModelError
+        If it holds one participant only, or a recording that cannot be used; if the loss is not
+        finite; if a phenotype does not vary.
+    UsageError, DataError
+        If ``participants`` has not the columns of the phenotypes.
+    TemporaryFailure
+        If a ``loop`` was asked to stop by a signal; its state is kept.
+    """
+    folder = Path(out_dir) / config.model_name
+    training, validation = split_corpus(corpus_dir)
+    labels, labels_apart = (
+        phenotypes_of(table, participants, config.phenotypes) for table in (training, validation)
+    )
+    rest = [licence, loop and loop.recipe, labels.to_json(), labels_apart.to_json()]
+    key = _run_key(corpus_dir, config, seed, rest)
+    if _run_of(folder) == key:
+        log.info("%s is finished, from the same corpus and settings", folder)
+        return folder
+    resume_dir = Path(out_dir) / f".resume-{key}"
+    pretrainer = BrainPretrainer(
+        config.preset,
+        tokenizer=config.tokenizer,
+        objective=_WITH_LABELS if config.phenotypes else "default",
+        max_epochs=config.max_epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        window_s={"bold": config.bold_window_s, "eeg": config.eeg_window_s},
+        resume_dir=resume_dir,
+        loop=loop,
+        device=device,
+        random_state=seed,
+    ).fit(training, labels, validation=(validation, labels_apart) if len(validation) else None)
+    if not is_first_process():
+        return folder
+    if len(validation):
+        pretrainer.validate(validation, labels_apart)
+    pretrainer.training_["run"] = key
+    pretrainer.save(folder, licence=licence)
+    shutil.rmtree(resume_dir, ignore_errors=True)
+    return folder
+
+
+def split_corpus(corpus_dir):
+    """Return those to train on and those kept apart, as two tables; the second may be empty."""
+    training = read_corpus(corpus_dir, split="train")
+    validation = read_corpus(corpus_dir, split="validation")
+    people = {one.key[:2] for one in [*training, *validation]}
+    if not people:
+        raise NothingSelected(f"the corpus {corpus_dir} is empty: nothing to pretrain on.")
+    if len(people) == 1:
+        raise ModelError(
+            f"the corpus {corpus_dir} holds one participant; pretraining needs at least two: "
+            "add another dataset."
+        )
+    if len(people) < _FEWEST_TO_SPLIT:
+        log.info("fewer than %d people: all are trained on", _FEWEST_TO_SPLIT)
+        training, validation = [*training, *validation], []
+    if len(training) < 2:
+        raise ModelError(f"the training split of {corpus_dir} has {len(training)} recordings.")
+    return RecordingTable.from_recordings(training), RecordingTable.from_recordings(validation)
+
+
+def _run_key(corpus_dir, config, seed, rest):
+    read_manifest(corpus_dir)  # refuses a folder that is no corpus
+    digest = hashlib.sha256((Path(corpus_dir) / "manifest.tsv").read_bytes())
+    settings = [__version__, asdict(config), seed, rest]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def _run_of(folder):
+    """Key of the run that made a checkpoint; None if there is none."""
+    path = folder / "config.json"
+    return read_json(path).get("training", {}).get("run") if path.is_file() else None

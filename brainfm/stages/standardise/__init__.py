@@ -1,0 +1,1 @@
+"""Standardise: turn clean runs into parcel time series and connectivity."""

@@ -1,0 +1,174 @@
+"""Standardise BOLD: parcel series and connectivity of one preprocessed run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from nilearn.image import resample_to_img
+
+from brainfm.errors import DataError
+from brainfm.files import write_json, write_tsv
+from brainfm.signal.bold import (
+    clean_series,
+    parcel_means,
+    passed_components,
+    percent_change,
+    reduce_confounds,
+)
+from brainfm.signal.connectivity import pearson
+from brainfm.signal.motion import FRISTON24
+from brainfm.storage.atlas import load_atlas
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessedBold:
+    """The files of one run in template space, whoever preprocessed it.
+
+    ``stem`` is the name up to ``_atlas-``: ``sub-01_task-rest_space-MNI152NLin2009aSym``;
+    ``sources`` are BIDS URIs.
+    """
+
+    bold_file: Path
+    mask_file: Path
+    confounds_file: Path
+    repetition_time_s: float
+    stem: str
+    sources: tuple[str, ...] = ()
+
+
+def standardise_bold(run, out_dir, config):
+    """Write parcel series and connectivity of one run.
+
+    Parameters
+    ----------
+    run : PreprocessedBold
+    out_dir : path
+        Folder for the files (``sub-XX/func``).
+    config : BoldConfig
+
+    Returns
+    -------
+    timeseries : Path of ``*_desc-denoised_timeseries.tsv``, in percent signal change
+    facts : dict
+        n_parcels, n_parcels_covered, n_confounds, n_confound_components, n_passed_components.
+
+    Raises
+    ------
+    DataError
+        If the files do not fit together.
+    SignalError
+        If the run is too short for its filter.
+    """
+    atlas = load_atlas(config.atlas)
+    series, coverage = _covered_series(run, atlas, config.min_coverage)
+    confounds = read_confounds(run.confounds_file, config.n_acompcor)
+    if len(confounds) != len(series):
+        raise DataError(
+            f"{run.confounds_file.name} has {len(confounds)} rows but {run.bold_file.name} has "
+            f"{len(series)} volumes: are they of the same run?"
+        )
+    series, confounds = series[config.n_dummy :], confounds.iloc[config.n_dummy :]
+    band = {
+        "sampling_hz": 1 / run.repetition_time_s,
+        "high_pass_hz": config.high_pass_hz,
+        "low_pass_hz": config.low_pass_hz,
+    }
+    n_passed = passed_components(len(series), **band)
+    regressors = reduce_confounds(confounds.to_numpy(float), n_passed // 2)
+    cleaned = clean_series(percent_change(series), regressors, **band)
+    facts = {
+        "n_parcels": len(atlas.names),
+        "n_parcels_covered": int(np.isfinite(cleaned).all(axis=0).sum()),
+        "n_confounds": confounds.shape[1],
+        "n_confound_components": regressors.shape[1],
+        "n_passed_components": n_passed,
+    }
+    stem = Path(out_dir) / f"{run.stem}_{atlas.entities}"
+    _write_connectivity(stem, atlas, cleaned)
+    details = {**band, "Confounds": list(confounds), "Coverage": coverage, **facts}
+    return _write_series(stem, atlas, cleaned, run, details), facts
+
+
+def read_confounds(path, n_acompcor):
+    """Return the confounds that are regressed out: 24 motion parameters and aCompCor.
+
+    Raises
+    ------
+    DataError
+        If a column of motion is missing.
+    """
+    frame = pd.read_csv(path, sep="\t", na_values=["n/a"])
+    lost = [name for name in FRISTON24 if name not in frame]
+    if lost:
+        raise DataError(
+            f"{path} has no column {', '.join(lost[:3])} ({len(lost)} in all): expected the "
+            "confounds as fMRIPrep names them."
+        )
+    components = [name for name in frame if name.startswith("a_comp_cor_")][:n_acompcor]
+    return frame[[*FRISTON24, *components]]
+
+
+def _covered_series(run, atlas, min_coverage):
+    """Average the voxels of each parcel inside the scan; NaN where too few of them are."""
+    bold = nib.load(run.bold_file)
+    grid = bold.slicer[..., :1]
+    labels = _on_grid(atlas.image, grid)
+    inside = _on_grid(nib.load(run.mask_file), grid) > 0
+    voxels = np.asarray(bold.dataobj, dtype=np.float32)[labels > 0].T  # (n_times, n_voxels)
+    scanned = inside[labels > 0] & (voxels.min(axis=0) > 0)
+    parcel = labels[labels > 0]
+    size = np.bincount(parcel, minlength=len(atlas.names) + 1)[1:]
+    found = np.bincount(parcel[scanned], minlength=len(atlas.names) + 1)[1:]
+    coverage = np.divide(found, size, out=np.zeros(len(size)), where=size > 0)
+    series = parcel_means(voxels[:, scanned], parcel[scanned], len(atlas.names))
+    series[:, coverage < min_coverage] = np.nan
+    return series, dict(zip(atlas.names, np.round(coverage, 3).tolist(), strict=True))
+
+
+def _on_grid(image, grid):
+    resampled = resample_to_img(
+        image, grid, interpolation="nearest", force_resample=True, copy_header=True
+    )
+    return np.asarray(resampled.dataobj).astype(int).squeeze()
+
+
+def _write_series(stem, atlas, cleaned, run, details):
+    band = ("sampling_hz", "high_pass_hz", "low_pass_hz")
+    sidecar = {
+        "Description": "Denoised mean signal of each parcel",
+        "SamplingFrequency": details["sampling_hz"],
+        "RepetitionTime": run.repetition_time_s,
+        "Units": "percent signal change",
+        "Atlas": atlas.entities,
+        "Positions": dict(zip(atlas.names, atlas.positions.round(2).tolist(), strict=True)),
+        "PositionsUnits": "mm",
+        "Networks": dict(zip(atlas.names, atlas.networks, strict=True)),
+        "SoftwareFilters": {
+            "HighPass": {"CutOff (Hz)": details["high_pass_hz"]},
+            "LowPass": {"CutOff (Hz)": details["low_pass_hz"]},
+        },
+        "Sources": list(run.sources),
+        **{key: value for key, value in details.items() if key not in band},
+    }
+    path = Path(f"{stem}_desc-denoised_timeseries.tsv")
+    write_json(path.with_suffix(".json"), sidecar)
+    return write_tsv(path, pd.DataFrame(cleaned, columns=list(atlas.names)))
+
+
+def _write_connectivity(stem, atlas, cleaned):
+    path = Path(f"{stem}_desc-pearson_relmat.tsv")
+    sidecar = {
+        "Description": "Correlation between the denoised signals of parcels",
+        "RelationshipMeasure": "Pearson correlation",
+        "Weighted": True,
+        "Directed": False,
+        "ValidDiagonal": True,
+        "StorageFormat": "Full",
+        "NonNegative": False,
+    }
+    write_json(path.with_suffix(".json"), sidecar)
+    matrix = pd.DataFrame(pearson(cleaned), columns=list(atlas.names))
+    matrix.insert(0, "Node", atlas.names)
+    write_tsv(path, matrix)

@@ -1,0 +1,1 @@
+"""Raw BIDS datasets: find files, read sidecars, validate content."""

@@ -1,0 +1,1 @@
+"""Caches: results and prepared signals that a later call may use again."""

@@ -1,0 +1,135 @@
+"""Prepared signals on disk: made once for a recording of a corpus, then mapped, never held."""
+
+import hashlib
+import inspect
+import json
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from brainfm.errors import CannotCreateOutput, DataError
+from brainfm.files import atomic
+from brainfm.models.encoder import windows
+
+log = logging.getLogger("brainfm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedPrepared:
+    """As :class:`brainfm.models.encoder.windows.Prepared`, but the signal stays on disk.
+
+    It is mapped anew at each access: a crop touches the pages it is cut from and lets go of
+    them, so that memory stays flat however large the corpus is, and little is sent to workers.
+    """
+
+    path: str
+    offset: int
+    shape: tuple[int, int]
+    positions: np.ndarray
+    modality: str
+    log_scale: float
+
+    @property
+    def signal(self):
+        """ndarray of float32, shape (n_channels, n_times); on disk, time comes first."""
+        try:
+            # A quarter of the time np.memmap takes, which counts for a window.
+            with open(self.path, "rb") as file:
+                mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
+            size = self.shape[0] * self.shape[1]
+            return np.frombuffer(mapped, np.float32, size, self.offset).reshape(self.shape).T
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path, error) from error
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What :attr:`brainfm.recording.Recording.keep` of a recording of a corpus is.
+
+    ``prepared/<recording>-<hash>.safetensors`` holds the signal (n_times, n_channels), so that a
+    window of all channels is one piece, and the positions. The hash is over all that decides on
+    them: the code and the parameters of the preparation, rate, positions and mask.
+
+    Parameters
+    ----------
+    read : callable with a ``path``, in the folder beside ``prepared``
+        How the recording reads its signal; one that reads otherwise is another recording.
+    """
+
+    read: object
+
+    def __call__(self, recording, prepare):
+        """Return the prepared signal of ``recording``; made by ``prepare`` if it is not there."""
+        if recording.read != self.read:
+            return prepare(recording)
+        path = self._path(recording)
+        if not path.exists():
+            prepared = prepare(recording)
+            try:
+                self.store(recording, prepared)
+            except CannotCreateOutput as error:
+                _say_once(str(error))
+                return prepared
+        return _open(path, recording.modality)
+
+    def store(self, recording, prepared):
+        """Write what was prepared of ``recording``, unless it is there."""
+        path = self._path(recording)
+        if path.exists():
+            return
+        arrays = {
+            "signal": np.ascontiguousarray(prepared.signal.T),
+            "positions": np.ascontiguousarray(prepared.positions),
+        }
+        with atomic(path) as partial:
+            # Not save_file: on a full disk it raises what is no OSError.
+            partial.write_bytes(save(arrays, {"log_scale": repr(float(prepared.log_scale))}))
+
+    def _path(self, recording):
+        stored = Path(self.read.path)
+        digest = hashlib.sha256(_code().encode())
+        digest.update(repr((windows.SPECS[recording.modality], recording.sampling_hz)).encode())
+        digest.update(np.ascontiguousarray(recording.positions, dtype=float).tobytes())
+        digest.update(recording.mask.tobytes())
+        name = f"{stored.stem}-{digest.hexdigest()[:16]}.safetensors"
+        return stored.parent.parent / "prepared" / name
+
+
+def _open(path, modality):
+    """Read the header; the format puts its length first, then JSON, then the arrays."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+            begin, end = header["positions"]["data_offsets"]
+            file.seek(8 + length + begin)
+            positions = np.frombuffer(file.read(end - begin), np.float32).reshape(-1, 3).copy()
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(path, error) from error
+    return MappedPrepared(
+        path=str(path),
+        offset=8 + length + header["signal"]["data_offsets"][0],
+        shape=tuple(header["signal"]["shape"]),
+        positions=positions,
+        modality=modality,
+        log_scale=float(header["__metadata__"]["log_scale"]),
+    )
+
+
+def _unreadable(path, error):
+    return DataError(f"{path} cannot be read ({error}): remove it, and it is made again.")
+
+
+@lru_cache(maxsize=1)
+def _code():
+    return inspect.getsource(windows)
+
+
+@lru_cache(maxsize=64)
+def _say_once(text):
+    log.warning("%s Until then, prepared signals are held in memory.", text)

@@ -1,0 +1,1 @@
+"""Derivative datasets: names, tables and sidecars that are written and read."""

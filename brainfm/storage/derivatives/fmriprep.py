@@ -1,0 +1,104 @@
+"""Derivatives of fMRIPrep: which files of a run there are, whatever the version called them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from brainfm.errors import MissingInput
+from brainfm.storage.bids.query import entities_of
+
+#: Entities that tell one raw run from another.
+_OF_RUN = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
+_CONFOUNDS = ("desc-confounds_timeseries.tsv", "desc-confounds_regressors.tsv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FmriprepRun:
+    """One run in the space of MNI152, as fMRIPrep left it."""
+
+    bold: Path
+    mask: Path
+    confounds: Path
+
+    @property
+    def space(self):
+        """Label of the space, such as ``MNI152NLin2009cAsym``."""
+        return entities_of(self.bold)["space"]
+
+
+def find_fmriprep_run(derivatives_dir, raw_file):
+    """Find the preprocessed files of a raw run.
+
+    Of several spaces the first by name is taken, of several resolutions the coarsest number.
+
+    Parameters
+    ----------
+    derivatives_dir : path
+    raw_file : path
+        The raw run; only its name is looked at.
+
+    Returns
+    -------
+    FmriprepRun
+
+    Raises
+    ------
+    MissingInput
+        If images, mask or confounds are not there.
+    """
+    wanted = _run_entities(raw_file)
+    folder = Path(derivatives_dir) / f"sub-{wanted['sub']}"
+    folder = (folder / f"ses-{wanted['ses']}" if "ses" in wanted else folder) / "func"
+    found = [path for path in sorted(folder.glob("*")) if _matches(path, wanted)]
+    images = [path for path in found if _is_bold(path)]
+    pairs = [(image, _mask_of(image, found)) for image in images]
+    pairs = [(image, mask) for image, mask in pairs if mask]
+    confounds = [path for path in found if path.name.endswith(_CONFOUNDS)]
+    lost = [] if images else ["space-MNI152*_desc-preproc_bold.nii.gz"]
+    lost += [] if pairs or not images else ["the desc-brain_mask.nii.gz of that image"]
+    lost += [] if confounds else ["desc-confounds_timeseries.tsv (or _regressors.tsv)"]
+    if lost:
+        raise MissingInput(_sentence(folder, raw_file, lost, found))
+    image, mask = max(pairs, key=lambda pair: _preference(pair[0]))
+    return FmriprepRun(bold=image, mask=mask, confounds=confounds[-1])
+
+
+def _run_entities(path):
+    return {key: value for key, value in entities_of(path).items() if key in _OF_RUN}
+
+
+def _matches(path, wanted):
+    """Tell whether a file is of the run; fMRIPrep drops echo and part when it combines them."""
+    found = _run_entities(path)
+    loose = ("echo", "part")
+    return {k: v for k, v in found.items() if k not in loose} == {
+        k: v for k, v in wanted.items() if k not in loose
+    } and all(found[k] == wanted[k] for k in loose if k in found and k in wanted)
+
+
+def _is_bold(path):
+    return entities_of(path).get("space", "").startswith("MNI152") and path.name.endswith(
+        ("_desc-preproc_bold.nii.gz", "_desc-preproc_bold.nii")
+    )
+
+
+def _mask_of(image, found):
+    name = image.name.replace("_desc-preproc_bold", "_desc-brain_mask")
+    return next((path for path in found if path.name == name), None)
+
+
+def _preference(image):
+    """Order images: names later in the alphabet lose, coarser resolutions win."""
+    entities = entities_of(image)
+    res = entities.get("res", "")
+    coarse = int(res) if res.isdigit() else 0
+    return [-ord(letter) for letter in entities["space"]], coarse
+
+
+def _sentence(folder, raw_file, lost, found):
+    there = ", ".join(path.name for path in found[:6]) or "nothing of this run"
+    more = f" and {len(found) - 6} more" if len(found) > 6 else ""
+    return (
+        f"{folder} lacks {', '.join(lost)} for {Path(raw_file).name}; there is {there}{more}. Run "
+        "fMRIPrep with --output-spaces MNI152NLin2009cAsym, or give the folder that holds the "
+        "sub-* folders of its output."
+    )

@@ -1,0 +1,160 @@
+"""Write a cleaned EEG as a BIDS derivative: BrainVision with its tables and sidecars."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pybv import write_brainvision
+
+from brainfm.errors import CannotCreateOutput, ReadWriteFailed
+from brainfm.files import write_json, write_tsv
+from brainfm.storage.bids.query import entities_of
+
+_DESC = "desc-preproc"
+_ABOUT_CHANNELS = {
+    "Description": "Channels of the cleaned EEG",
+    "original_name": {"Description": "Name of the channel in the raw recording"},
+}
+_LANDMARKS = {"nasion": "NAS", "lpa": "LPA", "rpa": "RPA"}
+
+
+def write_eeg_derivative(run, clean, out_dir, *, sidecar, channels, quality):
+    """Write one cleaned run; all files are made beside and moved, the header last.
+
+    Parameters
+    ----------
+    run : brainfm.storage.bids.read_eeg.EegRun
+    clean : mne.io.Raw
+        EEG in volts with positions.
+    out_dir : path
+        Root of the derivative dataset.
+    sidecar : dict
+    channels : DataFrame
+    quality : dict
+        For ``*_desc-eeg_qc.json``.
+
+    Returns
+    -------
+    Path
+        The ``.vhdr``.
+
+    Raises
+    ------
+    CannotCreateOutput
+        If the folder cannot be made.
+    ReadWriteFailed
+        If writing stops half-way, for instance on a full disk.
+
+    Notes
+    -----
+    Each recording has its own table of electrodes, since channels without a position differ
+    between recordings of one participant. BIDS knows no ``run`` for coordinate systems.
+    """
+    folder = eeg_folder(run, out_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    except OSError as error:
+        raise CannotCreateOutput(
+            f"{folder} cannot be written ({error.strerror}): choose a folder you may write to."
+        ) from error
+    try:
+        _write_all(partial, run, clean, (sidecar, channels, quality))
+        header_last = sorted(partial.iterdir(), key=lambda path: path.suffix == ".vhdr")
+        for path in header_last:
+            os.replace(path, folder / path.name)
+    except OSError as error:
+        raise ReadWriteFailed(
+            f"{folder} could not be written ({error.strerror or error}): is the disk full?"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder / f"{run.stem}_{_DESC}_eeg.vhdr"
+
+
+def eeg_folder(run, out_dir):
+    """Return the folder the derivatives of a run belong in."""
+    entities = entities_of(run.path)
+    session = [f"ses-{entities['ses']}"] if "ses" in entities else []
+    return Path(out_dir).joinpath(f"sub-{entities['sub']}", *session, "eeg")
+
+
+def _write_all(folder, run, clean, tables):
+    sidecar, channels, quality = tables
+    name = f"{run.stem}_{_DESC}"
+    write_brainvision(
+        data=clean.get_data(),
+        sfreq=clean.info["sfreq"],
+        ch_names=clean.ch_names,
+        fname_base=f"{name}_eeg",
+        folder_out=folder,
+        events=_markers(run.events, clean),
+        meas_date=None,  # a date of recording may identify a person
+    )
+    write_json(folder / f"{name}_eeg.json", sidecar)
+    write_tsv(folder / f"{name}_channels.tsv", channels)
+    write_json(folder / f"{name}_channels.json", _ABOUT_CHANNELS)
+    write_json(folder / f"{run.stem}_desc-eeg_qc.json", quality)
+    if run.events is not None:
+        write_tsv(folder / f"{name}_events.tsv", _events(run.events, clean.info["sfreq"]))
+        about = {"Description": "Events of the raw recording; onsets in seconds are unchanged"}
+        write_json(folder / f"{name}_events.json", {**about, **run.about_events})
+    _write_positions(folder, run, clean)
+
+
+def _events(events, sampling_hz):
+    """Onsets in seconds stay; a column of samples is counted anew at the new rate."""
+    events = events.copy()
+    if "sample" in events:
+        onset = pd.to_numeric(events["onset"], errors="coerce")
+        events["sample"] = (onset * sampling_hz).round().astype("Int64")
+    return events
+
+
+def _markers(events, clean):
+    """Events as BrainVision comments; those without a time or outside the recording have none."""
+    if events is None:
+        return None
+    onset = pd.to_numeric(events["onset"], errors="coerce")
+    duration = pd.to_numeric(events.get("duration", onset * np.nan), errors="coerce").fillna(0)
+    named = next((column for column in ("trial_type", "value") if column in events), None)
+    text = events[named].astype(str) if named else pd.Series("event", index=events.index)
+    start = (onset * clean.info["sfreq"]).round()
+    inside = start.between(0, clean.n_times - 1)
+    length = (duration * clean.info["sfreq"]).round().clip(lower=1)
+    length = np.minimum(length, clean.n_times - start)
+    return [
+        {"onset": int(s), "duration": int(d), "description": t, "type": "Comment"}
+        for s, d, t in zip(start[inside], length[inside], text[inside], strict=True)
+    ]
+
+
+def _write_positions(folder, run, clean):
+    montage = clean.get_montage().get_positions()
+    places = np.array([montage["ch_pos"][name] for name in clean.ch_names])
+    table = pd.DataFrame(places.round(6), columns=["x", "y", "z"])
+    table.insert(0, "name", clean.ch_names)
+    write_tsv(folder / f"{run.stem}_space-CapTrak_electrodes.tsv", table)
+    about = {
+        "Description": f"Positions of the electrodes, from {run.origin_of_positions}",
+        "SpatialReference": "Head of the participant (CapTrak), see the coordinate system",
+    }
+    write_json(folder / f"{run.stem}_space-CapTrak_electrodes.json", about)
+    system = {
+        "EEGCoordinateSystem": "CapTrak",
+        "EEGCoordinateUnits": "m",
+        "EEGCoordinateSystemDescription": "RAS, origin between the ears, nasion on the y axis. "
+        f"Positions from {run.origin_of_positions}.",
+    }
+    landmarks = {
+        name: montage[key].round(6) for key, name in _LANDMARKS.items() if montage[key] is not None
+    }
+    if landmarks:
+        system["AnatomicalLandmarkCoordinates"] = landmarks
+        system["AnatomicalLandmarkCoordinateSystem"] = "CapTrak"
+        system["AnatomicalLandmarkCoordinateUnits"] = "m"
+    without_run = "_".join(part for part in run.stem.split("_") if not part.startswith("run-"))
+    write_json(folder / f"{without_run}_space-CapTrak_coordsystem.json", system)
