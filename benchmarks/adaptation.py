@@ -20,7 +20,7 @@ from people import arguments_of, load_cohort
 from brainfm import BrainClassifier, DeepClassifier
 from brainfm.errors import ModelError
 from brainfm.evaluation.folds import participant_folds
-from brainfm.evaluation.scores import bootstrap_counts, interval, judged
+from brainfm.evaluation.scores import aggregate_predictions, bootstrap_counts, percentile_interval
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.estimators.published_networks import NETWORKS
 
@@ -68,8 +68,8 @@ def scored(model, cohort):
     for train, test in folds.pairs[:5]:
         predicted[0, test] = model.fit(table[train], y[train]).predict_proba(table[test])
     seconds = time.monotonic() - start
-    found = judged(y, predicted, folds, "classification")
-    low, high = interval(found.primary(bootstrap_counts(found.resample)))
+    found = aggregate_predictions(y, predicted, folds, "classification")
+    low, high = percentile_interval(found.primary(bootstrap_counts(found.resample)))
     return {
         "n": len(set(table.groups)),
         "score": found.primary()[0], "low": low, "high": high, "seconds": seconds,

@@ -26,10 +26,10 @@ from brainfm.evaluation.cross_validation import (
     cross_predict,
     default_methods,
     fold_features,
-    measure,
+    precompute_features,
 )
 from brainfm.evaluation.folds import Folds, participant_folds
-from brainfm.evaluation.scores import judged
+from brainfm.evaluation.scores import aggregate_predictions
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.stages.evaluate.run import evaluate_outputs
 
@@ -109,13 +109,15 @@ def timed(cohort, embedder):
     start, measured = time.monotonic(), {}
     methods = default_methods(cohort.modality, "classification", embedder=embedder)
     predicted = Parallel(n_jobs=N_JOBS, pre_dispatch="n_jobs")(
-        delayed(predict)(method, *measure(method, table, measured), y, folds) for method in methods
+        delayed(predict)(method, *precompute_features(method, table, measured), y, folds)
+        for method in methods
     )
     seconds = time.monotonic() - start
     for method, one in zip(methods, predicted, strict=True):
         yield {
             "run": f"nested 5 x 5, {N_TIMED} people", "method": method.name, "n": N_TIMED,
-            "value": judged(y, one, folds, "classification").primary()[0], "seconds": seconds,
+            "value": aggregate_predictions(y, one, folds, "classification").primary()[0],
+            "seconds": seconds,
         }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 from brainfm.errors import UsageError
 from brainfm.models import baselines, embedder, encoder, readout, tokens, windows
 from brainfm.models.encoder.encoder import BrainEncoder
-from brainfm.models.encoder.readout import layout
+from brainfm.models.encoder.readout import part_slices
 from brainfm.models.encoder.windows import prepare
 from brainfm.models.features.classical import (
     BandPowerFeatures,
@@ -29,7 +29,7 @@ from brainfm.models.features.classical import (
     RiemannFeatures,
 )
 from brainfm.models.features.embedder import embed_table
-from brainfm.models.training.initialisation import place, set_references
+from brainfm.models.training.initialisation import fit_anchors, set_references
 
 RANDOM_SEEDS = (1, 2, 3)
 #: Baselines the checkpoint is put beside, and the random encoder beside the first.
@@ -142,10 +142,10 @@ class Kernels:
         measured = self.measured.setdefault(block.key, {})
         new = [row for row in rows if row not in measured]
         if new:
-            measured.update(zip(new, transformer.measure(table[new]), strict=True))
-        fitted = clone(transformer).fit_measured([measured[row] for row in train])
-        seen = fitted.transform_measured([measured[row] for row in train])
-        new = fitted.transform_measured([measured[row] for row in test])
+            measured.update(zip(new, transformer.precompute(table[new]), strict=True))
+        fitted = clone(transformer).fit_precomputed([measured[row] for row in train])
+        seen = fitted.transform_precomputed([measured[row] for row in train])
+        new = fitted.transform_precomputed([measured[row] for row in test])
         return seen, new, block.columns_alike
 
 
@@ -255,10 +255,12 @@ def _connectivity(cohort):
         )
     for kind in ("pearson", "tangent"):
         features = ConnectivityFeatures(kind)
-        measured = features.measure(cohort.table)
+        measured = features.precompute(cohort.table)
         most = max(len(measured[row][0]) for row in corpus)
         whole = [measured[row] for row in corpus if len(measured[row][0]) == most]
-        found.append(features.fit_measured(whole).transform_measured(measured).astype(np.float32))
+        found.append(
+            features.fit_precomputed(whole).transform_precomputed(measured).astype(np.float32)
+        )
     pca = PCA(128, svd_solver="randomized", random_state=0).fit(found[0][corpus])
     return [*found, pca.transform(found[0])]
 
@@ -322,7 +324,7 @@ def untrained(config, corpus, seed):
     rows = [{one.modality: prepare(one)} for one in corpus.recordings]
     torch.manual_seed(seed)
     made = BrainEncoder(config).eval()
-    place(made, rows, seed=seed)
+    fit_anchors(made, rows, seed=seed)
     set_references(made, rows)
     return made
 
@@ -330,7 +332,7 @@ def untrained(config, corpus, seed):
 def untrained_key(config, corpus, seed):
     """Return what changes when :func:`untrained` gives something else."""
     sources = [one.source for one in corpus.recordings]
-    return digest(str(config), *sources, str(seed), code_of(untrained, place, set_references))
+    return digest(str(config), *sources, str(seed), code_of(untrained, fit_anchors, set_references))
 
 
 def _embedding(cohort, checkpoint, cache):
@@ -353,7 +355,7 @@ def _random_embeddings(cohort, checkpoint, corpus, cache):
 def parts_of(config, modality):
     """Return the columns of what the transformer says (context) and of what is computed."""
     found = {}
-    for name, columns in layout(config, modality).items():
+    for name, columns in part_slices(config, modality).items():
         part = next((p for p in ("connectivity", "spectrum") if name.startswith(p)), "context")
         if name != "log_scale":
             found.setdefault(part, []).append(columns)

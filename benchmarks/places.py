@@ -2,7 +2,8 @@
 
     python benchmarks/places.py abide=FOLDER --cache FOLDER --out FOLDER
 
-Judged on the people ``brainfm-tiny`` was trained on (without labels), so that those held back stay
+Scored on the people ``brainfm-tiny`` was trained on (without labels), so that those held
+back stay
 unseen, and on connectivity alone, which needs no gradient. Places, reference and weights come from
 one half of the sites and are judged on the other, and the other way round; scores are the mean of
 both. Rows: *as they are* (tangent space only), *standardised* (each number divided by its spread),
@@ -26,7 +27,7 @@ from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.encoder.reliability import Reliability
 from brainfm.models.encoder.windows import halves, prepare
 from brainfm.models.features.classical import ConnectivityFeatures
-from brainfm.models.training.initialisation import place
+from brainfm.models.training.initialisation import fit_anchors
 from brainfm.signal.covariance import tangent
 
 #: Number of places and the deviation of their Gaussian in units of 100 mm.
@@ -79,10 +80,10 @@ def choices(cohort, learned):
         yield f"{title}, standardised", (whole - whole[learned].mean(axis=0)) / spread
         yield f"{title}, reliable", module(torch.from_numpy(whole).float()).numpy()
     parcels = ConnectivityFeatures("tangent")
-    measured = parcels.measure(cohort.table)
+    measured = parcels.precompute(cohort.table)
     most = max(len(measured[row][0]) for row in learned)
-    parcels.fit_measured([measured[row] for row in learned if len(measured[row][0]) == most])
-    yield "tangent FC of all parcels", parcels.transform_measured(measured)
+    parcels.fit_precomputed([measured[row] for row in learned if len(measured[row][0]) == most])
+    yield "tangent FC of all parcels", parcels.transform_precomputed(measured)
 
 
 def connectivity(cohort, learned, n_places, width):
@@ -96,7 +97,7 @@ def connectivity(cohort, learned, n_places, width):
     prepared = [prepare(one) for one in cohort.table.recordings]
     torch.manual_seed(0)
     encoder = BrainEncoder(replace(EncoderConfig.preset("tiny"), n_bold_places=n_places)).eval()
-    place(encoder, [{"bold": prepared[row]} for row in learned], seed=0)
+    fit_anchors(encoder, [{"bold": prepared[row]} for row in learned], seed=0)
     encoder.tokens["bold"].places.width = width
     covariances = [readout.place_covariances(encoder, one)[0] for one in prepared]
     reference = np.mean([covariances[row] for row in learned], axis=0)

@@ -25,7 +25,7 @@ from brainfm.evaluation.cross_validation import permutation_test
 from brainfm.evaluation.folds import participant_folds
 from brainfm.evaluation.network_importance import NetworkConnectivity
 from brainfm.models.checkpoint.load_save import load_checkpoint
-from brainfm.models.estimators.heads import RowSpace
+from brainfm.models.estimators.heads import RowSpacePCA
 from brainfm.models.features.classical import (
     BlockScaler,
     ConnectivityFeatures,
@@ -70,7 +70,7 @@ def planted_table(table, size):
         signal = one.signal.copy()
         shared = np.random.default_rng(number).normal(size=(len(signal), 1))
         signal[:, chosen] += size * signal[:, chosen].std(axis=0) * shared
-        rows.append((replace(one, read=_Held(signal), keep=None),))
+        rows.append((replace(one, read=_Held(signal), cache=None),))
     return RecordingTable(rows)
 
 
@@ -91,7 +91,7 @@ def features_of(reference, table):
         "tangent connectivity": ConnectivityFeatures(kind="tangent"),
     }
     found = {
-        name: one.fit_measured(one.measure(reference)).transform(table)
+        name: one.fit_precomputed(one.precompute(reference)).transform(table)
         for name, one in classical.items()
     }
     embedder = BrainEmbedder.from_pretrained("brainfm-tiny", device="cpu")
@@ -130,7 +130,7 @@ def rates(plain, planted, n, n_draws, kind, size):
 def scaled(kind, train, test):
     """Scale by the training rows and turn into their space."""
     scaler = kind().fit(train)
-    rows = RowSpace().fit(scaler.transform(train))
+    rows = RowSpacePCA().fit(scaler.transform(train))
     return rows.transform(scaler.transform(train)), rows.transform(scaler.transform(test))
 
 

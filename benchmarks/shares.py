@@ -2,7 +2,8 @@
 
     python benchmarks/shares.py DATA_DIR WORK_DIR --cache FOLDER --out FOLDER
 
-Judged on people ``brainfm-tiny`` is trained on, so that those held back stay unseen, by models
+Scored on people ``brainfm-tiny`` is trained on, so that those held back stay unseen, by
+models
 that have not seen them: one is pretrained on half of the sites and judged on the other half, one
 the other way round (as ``pretrain.py``, with 40 epochs); scores are the mean of both.
 Models: without labels, and with phenotypes at two weights. *S* is the share of the summary, *T*
@@ -23,7 +24,7 @@ from places import scored, site_halves
 from pretrain import RECIPE, labels_of, split
 
 from brainfm.models.checkpoint.load_save import load_checkpoint
-from brainfm.models.encoder.readout import layout
+from brainfm.models.encoder.readout import part_slices
 from brainfm.models.estimators.pretrainer import BrainPretrainer
 from brainfm.recording import RecordingTable
 
@@ -52,7 +53,7 @@ def main():
                 lambda made=checkpoint: made.encoder, cohort.table, cache,
                 name="shares", key=f"{cohort.key}-{checkpoint.sha256}",
             )  # fmt: skip
-            parts = layout(checkpoint.encoder.config, "bold")
+            parts = part_slices(checkpoint.encoder.config, "bold")
             for title, matrix in mixtures(name, vectors, parts, learned):
                 block = Block(f"{title}-{half}", matrix, columns_alike=False)
                 method = Method(title, "baseline", ((block,),))

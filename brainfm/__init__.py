@@ -1,5 +1,6 @@
 """brainfm: raw BIDS datasets of fMRI and EEG to embeddings, trained heads and reports."""
 
+import warnings
 from importlib import import_module
 
 __version__ = "0.1.0"
@@ -8,7 +9,7 @@ _HOME_OF = {
     "Recording": "brainfm.recording",
     "RecordingTable": "brainfm.recording",
     "load_recordings": "brainfm.storage.derivatives.load_recordings",
-    "ToRecordings": "brainfm.maskers",
+    "RecordingMasker": "brainfm.maskers",
     "add_to_corpus": "brainfm.stages.corpus.build",
     "withdraw_participant": "brainfm.stages.corpus.withdraw",
     "readmit_participant": "brainfm.stages.corpus.withdraw",
@@ -25,10 +26,21 @@ _HOME_OF = {
     "publish_checkpoint": "brainfm.models.checkpoint.publish",
 }
 
+#: Former names, kept for one version.
+_RENAMED = {"ToRecordings": "RecordingMasker"}
+
 __all__ = ["__version__", *_HOME_OF]
 
 
 def __getattr__(name):
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"brainfm.{name} is now brainfm.{new}; the old name goes in version 0.2.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        name = new
     if name not in _HOME_OF:
         raise AttributeError(f"module 'brainfm' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

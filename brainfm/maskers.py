@@ -16,7 +16,7 @@ from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids.query import entities_of
 
 
-class ToRecordings(TransformerMixin, BaseEstimator):
+class RecordingMasker(TransformerMixin, BaseEstimator):
     """Turn preprocessed images and EEG into a :class:`brainfm.RecordingTable`; nothing is learned.
 
     Parameters
@@ -37,7 +37,7 @@ class ToRecordings(TransformerMixin, BaseEstimator):
     --------
     >>> from sklearn.pipeline import make_pipeline
     >>> from brainfm import BrainClassifier
-    >>> pipeline = make_pipeline(ToRecordings(), BrainClassifier())
+    >>> pipeline = make_pipeline(RecordingMasker(), BrainClassifier())
     >>> pipeline.fit(paths, labels)  # doctest: +SKIP
     """
 

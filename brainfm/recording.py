@@ -35,7 +35,7 @@ class Recording:
         BOLD: MNI millimetres of the parcel centroids. EEG: head coordinates in metres.
     mask : ndarray of bool, shape (n_channels,)
         True where a channel is usable.
-    keep : callable, optional
+    cache : callable, optional
         Called with the recording and the function that prepares it for a model; returns what
         that returns, taken from disk where it was kept. Recordings of a corpus have one.
     """
@@ -54,7 +54,7 @@ class Recording:
     dataset: str = "unknown"
     site: str | None = None
     source: str | None = None
-    keep: Callable | None = None
+    cache: Callable | None = None
 
     def __post_init__(self):
         _check_recording(self)

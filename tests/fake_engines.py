@@ -150,7 +150,7 @@ def stand_ins():
         ("brainfm.stages.report.participant.write_participant_report", fake_report),
         ("brainfm.stages.query.plan.model_key", lambda model: f"key of {model}"),
         ("brainfm.cli.participant.find_checkpoint", Path),
-        ("brainfm.cli.participant.pinned", str),
+        ("brainfm.cli.participant.pin_revision", str),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from brainfm.config import EvaluateConfig
 from brainfm.recording import Recording
-from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.importance_bands import band_importance
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.report.group import write_group_report
@@ -80,7 +80,7 @@ def test_sites_with_other_montages_are_no_reason_to_fail_after_all_the_work(reco
         "group": ["a", "b"] * 10,
         "site": np.repeat(["x", "y"], 10),
     })  # fmt: skip
-    asked = ask(EvaluateConfig(target="group", groups="site"), mixed, participants=people)
+    asked = build_design(EvaluateConfig(target="group", groups="site"), mixed, participants=people)
     bands, sensors = band_importance(asked, seed=0)
     assert bands.empty
     assert sensors.empty

@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from brainfm.errors import SignalError, UsageError
-from brainfm.models.estimators.heads import NestedHead, RowSpace
+from brainfm.models.estimators.heads import RowSpacePCA, TunedLinearHead
 from brainfm.models.features.classical import (
     AperiodicFeatures,
     BandPowerFeatures,
@@ -234,7 +234,7 @@ def test_tangent_vectors_are_those_of_pyriemann():
     geometry = pytest.importorskip("pyriemann.tangentspace")
     table = bold(6)
     features = ConnectivityFeatures(kind="tangent")
-    matrices = np.array([matrix for _, matrix in features.measure(table)])
+    matrices = np.array([matrix for _, matrix in features.precompute(table)])
     expected = geometry.TangentSpace(metric={"mean": "logeuclid", "map": "riemann"})
     np.testing.assert_allclose(
         features.fit_transform(table), expected.fit_transform(matrices), atol=1e-6
@@ -242,19 +242,19 @@ def test_tangent_vectors_are_those_of_pyriemann():
 
 
 def test_rows_all_alike_turn_into_one_column_that_says_nothing():
-    turned = RowSpace().fit(np.ones((3, 10))).transform(np.ones((2, 10)))
+    turned = RowSpacePCA().fit(np.ones((3, 10))).transform(np.ones((2, 10)))
     np.testing.assert_array_equal(turned, np.zeros((2, 1)))
 
 
 def test_the_space_of_rows_keeps_all_distances():
     rows = np.random.default_rng(0).normal(size=(6, 50))
-    turned = RowSpace().fit_transform(rows)
+    turned = RowSpacePCA().fit_transform(rows)
     assert turned.shape[1] <= 6
     np.testing.assert_allclose(pdist(turned), pdist(rows))
 
 
 @parametrize_with_checks([
-    RowSpace(), LengthScaler(), NestedHead("classification"), NestedHead("regression"),
+    RowSpacePCA(), LengthScaler(), TunedLinearHead("classification"), TunedLinearHead("regression"),
 ])  # fmt: skip
 def test_what_reads_plain_arrays_keeps_every_rule_of_scikit_learn(estimator, check):
     check(estimator)

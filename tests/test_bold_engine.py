@@ -17,7 +17,7 @@ from brainfm.signal.bold import clean_series, passed_components, reduce_confound
 from brainfm.signal.realign import rigid_matrices
 from brainfm.stages.preprocess.bold import align_bold, realign_bold, resample_bold
 from brainfm.stages.preprocess.bold_confounds import tissues_in_template, write_confounds
-from brainfm.stages.preprocess.bold_qc import draw_anatomy, judge_alignment, judge_bold
+from brainfm.stages.preprocess.bold_qc import alignment_qc, bold_qc, draw_anatomy
 from brainfm.stages.preprocess.t1w import (
     inverse_transform,
     normalise_t1w,
@@ -27,7 +27,7 @@ from brainfm.stages.preprocess.t1w import (
 )
 from brainfm.stages.standardise.parcellate import PreprocessedBold, read_confounds, standardise_bold
 from brainfm.storage.bids.validate_mri import check_bold
-from brainfm.storage.images import map_grid, read_image, read_transform, template, to_sitk
+from brainfm.storage.images import read_image, read_transform, template, to_sitk, transform_grid
 
 TR_S = 2.0
 METADATA = {"RepetitionTime": TR_S, "TaskName": "rest"}
@@ -112,7 +112,7 @@ class TestAnatomy:
 
     def test_points_of_the_template_are_found_where_they_truly_are(self, person, anatomy):
         grid, inside = _inside_template()
-        found = map_grid(read_transform(anatomy["there"]), grid)[inside]
+        found = transform_grid(read_transform(anatomy["there"]), grid)[inside]
         error_mm = np.linalg.norm(
             found - _apply(person.template_to_t1w, _template_points()), axis=1
         )
@@ -212,14 +212,14 @@ class TestBold:
                  "t1w_to_template": anatomy["there"]}  # fmt: skip
         figures = out / "sub-01" / "figures"
         realigned, done = run["realigned"], run["done"]
-        facts = judge_alignment(
+        facts = alignment_qc(
             realigned.reference, realigned.mask, run["way"], parts, figures, stem=STEM
         )
         draw_anatomy(folder / "sub-01_T1w.nii.gz", prepared, anatomy["files"][0], figures,
                      stem="sub-01")  # fmt: skip
         files = {"bold": done.bold, "mask": done.mask, "confounds": run["confounds"],
                  "timeseries": series[0], "tissues_in_template": run["tissues"]}  # fmt: skip
-        path = judge_bold(
+        path = bold_qc(
             files, {**facts, **series[1]}, BoldConfig(), out_dir=out, stem=STEM,
             repetition_time_s=TR_S, engine="builtin",
         )  # fmt: skip

@@ -5,9 +5,9 @@ import pytest
 
 from brainfm.errors import SignalError
 from brainfm.signal.tissue import (
-    FLUID,
-    GREY,
-    WHITE,
+    CSF,
+    GM,
+    WM,
     dice,
     extract_brain,
     segment_tissues,
@@ -50,9 +50,9 @@ def test_tissues_are_told_apart_by_intensity(head):
     mask = radius < 62
     priors = np.full((3, *image.shape), 1 / 3)
     labels = segment_tissues(image, priors, mask)
-    assert dice(labels == WHITE, radius < 35) > 0.98
-    assert dice(labels == GREY, (radius >= 35) & (radius < 58)) > 0.98
-    assert dice(labels == FLUID, (radius >= 58) & mask) > 0.95
+    assert dice(labels == WM, radius < 35) > 0.98
+    assert dice(labels == GM, (radius >= 35) & (radius < 58)) > 0.98
+    assert dice(labels == CSF, (radius >= 58) & mask) > 0.95
     assert not labels[~mask].any()
 
 

@@ -20,7 +20,7 @@ from brainfm.models.checkpoint.load_save import (
     save_checkpoint,
     training_participants,
 )
-from brainfm.models.checkpoint.locate import packaged_checkpoints, pinned
+from brainfm.models.checkpoint.locate import packaged_checkpoints, pin_revision
 from brainfm.models.checkpoint.publish import add_scores
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
@@ -51,7 +51,7 @@ def test_what_is_loaded_is_what_was_saved(saved):
     assert found.name == "one"
     assert found.info["licence"] == "CC0"
     assert found.sha256 == checkpoint_key(saved)
-    assert pinned(saved) == saved
+    assert pin_revision(saved) == saved
     assert {path.name for path in saved.iterdir()} == {
         "model.safetensors", "config.json", "history.json", "README.md",
     }  # fmt: skip

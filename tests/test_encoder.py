@@ -7,7 +7,7 @@ from brains import bold, eeg, pick
 
 from brainfm.errors import ModelError
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig, n_parameters
-from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.windows import SPECS, all_windows, collate, cut, prepare, resample
 from brainfm.recording import Recording
 from brainfm.signal.covariance import tangent
@@ -31,7 +31,7 @@ class TestOneVector:
     def test_is_finite_and_as_long_as_its_layout_says(self, encoder, make):
         recording = make()
         vector = embed(encoder, prepare(recording))
-        parts = layout(CONFIG, recording.modality)
+        parts = part_slices(CONFIG, recording.modality)
         assert vector.dtype == np.float32
         assert np.isfinite(vector).all()
         assert list(parts.values())[-1].stop == len(vector)

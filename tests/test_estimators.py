@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 
 from brainfm import BrainEmbedder, BrainPretrainer
 from brainfm.errors import ModelError, SignalError
-from brainfm.models.training.loop import Schedule
+from brainfm.models.training.loop import WarmupCosine
 from brainfm.recording import RecordingTable
 
 
@@ -63,7 +63,7 @@ class TestBrainPretrainer:
         whole = BrainPretrainer(**SMALL).fit(table[:6])
 
         pretrainer = BrainPretrainer(resume_dir=tmp_path / "resume", **SMALL)
-        begin = Schedule.on_epoch_begin
+        begin = WarmupCosine.on_epoch_begin
 
         def stop_in_second(self, net, **more):
             if len(net.history) > 1:
@@ -71,7 +71,7 @@ class TestBrainPretrainer:
             begin(self, net, **more)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Schedule, "on_epoch_begin", stop_in_second)
+            patch.setattr(WarmupCosine, "on_epoch_begin", stop_in_second)
             with pytest.raises(InterruptedError):
                 pretrainer.fit(table[:6])
         resumed = pretrainer.fit(table[:6])

@@ -17,11 +17,11 @@ from brainfm.evaluation.cross_validation import (
     default_methods,
     fold_features,
     permutation_test,
-    permuted,
+    permute_labels,
 )
 from brainfm.evaluation.folds import n_arrangements, participant_folds
 from brainfm.evaluation.folds_within_participant import block_folds, cut_windows
-from brainfm.evaluation.scores import bootstrap_counts, judged, score
+from brainfm.evaluation.scores import aggregate_predictions, bootstrap_counts, score
 from brainfm.models.features.classical import BlockScaler, linear_head
 from brainfm.recording import Recording, RecordingTable
 from brainfm.stages.evaluate.run import evaluate_outputs
@@ -146,7 +146,7 @@ class TestBlockFolds:
 
     def test_labels_are_exchanged_between_whole_blocks(self):
         folds, _, _, y = self.blocks()
-        new = permuted(y, folds, np.random.default_rng(3))
+        new = permute_labels(y, folds, np.random.default_rng(3))
         for unit in np.unique(folds.units):
             assert len(set(new[folds.units == unit])) == 1
         assert sorted(new) == sorted(y)
@@ -155,7 +155,7 @@ class TestBlockFolds:
     def test_exchanged_labels_are_as_balanced_in_each_fold_as_the_real_ones(self):
         folds, _, _, y = self.blocks()
         for seed in range(5):
-            new = permuted(y, folds, np.random.default_rng(seed))
+            new = permute_labels(y, folds, np.random.default_rng(seed))
             for _, test in folds.pairs:
                 assert sorted(new[test]) == sorted(y[test])
 
@@ -224,7 +224,7 @@ class TestScores:
         y = np.repeat([0, 1, 0, 1], 2)
         folds = participant_folds(y, groups, n_splits=2)
         predicted = np.tile(np.repeat([[0.9, 0.1], [0.1, 0.9]] * 2, 2, axis=0), (5, 1, 1))
-        found = judged(y, predicted, folds, "classification")
+        found = aggregate_predictions(y, predicted, folds, "classification")
         assert found.predicted.shape == (5, 4, 2)
         assert list(found.resample) == ["a", "b", "c", "d"]
         assert found.primary() == [1]
@@ -252,7 +252,7 @@ class TestNothingToFind:
         y, people = np.tile([0, 1], 12), np.arange(24).astype(str)
         folds = participant_folds(y, people, n_splits=5)
         for seed in range(5):
-            labels = permuted(y, folds, np.random.default_rng(seed))
+            labels = permute_labels(y, folds, np.random.default_rng(seed))
             for _, test in folds.pairs[:5]:
                 assert labels[test].sum() == y[test].sum()
 
@@ -264,13 +264,13 @@ class TestNothingToFind:
         class Many(BaseEstimator):
             scaler = BlockScaler()
 
-            def measure(self, X):
+            def precompute(self, X):
                 return np.array([values[int(row[0].participant)] for row in X])
 
-            def fit_measured(self, measured):
+            def fit_precomputed(self, measured):
                 return self
 
-            def transform_measured(self, measured):
+            def transform_precomputed(self, measured):
                 return np.array(measured)
 
         y = np.tile([0, 1], 10)

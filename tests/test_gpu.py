@@ -7,7 +7,7 @@ from brains import bold, eeg
 
 from brainfm import BrainPretrainer, RecordingTable
 from brainfm.models.encoder.encoder import PRESETS, BrainEncoder, EncoderConfig
-from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.tokenizers import TOKENIZERS
 from brainfm.models.encoder.windows import prepare
 from brainfm.models.training.lightning_loop import LightningLoop
@@ -43,7 +43,7 @@ def test_in_bf16_what_is_learned_differs_by_less_than_a_hundredth(tokenizer, nam
     full = embed(encoder, prepared)
     with torch.autocast("cuda", torch.bfloat16):
         half = embed(encoder, prepared)
-    learned = layout(encoder.config, name)["connectivity"].start
+    learned = part_slices(encoder.config, name)["connectivity"].start
     assert 0 < distance(half[:learned], full[:learned]) < 0.01
     np.testing.assert_allclose(half[learned:], full[learned:], rtol=1e-4, atol=1e-5)
 

@@ -15,7 +15,7 @@ from brainfm.cli.group import _clear_partial
 from brainfm.cli.run import main
 from brainfm.config import Settings
 from brainfm.models.checkpoint.load_save import training_participants
-from brainfm.storage.cache.steps import StepBook
+from brainfm.storage.cache.steps import StepCache
 from brainfm.storage.corpus import read_manifest
 from brainfm.storage.lock import WorkLock
 from brainfm.workflows import group as group_level
@@ -230,9 +230,9 @@ def test_an_answer_stays_without_a_question_unless_the_data_changed(tmp_path, co
     group = TestPeople().of(tmp_path)
     answer = tmp_path / "group" / "evaluation.json"
     write(answer, {})
-    book = StepBook(tmp_path)
+    book = StepCache(tmp_path)
     book.run("evaluate", {"target": "age"}, lambda: [answer], noted={"corpus": "as it was"})
-    group_level._drop_old_answer(group, StepBook(tmp_path), {"corpus": corpus})
+    group_level._drop_old_answer(group, StepCache(tmp_path), {"corpus": corpus})
     assert answer.exists() == stays
 
 
@@ -252,14 +252,14 @@ class TestStepBook:
             return self.make(path)()
 
         for facts in ({"a": 1}, {"a": 1}, {"a": 2}):
-            assert StepBook(tmp_path).run("step", facts, make) == [path]
+            assert StepCache(tmp_path).run("step", facts, make) == [path]
         assert len(ran) == 2
         path.write_text("changed")
-        StepBook(tmp_path).run("step", {"a": 2}, make)
+        StepCache(tmp_path).run("step", {"a": 2}, make)
         assert len(ran) == 3
 
     def test_a_failure_is_noted_and_what_was_done_stays(self, tmp_path):
-        book = StepBook(tmp_path)
+        book = StepCache(tmp_path)
         book.run("one", {}, self.make(tmp_path / "a.txt"))
         book.fail(ValueError("no signal"))
         written = json.loads(book.path.read_text())
@@ -270,7 +270,7 @@ class TestStepBook:
     def test_a_damaged_book_counts_as_none(self, tmp_path):
         (tmp_path / "group").mkdir()
         (tmp_path / "group" / "status.json").write_text("{")
-        assert StepBook(tmp_path).steps == {}
+        assert StepCache(tmp_path).steps == {}
 
 
 class TestLearningFromLabels:

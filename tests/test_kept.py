@@ -10,12 +10,12 @@ import test_evaluation as evaluation
 
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.evaluate.tables import FILES
-from brainfm.storage.cache.results import KeptResults
+from brainfm.storage.cache.results import ResultCache
 
 FACTS = {"target": "group"}
 
 
-class KilledAfter(KeptResults):
+class KilledAfter(ResultCache):
     """Kills its process, as a scheduler does, when so many results are kept."""
 
     n_left = 4
@@ -47,7 +47,7 @@ def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_p
         os._exit(0)  # not reached
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert not (tmp_path / "out").exists()
-    kept = KeptResults(tmp_path / "kept", FACTS)
+    kept = ResultCache(tmp_path / "kept", FACTS)
     with caplog.at_level(logging.INFO, logger="brainfm"):
         found = evaluate(tmp_path / "out", kept)
     made = [line for line in caplog.messages if line.startswith("evaluate: ")]
@@ -63,19 +63,19 @@ def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_p
 
 class TestKept:
     def test_what_is_kept_comes_back_in_another_call(self, tmp_path):
-        KeptResults(tmp_path, FACTS)["Pearson / tangent"] = {"null": np.arange(3.0), "p": 0.5}
-        found = KeptResults(tmp_path, FACTS).get("Pearson / tangent")
+        ResultCache(tmp_path, FACTS)["Pearson / tangent"] = {"null": np.arange(3.0), "p": 0.5}
+        found = ResultCache(tmp_path, FACTS).get("Pearson / tangent")
         np.testing.assert_array_equal(found["null"], np.arange(3.0))
         assert found["p"] == 0.5
 
     def test_what_was_made_from_other_facts_is_not_there_and_removed(self, tmp_path):
-        KeptResults(tmp_path, FACTS)["a"] = {"x": np.arange(3)}
-        assert KeptResults(tmp_path, {"target": "age"}).get("a") is None
-        assert KeptResults(tmp_path, FACTS).get("a") is None
+        ResultCache(tmp_path, FACTS)["a"] = {"x": np.arange(3)}
+        assert ResultCache(tmp_path, {"target": "age"}).get("a") is None
+        assert ResultCache(tmp_path, FACTS).get("a") is None
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04half"], ids=["empty", "half"])
     def test_a_damaged_file_is_made_anew_and_that_is_said(self, tmp_path, content, caplog):
-        kept = KeptResults(tmp_path, FACTS)
+        kept = ResultCache(tmp_path, FACTS)
         kept["a"] = {"x": np.arange(3)}
         (path,) = kept.folder.iterdir()
         path.write_bytes(content)
@@ -83,6 +83,6 @@ class TestKept:
         assert "is damaged" in caplog.text
 
     def test_nothing_kept_is_unpickled(self, tmp_path):
-        kept = KeptResults(tmp_path, FACTS)
+        kept = ResultCache(tmp_path, FACTS)
         kept["a"] = {"x": np.array([print], dtype=object)}
         assert kept.get("a") is None

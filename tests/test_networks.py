@@ -16,7 +16,7 @@ from brainfm.evaluation.network_importance import (
 )
 from brainfm.models.features.classical import ConnectivityFeatures, linear_head
 from brainfm.recording import Recording, RecordingTable
-from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.importance_networks import importance_of, whole_brain_method
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.report.group import write_group_report
@@ -121,7 +121,7 @@ def test_without_networks_the_whole_brain_is_looked_at(people, tmp_path):
         "participant_id": [f"sub-{row[0].participant}" for row in table],
         "group": np.where(y, "gamer", "other"),
     })  # fmt: skip
-    asked = ask(EvaluateConfig(target="group"), table.recordings, participants=frame)
+    asked = build_design(EvaluateConfig(target="group"), table.recordings, participants=frame)
     _, edges = importance_of(whole_brain_method(asked), asked, 0)
     n_parcels = len(table[0][0].channels)
     assert len(edges) == n_parcels * (n_parcels - 1) / 2

@@ -241,8 +241,8 @@ class TestResume:
         with monkeypatch.context() as patch:
             patch.setattr(FakeEmbed, "_run_interface", _interrupted)
             if how == "killed":  # nothing is written any more
-                patch.setattr("brainfm.cli.run_status.Outcome.finish", _interrupted)
-                patch.setattr("brainfm.cli.run_status.Outcome.stop", lambda *words: None)
+                patch.setattr("brainfm.cli.run_status.RunTracker.finish", _interrupted)
+                patch.setattr("brainfm.cli.run_status.RunTracker.stop", lambda *words: None)
                 with pytest.raises(TypeError):
                     brainfm("--model", "other")
             else:

@@ -11,17 +11,17 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError, UsageError
-from brainfm.evaluation.confound_audit import without
+from brainfm.evaluation.confound_audit import residualise_by_fold
 from brainfm.evaluation.cross_validation import permutation_test
 from brainfm.evaluation.folds import participant_folds
 from brainfm.evaluation.folds_within_participant import recording_folds
-from brainfm.evaluation.scores import bootstrap_counts, judged, score
+from brainfm.evaluation.scores import aggregate_predictions, bootstrap_counts, score
 from brainfm.files import read_participants
-from brainfm.models.features.covariates import CovariateFeatures, design_of
-from brainfm.stages.evaluate.design import ask
+from brainfm.models.features.covariates import CovariateFeatures, design_matrix
+from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.participants_table import column_values
 from brainfm.stages.evaluate.run import evaluate_outputs
-from brainfm.stages.evaluate.summary_text import answer_to
+from brainfm.stages.evaluate.summary_text import summarise_evaluation
 from brainfm.stages.evaluate.tables import beside
 from brainfm.stages.evaluate.target import target_question
 
@@ -41,7 +41,7 @@ def runs(n=12, **entities):
 def asked(participants=None, recordings=None, **settings):
     config = EvaluateConfig(**{"target": "group"} | settings)
     table = people() if participants is None else participants
-    return ask(config, recordings or runs(), participants=table)
+    return build_design(config, recordings or runs(), participants=table)
 
 
 class TestSites:
@@ -50,7 +50,9 @@ class TestSites:
         assert set(found.confounds["site"]) == {"1", "2", "3"}
         of_site = found.confounds["site"].map({"1": 5.0, "2": -1.0, "3": 2.0}).to_numpy()[:, None]
         matrices = [[(of_site[train], of_site[test])] for train, test in found.folds.pairs]
-        for ((train, test),) in without(matrices, design_of(found.confounds), found.folds):
+        for ((train, test),) in residualise_by_fold(
+            matrices, design_matrix(found.confounds), found.folds
+        ):
             np.testing.assert_allclose(train, 0, atol=1e-12)
             np.testing.assert_allclose(test, 0, atol=1e-12)
 
@@ -117,7 +119,7 @@ class TestColumns:
         first.write_text(first.read_text() + "".join(rows).replace("\n", "\treal\n"))
         both = read_participants([first, second])
         recordings = [bold(number, n_channels=4, participant=str(number)) for number in range(1, 9)]
-        found = ask(EvaluateConfig(target="age"), recordings, participants=both)
+        found = build_design(EvaluateConfig(target="age"), recordings, participants=both)
         assert [one["participant"] for one in found.excluded] == ["1"]  # synthetic in one table
 
     def test_a_number_that_most_have_to_themselves_is_predicted_as_a_number(self):
@@ -230,7 +232,7 @@ class TestRecordingFolds:
         folds, y, recordings = self.folds(n_each=(4, 4))
         said = np.random.default_rng(0).random(8)[recordings]
         predicted = np.stack([1 - said, said], axis=-1)[None]
-        found = judged(y, predicted, folds, "classification")
+        found = aggregate_predictions(y, predicted, folds, "classification")
         drawn = found.primary(bootstrap_counts(found.resample))
         assert np.nanstd(drawn) > 0.05
 
@@ -261,4 +263,4 @@ class TestScoresThatDoNotExist:
         found = evaluate_outputs(tmp_path, config, recordings=runs(), participants=table)
         alone = next(one for one in found["methods"] if one["kind"] == "covariates")
         assert alone["p"] is None
-        assert "headline" in answer_to(found)
+        assert "headline" in summarise_evaluation(found)

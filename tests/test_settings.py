@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from brainfm.cli.parser import flags_of, parse_command
-from brainfm.cli.resources import cpus, memory_limit_gb
+from brainfm.cli.resources import available_cpus, memory_limit_gb
 from brainfm.cli.settings import resolve_settings, settings_as_toml
 from brainfm.cli.settings_table import settings_table
 from brainfm.config import Settings, memory_gb
@@ -162,16 +162,16 @@ class TestMemory:
 
 class TestMachine:
     def test_slurm_limits_the_cpus(self, tmp_path):
-        assert cpus({"SLURM_CPUS_PER_TASK": "1"}, cgroups=tmp_path) == 1
-        assert cpus({"SLURM_CPUS_PER_TASK": "9999"}, cgroups=tmp_path) == len(
+        assert available_cpus({"SLURM_CPUS_PER_TASK": "1"}, cgroups=tmp_path) == 1
+        assert available_cpus({"SLURM_CPUS_PER_TASK": "9999"}, cgroups=tmp_path) == len(
             os.sched_getaffinity(0)
         )
 
     def test_the_control_group_limits_the_cpus(self, tmp_path):
         (tmp_path / "cpu.max").write_text("100000 100000\n")
-        assert cpus({}, cgroups=tmp_path) == 1
+        assert available_cpus({}, cgroups=tmp_path) == 1
         (tmp_path / "cpu.max").write_text("max 100000\n")
-        assert cpus({}, cgroups=tmp_path) == len(os.sched_getaffinity(0))
+        assert available_cpus({}, cgroups=tmp_path) == len(os.sched_getaffinity(0))
 
     def test_memory_comes_from_slurm_and_the_control_group(self, tmp_path):
         assert memory_limit_gb({"SLURM_MEM_PER_NODE": "1024"}, cgroups=tmp_path) == pytest.approx(

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from brainfm.errors import DataError
 from brainfm.evaluation.comparison import corrected_t_test
-from brainfm.evaluation.confound_audit import audit, without
+from brainfm.evaluation.confound_audit import audit, residualise_by_fold
 from brainfm.evaluation.cross_validation import (
     Method,
     cross_predict,
@@ -19,10 +19,10 @@ from brainfm.evaluation.few_shot import few_shot_curves, few_shot_differences
 from brainfm.evaluation.folds import Folds, participant_folds
 from brainfm.evaluation.folds_by_site import site_folds
 from brainfm.evaluation.folds_few_shot import episode_folds
-from brainfm.evaluation.scores import judged, score
-from brainfm.models.estimators.heads import NestedHead
+from brainfm.evaluation.scores import aggregate_predictions, score
+from brainfm.models.estimators.heads import TunedLinearHead
 from brainfm.models.features.classical import BlockScaler, linear_head
-from brainfm.models.features.covariates import design_of
+from brainfm.models.features.covariates import design_matrix
 from brainfm.recording import Recording, RecordingTable
 
 SITES = np.repeat(["north", "south", "west"], 20)
@@ -52,21 +52,21 @@ class Given(BaseEstimator):
     def __init__(self, values):
         self.values = values
 
-    def measure(self, X):
+    def precompute(self, X):
         return np.array([self.values[int(row[0].signal[0, 0])] for row in X])
 
-    def fit_measured(self, measured):
+    def fit_precomputed(self, measured):
         return self
 
-    def transform_measured(self, measured):
+    def transform_precomputed(self, measured):
         return np.array(measured)
 
 
 class ScaledOnAll(Given):
     """The planted leak: features are scaled by all rows that are measured."""
 
-    def measure(self, X):
-        values = super().measure(X)
+    def precompute(self, X):
+        values = super().precompute(X)
         return (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
 
 
@@ -101,7 +101,7 @@ class TestSites:
         scores = []
         for folds in (participant_folds(y, PEOPLE, n_splits=5), site_folds(y, PEOPLE, SITES)):
             predicted = cross_predict(mine.head, fold_features(mine, table, folds), y, folds)
-            scores.append(judged(y, predicted, folds, "classification").primary()[0])
+            scores.append(aggregate_predictions(y, predicted, folds, "classification").primary()[0])
         assert scores[0] > 0.65
         assert scores[1] == pytest.approx(0.5, abs=0.1)
 
@@ -229,9 +229,9 @@ class TestAudit:
         table, mine = table_of(60), method(values)
         folds = participant_folds(y, PEOPLE, n_splits=5)
         raw = cross_predict(mine.head, fold_features(mine, table, folds), y, folds)
-        assert judged(y, raw, folds, "classification").primary()[0] > 0.85
+        assert aggregate_predictions(y, raw, folds, "classification").primary()[0] > 0.85
         (row,) = audit(
-            NestedHead, lambda some: fold_features(mine, table, some), y, folds, columns,
+            TunedLinearHead, lambda some: fold_features(mine, table, some), y, folds, columns,
             task="classification",
         )  # fmt: skip
         assert row["read"]["value"] > 0.9
@@ -242,17 +242,17 @@ class TestAudit:
         folds = participant_folds(y, PEOPLE, n_splits=3)
         matrices = fold_features(method(values), table_of(60), folds)
         train, test = folds.pairs[0]
-        design = design_of(columns)
+        design = design_matrix(columns)
         other = design.copy()
         other[test] = 1e3
-        cleaned = [without(matrices, one, folds)[0][0] for one in (design, other)]
+        cleaned = [residualise_by_fold(matrices, one, folds)[0][0] for one in (design, other)]
         np.testing.assert_allclose(cleaned[0][0], cleaned[1][0])
         left = np.corrcoef(cleaned[0][0].T, design[train, 0])[-1, :-1]
         np.testing.assert_allclose(left, 0, atol=1e-9)
 
     def test_classes_become_columns_and_what_is_missing_says_nothing(self):
         columns = pd.DataFrame({"site": ["a", "b", None, "a"], "age": [1.0, np.nan, 3.0, 4.0]})
-        design = design_of(columns)
+        design = design_matrix(columns)
         assert design.shape == (4, 3)
         assert np.isnan(design[1, 2])
 
@@ -261,8 +261,8 @@ class TestAudit:
         columns = pd.DataFrame({"kind": ["rare", *["usual"] * 59]})
         folds = participant_folds(y, PEOPLE, n_splits=5)
         (row,) = audit(
-            NestedHead, lambda some: fold_features(method(values), table_of(60), some), y, folds,
-            columns, task="classification",
+            TunedLinearHead, lambda some: fold_features(method(values), table_of(60), some), y,
+            folds, columns, task="classification",
         )  # fmt: skip
         assert row["read"] is None
         assert row["why"] == "fewer than two values that 5 people have"

@@ -9,7 +9,7 @@ import pytest
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError, NothingSelected, UsageError
 from brainfm.recording import Recording
-from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.run import evaluate_outputs
 
 QUICK = {"n_permutations": 5, "n_episodes": 3}
@@ -102,7 +102,7 @@ def test_what_cannot_be_answered_is_refused_before_a_signal_is_read(
     blind = [one.with_entities(read=unread) for one in recordings()]
     config = EvaluateConfig(**{"target": "group", **settings})
     with pytest.raises(error, match=words):
-        ask(config, blind, participants=people.assign(**change))
+        build_design(config, blind, participants=people.assign(**change))
 
 
 def test_motion_is_taken_from_the_quality_files_where_the_table_has_none(people, tmp_path):
@@ -115,11 +115,13 @@ def test_motion_is_taken_from_the_quality_files_where_the_table_has_none(people,
         (folder / f"{stem}_desc-bold_qc.json").write_text(json.dumps(quality))
         source = folder / f"{stem}_atlas-A_seg-7n_desc-denoised_timeseries.tsv"
         moved.append(one.with_entities(source=str(source)))
-    asked = ask(EvaluateConfig(target="group"), moved, participants=people.drop(columns="mean_fd"))
+    asked = build_design(
+        EvaluateConfig(target="group"), moved, participants=people.drop(columns="mean_fd")
+    )
     np.testing.assert_allclose(asked.confounds["mean_fd"], np.arange(24) / 100)
 
 
 def test_one_label_in_two_datasets_is_refused(people):
     twice = recordings()[:6] + [one.with_entities(dataset="e") for one in recordings()[:1]]
     with pytest.raises(DataError, match=r"sub-00 is in d and in e"):
-        ask(EvaluateConfig(target="group"), twice, participants=people)
+        build_design(EvaluateConfig(target="group"), twice, participants=people)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from brainfm import BrainClassifier, ToRecordings
+from brainfm import BrainClassifier, RecordingMasker
 from brainfm.errors import DataError, MissingInput, UsageError
 from brainfm.storage.atlas import load_atlas
 
@@ -40,7 +40,7 @@ def raw(alpha, seed=0, bads=()):
 
 
 def test_an_image_gives_the_parcels_of_the_atlas_and_its_repetition_time():
-    (row,) = ToRecordings().transform([image(0, tr_s=2.5)])
+    (row,) = RecordingMasker().transform([image(0, tr_s=2.5)])
     atlas = load_atlas("Schaefer100")
     assert row[0].channels == atlas.names
     assert row[0].sampling_hz == pytest.approx(0.4)
@@ -52,14 +52,14 @@ def test_an_image_gives_the_parcels_of_the_atlas_and_its_repetition_time():
 def test_a_bids_name_says_who_it_is(tmp_path):
     path = tmp_path / "sub-07_task-rest_desc-preproc_bold.nii.gz"
     nib.save(image(0), path)
-    (row,) = ToRecordings().transform([path])
+    (row,) = RecordingMasker().transform([path])
     assert (row[0].participant, row[0].task) == ("07", "rest")
 
 
 def test_raw_and_epochs_give_the_same_eeg_without_bad_channels_and_others():
     one = raw(1.0, bads=["C3"])
     epochs = mne.make_fixed_length_epochs(one, 10, preload=True, verbose="error")
-    (left,), (right,) = ToRecordings().transform([one, epochs])
+    (left,), (right,) = RecordingMasker().transform([one, epochs])
     assert left.channels == right.channels == tuple(one.ch_names[:9])
     assert list(left.mask) == [name != "C3" for name in left.channels]
     np.testing.assert_allclose(left.signal, right.signal, rtol=1e-5)
@@ -68,14 +68,14 @@ def test_raw_and_epochs_give_the_same_eeg_without_bad_channels_and_others():
 
 def test_a_pipeline_of_images_is_cross_validated_as_it_stands():
     images = [image(seed, coupled=seed % 2 == 1) for seed in range(8)]
-    pipeline = make_pipeline(ToRecordings(), BrainClassifier("brainfm-tiny", device="cpu"))
+    pipeline = make_pipeline(RecordingMasker(), BrainClassifier("brainfm-tiny", device="cpu"))
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     assert cross_val_score(pipeline, images, np.arange(8) % 2, cv=folds).mean() > 0.8
 
 
 def test_a_pipeline_of_raws_is_fitted_as_it_stands():
     raws = [raw(strength, seed) for seed, strength in enumerate([2, 0] * 4)]
-    pipeline = make_pipeline(ToRecordings(), BrainClassifier("brainfm-tiny", device="cpu"))
+    pipeline = make_pipeline(RecordingMasker(), BrainClassifier("brainfm-tiny", device="cpu"))
     assert pipeline.fit(raws, [1, 0] * 4).score(raws, [1, 0] * 4) == 1
 
 
@@ -94,9 +94,9 @@ def test_a_pipeline_of_raws_is_fitted_as_it_stands():
 )  # fmt: skip
 def test_what_is_no_recording_is_refused(item, error, words):
     with pytest.raises(error, match=words):
-        ToRecordings().transform([item])
+        RecordingMasker().transform([item])
 
 
 def test_confounds_of_an_image_in_memory_are_refused():
     with pytest.raises(UsageError, match=r"read beside a file: pass paths"):
-        ToRecordings(confounds=("motion",)).transform([image(0)])
+        RecordingMasker(confounds=("motion",)).transform([image(0)])

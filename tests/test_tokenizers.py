@@ -10,7 +10,7 @@ from brains import bold, eeg, pick
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint.load_save import load_checkpoint, save_checkpoint
 from brainfm.models.encoder.encoder import PRESETS, BrainEncoder, EncoderConfig, n_parameters
-from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.tokenizers import TOKENIZERS, steps_of
 from brainfm.models.encoder.windows import SPECS, collate, cut, prepare
 
@@ -89,14 +89,14 @@ class TestAnEncoder:
         recording = MAKERS[name](n_channels=n_channels)
         vector = embed(encoder, prepare(recording))
         assert np.isfinite(vector).all()
-        assert len(vector) == list(layout(encoder.config, name).values())[-1].stop
+        assert len(vector) == list(part_slices(encoder.config, name).values())[-1].stop
 
     def test_is_nearly_the_same_in_bf16(self, encoder, name):
         prepared = prepare(MAKERS[name]())
         full = embed(encoder, prepared)
         with torch.autocast("cpu", torch.bfloat16):
             half = embed(encoder, prepared)
-        learned = layout(encoder.config, name)["connectivity"].start
+        learned = part_slices(encoder.config, name)["connectivity"].start
         error = np.linalg.norm(half - full)
         # Measured: at most 0.003 of the learned parts. What is measured stays in float32.
         assert 0 < error < 0.01 * np.linalg.norm(full[:learned])

@@ -19,7 +19,7 @@ from brainfm.config import PretrainConfig
 from brainfm.errors import ModelError
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.encoder.windows import prepare
-from brainfm.models.training.identifiability import halves_known
+from brainfm.models.training.identifiability import split_half_identifiability
 from brainfm.stages.pretrain.hyperparameter_search import suggest_settings, tune
 from brainfm.storage.corpus import merge_rows, store_recording
 
@@ -39,7 +39,7 @@ def test_the_study_is_kept_and_its_best_settings_are_a_settings_file(corpus, tmp
     trials = pd.read_csv(tmp_path / "trials.tsv", sep="\t")
     assert list(trials["state"]) == ["complete", "complete"]
     assert trials["learning_rate"].nunique() == 2
-    winner = trials.loc[trials["halves_known"].idxmax()]
+    winner = trials.loc[trials["split_half_identifiability"].idxmax()]
     assert best.bold_window_s == winner["bold_window_s"]
     assert best.bold_window_s % 12 == 0
     settings = tomllib.loads((tmp_path / "best.toml").read_text())
@@ -105,15 +105,15 @@ def test_halves_of_recordings_are_known_by_an_encoder_that_sees_who_it_is():
     encoder = BrainEncoder(config).eval()
     rows = [{"bold": prepare(bold(seed, n_times=200))} for seed in range(8)]
     people = [str(seed) for seed in range(8)]
-    assert halves_known(encoder, rows, people) > 0.7  # who it is shows in the signal already
+    assert split_half_identifiability(encoder, rows, people) > 0.7
     rng = np.random.default_rng(0)
     noise = [
         {"bold": replace(row["bold"], signal=rng.standard_normal((10, 100)).astype("float32"),
                          positions=rows[0]["bold"].positions[:10])}
         for row in rows
     ]  # fmt: skip
-    assert halves_known(encoder, noise, people) == pytest.approx(0.5, abs=0.25)
-    assert np.isnan(halves_known(encoder, rows, ["same"] * 8))
+    assert split_half_identifiability(encoder, noise, people) == pytest.approx(0.5, abs=0.25)
+    assert np.isnan(split_half_identifiability(encoder, rows, ["same"] * 8))
 
 
 def test_a_corpus_without_people_kept_apart_cannot_be_tuned_on(tmp_path):

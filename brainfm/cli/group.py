@@ -29,9 +29,9 @@ def run_group_level(job: Job):
         asked for does not exist, or a step fails.
     """
     derivatives = _check(job)
-    _say_unused(job)
+    _log_unused(job)
     if job.settings.run.dry_run:
-        _say_plan(job, derivatives)
+        _log_plan(job, derivatives)
         return 0
     job.confine()
     job.open()
@@ -118,7 +118,7 @@ def _check(job):
     return derivatives
 
 
-def _say_unused(job):
+def _log_unused(job):
     """Say which options of the participant level would be taken for a selection here."""
     selecting = ("participant_label", "session_label", "task_label", "run_label",
                  "bids_filter_file")  # fmt: skip
@@ -171,7 +171,7 @@ def _tables(job, derivatives):
     return tuple(dict.fromkeys(path for path in paths if path.is_file()))
 
 
-def _say_plan(job, derivatives):
+def _log_plan(job, derivatives):
     evaluate = job.settings.evaluate
     asked = evaluate.target or " against ".join(evaluate.contrast)
     for name, path in {"output": job.output_dir, **derivatives}.items():

@@ -14,7 +14,7 @@ from glob import glob
 from pathlib import Path
 
 from brainfm import __version__
-from brainfm.cli.resources import cpus, memory_limit_gb
+from brainfm.cli.resources import available_cpus, memory_limit_gb
 from brainfm.cli.settings import settings_as_toml
 from brainfm.config import Settings, memory_gb
 from brainfm.errors import CannotCreateOutput
@@ -44,7 +44,7 @@ class Job:
     def start(cls, arguments, settings, *, sources, argv):
         """Take stock of the machine and show messages on stderr; write nothing."""
         run = settings.run
-        nprocs = run.nprocs or cpus()
+        nprocs = run.nprocs or available_cpus()
         job = cls(
             bids_dir=Path(os.path.abspath(arguments["bids_dir"])),
             output_dir=Path(os.path.abspath(arguments["output_dir"])),

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 
-def say_problems(log, checks):
+def log_problems(log, checks):
     """Say every problem of every participant."""
     if not checks.problems:
         return
@@ -21,7 +21,7 @@ def say_problems(log, checks):
             log.error("    %s", problem)
 
 
-def say_plan(log, plans, checks):
+def log_plan(log, plans, checks):
     """Say what will be done for each recording, and what is done already."""
     tasks = [task for own in plans.values() for task in own]
     modalities = {task.run.modality for task in tasks}
@@ -34,7 +34,7 @@ def say_plan(log, plans, checks):
         log.info("  %s: %s", task.run.name, " and ".join(words) or "nothing to do")
 
 
-def say_summary(job, outcome, *, plans, stages, reports):
+def log_summary(job, outcome, *, plans, stages, reports):
     """Say what came of each recording, the seconds of each stage, and where the reports are."""
     log = job.log
     log.info("")

@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import replace
 
 from brainfm.cli.job import Job, engine_messages_to
-from brainfm.cli.messages import say_plan, say_problems, say_summary
+from brainfm.cli.messages import log_plan, log_problems, log_summary
 from brainfm.cli.reports import only_reports, write_reports
-from brainfm.cli.run_status import Outcome
+from brainfm.cli.run_status import RunTracker
 from brainfm.errors import ReadWriteFailed, TemporaryFailure
 from brainfm.files import remove_old_partial, remove_partial
-from brainfm.models.checkpoint.locate import find_checkpoint, pinned
+from brainfm.models.checkpoint.locate import find_checkpoint, pin_revision
 from brainfm.stages.query.validate import preflight
 from brainfm.storage.derivatives.dataset_description import write_description
 from brainfm.storage.derivatives.status import read_status, write_status
@@ -42,8 +42,8 @@ def run_participant_level(job: Job):
         model, plans = _plan(job, checks)
     if not job.settings.run.dry_run:
         job.open()
-    say_problems(job.log, checks)
-    say_plan(job.log, plans, checks)
+    log_problems(job.log, checks)
+    log_plan(job.log, plans, checks)
     if job.settings.run.dry_run:
         return checks.exit_code
     write_description(
@@ -65,7 +65,7 @@ def pin_model(job):
         If there is no such checkpoint, or it is on the Hub and the Hub cannot be reached.
     """
     model = job.settings.model
-    job.settings = replace(job.settings, model=replace(model, model=pinned(model.model)))
+    job.settings = replace(job.settings, model=replace(model, model=pin_revision(model.model)))
 
 
 class Stages(dict):
@@ -121,7 +121,7 @@ def _run(job, checks, plans, stages, *, model, invalid):
     with contextlib.ExitStack() as locks:
         busy = [label for label in todo if not _locked(job, label, locks)]
         mine = {label: tasks for label, tasks in todo.items() if label not in busy}
-        outcome = Outcome(job.output_dir, job.log_dir, runs=checks.runs, plans=mine)
+        outcome = RunTracker(job.output_dir, job.log_dir, runs=checks.runs, plans=mine)
         remove_old_partial(job.output_dir)
         if mine:
             with stages("preprocess and embed"):
@@ -130,7 +130,7 @@ def _run(job, checks, plans, stages, *, model, invalid):
             free = [*(label for label in plans if label not in busy), *invalid]
             anew = {*mine, *invalid}
             reports, failures = write_reports(job, free, worked_on=anew, errors=outcome.errors)
-    say_summary(job, outcome, plans=plans, stages=stages, reports=reports)
+    log_summary(job, outcome, plans=plans, stages=stages, reports=reports)
     if busy or outcome.is_temporary:
         return TemporaryFailure.exit_code
     if outcome.is_out_of_space:
@@ -152,13 +152,13 @@ def _locked(job, label, locks):
 
 
 def _execute(job, checks, outcome, model):
-    from brainfm.workflows.participant import Context, init_brainfm_wf
-    from brainfm.workflows.runner import Machine, Progress, execute
+    from brainfm.workflows.participant import WorkflowContext, init_brainfm_wf
+    from brainfm.workflows.runner import Progress, Resources, execute
 
     run = job.settings.run
     engine_messages_to(job.log_dir)
     _forget_stale(job, outcome.plans)
-    context = Context(
+    context = WorkflowContext(
         bids_dir=job.bids_dir,
         out_dir=job.output_dir,
         work_dir=job.scratch_dir,
@@ -176,7 +176,7 @@ def _execute(job, checks, outcome, model):
         on_done=outcome.note_done,
         watch_memory=run.resource_monitor,
     )
-    machine = Machine(
+    machine = Resources(
         nprocs=job.nprocs,
         memory_gb=job.memory_gb,
         plugin_file=run.use_plugin,
@@ -209,13 +209,13 @@ def _forget_stale(job, plans):
     checkpoint, not its content, and not whether the file it wrote is still there.
     """
     from brainfm.workflows.participant import wf_name
-    from brainfm.workflows.runner import forget
+    from brainfm.workflows.runner import clear_cached_node
 
     for label, tasks in plans.items():
         for task in [task for task in tasks if not task.is_done]:
             place = ("brainfm_wf", wf_name(f"sub-{label}"))
-            forget(job.scratch_dir, *place, wf_name(task.run.name), "embed")
+            clear_cached_node(job.scratch_dir, *place, wf_name(task.run.name), "embed")
             if task.stale:
-                forget(job.scratch_dir, *place, wf_name(task.run.name))
+                clear_cached_node(job.scratch_dir, *place, wf_name(task.run.name))
                 if task.upstream:
-                    forget(job.scratch_dir, *place, wf_name(task.upstream))
+                    clear_cached_node(job.scratch_dir, *place, wf_name(task.upstream))

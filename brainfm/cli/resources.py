@@ -6,7 +6,7 @@ from pathlib import Path
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def cpus(environment=os.environ, *, cgroups=_CGROUPS):
+def available_cpus(environment=os.environ, *, cgroups=_CGROUPS):
     """Count the CPUs this process may use, at least 1.
 
     The smallest of the scheduling affinity, ``SLURM_CPUS_PER_TASK`` and the CPU quota of the

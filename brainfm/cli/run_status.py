@@ -15,7 +15,7 @@ _ENDINGS = {
 }
 
 
-class Outcome:
+class RunTracker:
     """Follow the recordings of a run.
 
     Parameters
@@ -25,7 +25,7 @@ class Outcome:
         Folder of this call; crash files are named relative to the output.
     runs : iterable of RawRun
         All runs of the preflight.
-    plans : dict of str to list of Task
+    plans : dict of str to list of RunPlan
         Of the participants worked on.
     """
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import t as student
 
-from brainfm.evaluation.scores import interval
+from brainfm.evaluation.scores import percentile_interval
 
 
 def corrected_t_test(difference, n_train, n_test):
@@ -44,7 +44,7 @@ def compare(one, other, draws, folds):
 
     Parameters
     ----------
-    one, other : Judged
+    one, other : UnitPredictions
     draws : tuple of ndarray of float, shape (n_draws,)
         Primary score of each on the same bootstrap draws.
     folds : Folds
@@ -54,7 +54,7 @@ def compare(one, other, draws, folds):
     comparison : dict
         ``difference`` with ``low`` and ``high`` (95 % bootstrap interval), and ``t_test``.
     """
-    low, high = interval(draws[0] - draws[1])
+    low, high = percentile_interval(draws[0] - draws[1])
     of_folds = one.scores_of_folds(folds) - other.scores_of_folds(folds)
     sizes = np.array([[len(train), len(test)] for train, test in folds.pairs]).mean(axis=0)
     return {

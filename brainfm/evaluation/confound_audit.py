@@ -7,8 +7,13 @@ import pandas as pd
 
 from brainfm.evaluation.cross_validation import cross_predict
 from brainfm.evaluation.folds import participant_folds
-from brainfm.evaluation.scores import PRIMARY, bootstrap_counts, interval, judged
-from brainfm.models.features.covariates import CovariateRegression, design_of
+from brainfm.evaluation.scores import (
+    PRIMARY,
+    aggregate_predictions,
+    bootstrap_counts,
+    percentile_interval,
+)
+from brainfm.models.features.covariates import CovariateRegression, design_matrix
 
 #: A column of numbers with at most so many values is one of classes.
 _MOST_CLASSES = 10
@@ -16,7 +21,7 @@ _MOST_CLASSES = 10
 _FEWEST = 5
 
 
-def without(matrices, design, folds):
+def residualise_by_fold(matrices, design, folds):
     """Regress confounds out of features, by what is learned on the training rows of each fold.
 
     Parameters
@@ -73,9 +78,9 @@ def audit(head_of, matrices_of, y, folds, columns, *, task, seed=0):
         names.append(list(columns))
     matrices = matrices_of(folds)
     for row, chosen in zip(rows, names, strict=True):
-        cleaned = without(matrices, design_of(columns[chosen]), folds)
+        cleaned = residualise_by_fold(matrices, design_matrix(columns[chosen]), folds)
         predicted = cross_predict(head_of(task), cleaned, y, folds)
-        row["without"] = _scored(judged(y, predicted, folds, task), seed)
+        row["without"] = _scored(aggregate_predictions(y, predicted, folds, task), seed)
     return rows
 
 
@@ -92,7 +97,9 @@ def _read(head_of, matrices_of, values, folds, seed):
         return None, f"fewer than two values that {_FEWEST} people have"
     own = _folds_of(rows, target, folds, task, seed)
     target = np.where(told, target, target[rows[0]])  # the others are in no fold
-    found = judged(target, cross_predict(head_of(task), matrices_of(own), target, own), own, task)
+    found = aggregate_predictions(
+        target, cross_predict(head_of(task), matrices_of(own), target, own), own, task
+    )
     left_out = f"{len(told) - len(rows)} rows with a rare or missing value left out"
     why = None if told.all() else left_out
     return {"score": PRIMARY[task], **_scored(found, seed)}, why
@@ -113,5 +120,5 @@ def _folds_of(rows, target, folds, task, seed):
 
 
 def _scored(found, seed):
-    low, high = interval(found.primary(bootstrap_counts(found.resample, seed=seed)))
+    low, high = percentile_interval(found.primary(bootstrap_counts(found.resample, seed=seed)))
     return {"value": float(found.primary()[0]), "low": low, "high": high}

@@ -10,8 +10,8 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.utils.validation import has_fit_parameter
 
 from brainfm.errors import DataError, UsageError
-from brainfm.evaluation.scores import judged
-from brainfm.models.estimators.heads import NestedHead, RowSpace
+from brainfm.evaluation.scores import aggregate_predictions
+from brainfm.models.estimators.heads import RowSpacePCA, TunedLinearHead
 from brainfm.models.features.registry import FEATURES, EmbeddingFeatures, scaler_of
 
 #: Classical features every report compares with; the first is fused with the embedding too.
@@ -54,7 +54,7 @@ def default_methods(modality, task, *, embedder=None, own=None):
     """
     if modality not in _BASELINES:
         raise UsageError(f"modality is {modality!r}; expected bold or eeg.")
-    head, methods = NestedHead(task), []
+    head, methods = TunedLinearHead(task), []
     known = [FEATURES[name] for name in _BASELINES[modality]]
     classical = {feature.title: feature.make() for feature in known}
     if embedder is not None:
@@ -83,14 +83,14 @@ def default_methods(modality, task, *, embedder=None, own=None):
     ]
 
 
-def kept_or_made(jobs, kept, workers):
+def load_or_compute(jobs, kept, workers):
     """Make what an earlier call has not kept.
 
     Parameters
     ----------
     jobs : dict of str to callable
         Each returns the :func:`joblib.delayed` call that makes a dict of str to ndarray.
-    kept : dict, or brainfm.storage.cache.results.KeptResults
+    kept : dict, or brainfm.storage.cache.results.ResultCache
         Filled as each is made.
     workers : joblib.Parallel
         Who makes them, with ``return_as="generator_unordered"``: each is kept when it is made.
@@ -112,7 +112,7 @@ def _named(name, job):
     return name, function(*args, **keywords)
 
 
-def measure(method, table, measured):
+def precompute_features(method, table, measured):
     """Measure the features of a method that are not measured yet.
 
     Parameters
@@ -132,7 +132,7 @@ def measure(method, table, measured):
     can = [features for features in method.features if hasattr(features, "measure")]
     for features in can:
         if features not in measured:
-            measured[features] = measured_rows(features, table)
+            measured[features] = precompute_rows(features, table)
     own = {features: measured[features] for features in can}
     return (None if len(own) == len(method.features) else table), own
 
@@ -146,7 +146,7 @@ def fold_features(method, table, folds, *, measured=None):
     ----------
     method : Method
     table : RecordingTable or None
-        See :func:`measure`.
+        See :func:`precompute_features`.
     folds : Folds
     measured : dict, optional
         Filled with what transformers measured, so that methods sharing one share its work.
@@ -158,7 +158,7 @@ def fold_features(method, table, folds, *, measured=None):
         (n_test, n_kept), rotated so that n_kept is at most n_train; a linear model with an L2
         penalty does not notice.
     """
-    table, measured = measure(method, table, {} if measured is None else measured)
+    table, measured = precompute_features(method, table, {} if measured is None else measured)
     matrices = []
     for train, test in folds.pairs:
         if not method.features:
@@ -217,7 +217,7 @@ def _predict(head, block, y_train, people, n_outputs):
     return out
 
 
-def permuted(y, folds, rng):
+def permute_labels(y, folds, rng):
     """Exchange the labels of whole units within their stratum.
 
     Units of one stratum whose rows carry several labels (a regression target that differs
@@ -260,17 +260,17 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
         key = labels.tobytes()
         if key not in known:
             predicted = cross_predict(head, matrices, labels, first)
-            known[key] = judged(labels, predicted, first, task).primary()[0]
+            known[key] = aggregate_predictions(labels, predicted, first, task).primary()[0]
         return known[key]
 
     observed = primary(np.asarray(y))
-    null = np.array([primary(permuted(y, first, rng)) for _ in range(n_permutations)])
+    null = np.array([primary(permute_labels(y, first, rng)) for _ in range(n_permutations)])
     at_least = np.sum(~(null < observed - 1e-12))
     p = (1 + at_least) / (1 + n_permutations) if np.isfinite(observed) else np.nan
     return observed, null, float(p)
 
 
-def measured_rows(features, table):
+def precompute_rows(features, table):
     """Measure what each row gives by itself.
 
     Parameters
@@ -289,8 +289,8 @@ def measured_rows(features, table):
         See :func:`check_rows_alone`.
     """
     check_rows_alone(features, table)
-    found = features.measure(table)
-    return RowSpace().fit_transform(found) if getattr(features, "is_frozen", False) else found
+    found = features.precompute(table)
+    return RowSpacePCA().fit_transform(found) if getattr(features, "is_frozen", False) else found
 
 
 def check_rows_alone(features, table):
@@ -307,7 +307,7 @@ def check_rows_alone(features, table):
         If the last row is measured differently alone and beside the first.
     """
     last, beside = table[[-1]], table[[0, -1]]
-    alone, among = features.measure(last)[-1], features.measure(beside)[-1]
+    alone, among = features.precompute(last)[-1], features.precompute(beside)[-1]
     parts = zip(
         *((one if isinstance(one, tuple) else (one,)) for one in (alone, among)), strict=True
     )
@@ -328,8 +328,8 @@ def _one_fold(features, table, rows, measured):
     train = rows[0]
     fitted = clone(features)
     if measured is not None:
-        fitted.fit_measured([measured[row] for row in train])
-        sides = [fitted.transform_measured([measured[row] for row in part]) for part in rows]
+        fitted.fit_precomputed([measured[row] for row in train])
+        sides = [fitted.transform_precomputed([measured[row] for row in part]) for part in rows]
     else:
         fitted.fit(table[train])
         sides = [fitted.transform(table[part]) for part in rows]
@@ -338,5 +338,5 @@ def _one_fold(features, table, rows, measured):
 
 
 def _rotated(train, test):
-    rows = RowSpace().fit(train)
+    rows = RowSpacePCA().fit(train)
     return rows.transform(train), rows.transform(test)

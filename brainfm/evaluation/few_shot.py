@@ -5,9 +5,14 @@ from functools import partial
 import numpy as np
 from joblib import Parallel, delayed
 
-from brainfm.evaluation.cross_validation import cross_predict, fold_features, kept_or_made, measure
+from brainfm.evaluation.cross_validation import (
+    cross_predict,
+    fold_features,
+    load_or_compute,
+    precompute_features,
+)
 from brainfm.evaluation.folds_few_shot import SHOTS, episode_folds
-from brainfm.evaluation.scores import PRIMARY, interval, judged
+from brainfm.evaluation.scores import PRIMARY, aggregate_predictions, percentile_interval
 from brainfm.models.features.classical import linear_head
 
 _N_DRAWS = 1000
@@ -31,8 +36,8 @@ def few_shot_curves(
     measured : dict, optional
         See :func:`brainfm.evaluation.cross_validation.fold_features`.
     kept, workers : optional
-        See :func:`brainfm.evaluation.cross_validation.kept_or_made`; by default, nothing and this
-        process.
+        See :func:`brainfm.evaluation.cross_validation.load_or_compute`; by default, nothing and
+        this process.
     seed : int
 
     Returns
@@ -54,7 +59,7 @@ def few_shot_curves(
                     _job, method, table, y, folds, measured=measured, task=task
                 )
     workers = workers or Parallel(return_as="generator_unordered")
-    made = kept_or_made(jobs, {} if kept is None else kept, workers)
+    made = load_or_compute(jobs, {} if kept is None else kept, workers)
     for row, arrays in zip(rows, made.values(), strict=True):
         mean, low, high = _of_mean(arrays["scores"], seed)
         row |= {"score": mean, "low": low, "high": high, "scores": arrays["scores"].tolist()}
@@ -95,13 +100,15 @@ def few_shot_differences(rows, method, baselines, *, seed=0):
 
 
 def _job(method, table, y, folds, *, measured, task):
-    return delayed(_scores)(method, *measure(method, table, measured), y, folds, task=task)
+    return delayed(_scores)(
+        method, *precompute_features(method, table, measured), y, folds, task=task
+    )
 
 
 def _scores(method, table, measured, y, folds, *, task):
     matrices = fold_features(method, table, folds, measured=measured)
     predicted = cross_predict(linear_head(task), matrices, y, folds)
-    each = judged(y, predicted, folds, task).scores_of_repeats()
+    each = aggregate_predictions(y, predicted, folds, task).scores_of_repeats()
     return {"scores": np.array([one[PRIMARY[task]][0] for one in each])}
 
 
@@ -111,4 +118,4 @@ def _of_mean(scores, seed):
     if not len(told):
         return np.nan, np.nan, np.nan
     drawn = np.random.default_rng(seed).integers(len(told), size=(_N_DRAWS, len(told)))
-    return float(told.mean()), *interval(told[drawn].mean(axis=1))
+    return float(told.mean()), *percentile_interval(told[drawn].mean(axis=1))

@@ -95,7 +95,7 @@ def network_importance(features, head, table, y, folds, *, task, n_shuffles=10, 
     edges : DataFrame
         ``parcel``, ``other``, and ``pattern``.
     """
-    features = features.fit_measured(features.measure(table))  # the names of channels all have
+    features = features.fit_precomputed(features.precompute(table))  # channels all rows have
     names, pair_of = _pairs(features)
     drop, pattern = group_importance(
         features.transform(table), pair_of, head, y, folds,

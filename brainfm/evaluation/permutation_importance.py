@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from brainfm.evaluation.scores import judged
-from brainfm.models.estimators.heads import RowSpace
+from brainfm.evaluation.scores import aggregate_predictions
+from brainfm.models.estimators.heads import RowSpacePCA
 
 
 def group_importance(
@@ -47,7 +47,7 @@ def group_importance(
     for (train, test), repeat in zip(folds.pairs, folds.repeat, strict=True):
         scaled = clone(scaler).fit(read[train])
         seen, new = scaled.transform(read[train]), scaled.transform(read[test])
-        fitted = make_pipeline(RowSpace(), clone(head)).fit(seen, y[train])
+        fitted = make_pipeline(RowSpacePCA(), clone(head)).fit(seen, y[train])
         patterns.append(_pattern(seen, _says(fitted, seen)))
         said, nothing = _says(fitted, new), _says(fitted, np.zeros_like(new))
         shuffled[-1, 0, repeat, test] = said
@@ -79,4 +79,4 @@ def _score(y, said, folds, task):
         predicted = np.stack([1 - chance, chance], axis=-1)
     else:
         predicted = said[..., None]
-    return judged(y, predicted, folds, task).primary()[0]
+    return aggregate_predictions(y, predicted, folds, task).primary()[0]

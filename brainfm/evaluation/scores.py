@@ -17,7 +17,7 @@ _N_BOOTSTRAP = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class UnitPredictions:
     """Predictions of what stands for one thing: a participant, a recording or a window.
 
     Parameters
@@ -74,7 +74,7 @@ class Judged:
         )
 
 
-def judged(y, predicted, folds, task):
+def aggregate_predictions(y, predicted, folds, task):
     """Average predictions over the rows that stand for one thing.
 
     With participant folds that is the participant (or each recording, where the target differs
@@ -89,16 +89,16 @@ def judged(y, predicted, folds, task):
 
     Returns
     -------
-    judged : Judged
+    judged : UnitPredictions
     """
     y = np.unique(y, return_inverse=True)[1] if task == "classification" else np.asarray(y, float)
     if folds.kind == "block":
-        return Judged(
+        return UnitPredictions(
             target=y, predicted=predicted, resample=folds.units, sites=folds.sites, task=task
         )
     units, first = np.unique(folds.units, return_index=True)
     members = [folds.units == unit for unit in units]
-    return Judged(
+    return UnitPredictions(
         target=np.array([y[rows].mean() for rows in members]),  # equal within a unit, or nearly
         predicted=np.stack([predicted[:, rows].mean(axis=1) for rows in members], axis=1),
         resample=units if folds.kind == "recording" else folds.people[first],
@@ -163,7 +163,7 @@ def bootstrap_counts(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
     return np.random.default_rng(seed).multinomial(len(units), share, size=n_draws)[:, number]
 
 
-def interval(values, level=0.95):
+def percentile_interval(values, level=0.95):
     """Percentile interval of bootstrap values; NaN (a draw with one class) is left out."""
     values = np.asarray(values, float)
     if not np.isfinite(values).any():

@@ -20,7 +20,7 @@ from brainfm.stages.preprocess.bold import (
     resample_bold,
 )
 from brainfm.stages.preprocess.bold_confounds import tissues_in_template, write_confounds
-from brainfm.stages.preprocess.bold_qc import judge_alignment, judge_bold
+from brainfm.stages.preprocess.bold_qc import alignment_qc, bold_qc
 from brainfm.stages.standardise.parcellate import PreprocessedBold, standardise_bold
 from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
 
@@ -94,7 +94,7 @@ class AlignBold(SimpleInterface):
             "t1w_to_template": i.t1w_to_template,
         }
         figures = Path(i.out_dir) / i.stem.split("_")[0] / "figures"
-        facts = judge_alignment(i.reference, i.mask, way, anatomy, figures, stem=i.stem)
+        facts = alignment_qc(i.reference, i.mask, way, anatomy, figures, stem=i.stem)
         self._results.update(t1w_to_bold=str(way), facts=facts)
         return runtime
 
@@ -207,7 +207,7 @@ class _StandardiseBoldOutputSpec(TraitedSpec):
 
 
 class StandardiseBold(SimpleInterface):
-    """See :func:`brainfm.stages.standardise.parcellate.standardise_bold`, then ``judge_bold``."""
+    """See :func:`brainfm.stages.standardise.parcellate.standardise_bold`, then ``bold_qc``."""
 
     input_spec, output_spec = _StandardiseBoldInputSpec, _StandardiseBoldOutputSpec
 
@@ -217,7 +217,7 @@ class StandardiseBold(SimpleInterface):
         timeseries, facts = standardise_bold(run, i.func_dir, i.config)
         files = {"bold": i.bold, "mask": i.mask, "confounds": i.confounds}
         files |= {"timeseries": timeseries, "tissues_in_template": i.tissues or None}
-        quality = judge_bold(
+        quality = bold_qc(
             files,
             {**(i.facts or {}), **facts},
             i.config,

@@ -26,13 +26,13 @@ def shrunk_covariance(signal):
     return _definite(oas(centred / np.sqrt(scale), assume_centered=True)[0] * scale)
 
 
-def filled(array, mean):
+def impute_nan(array, mean):
     """Take what is NaN of an array from the mean."""
     missing = np.isnan(array)
     return np.where(missing, mean, array) if missing.any() else array
 
 
-def completed(matrices, mean):
+def impute_channels(matrices, mean):
     """Fill in missing channels of covariances; what that made indefinite is lifted.
 
     Parameters
@@ -46,7 +46,7 @@ def completed(matrices, mean):
     covariances : ndarray, shape (n_matrices, n, n)
     """
     return np.array([
-        _definite(filled(matrix, mean)) if np.isnan(matrix).any() else matrix
+        _definite(impute_nan(matrix, mean)) if np.isnan(matrix).any() else matrix
         for matrix in matrices
     ])  # fmt: skip
 

@@ -6,7 +6,7 @@ from scipy import ndimage as ndi
 from brainfm.errors import SignalError
 
 #: Labels of tissues, as in the segmentations of fMRIPrep.
-GREY, WHITE, FLUID = 1, 2, 3
+GM, WM, CSF = 1, 2, 3
 
 
 def dice(first, second):
@@ -117,7 +117,7 @@ def segment_tissues(t1w, priors, mask, *, n_iterations=15):
     Returns
     -------
     labels : ndarray of uint8, shape (nx, ny, nz)
-        :data:`GREY`, :data:`WHITE`, :data:`FLUID`; 0 outside the mask.
+        :data:`GM`, :data:`WM`, :data:`CSF`; 0 outside the mask.
 
     References
     ----------

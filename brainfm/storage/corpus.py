@@ -31,7 +31,7 @@ from brainfm.files import read_json, read_tsv, write_json, write_npy, write_tsv
 from brainfm.models.encoder.windows import prepare
 from brainfm.recording import Recording
 from brainfm.storage.bids.query import entities_of
-from brainfm.storage.cache.prepared_signals import Kept
+from brainfm.storage.cache.prepared_signals import PreparedSignalCache
 from brainfm.storage.lock import exclusive
 
 #: What tells one recording from all others; a later one with the same takes its place.
@@ -157,7 +157,7 @@ def store_recording(corpus_dir, recording, source_checksum):
     path = signal_path(corpus_dir, row)
     if not path.exists():
         write_npy(path, signal)
-    Kept(_Mapped(str(path))).store(held, prepared)
+    PreparedSignalCache(_Mapped(str(path))).store(held, prepared)
     return row, {"channels": recording.channels, "positions": recording.positions}
 
 
@@ -267,7 +267,7 @@ def _recording(corpus_dir, row, channels, positions):
     mask[[int(index) for index in (row["masked"] or "").split(",") if index]] = False
     return Recording(
         read=read,
-        keep=Kept(read),
+        cache=PreparedSignalCache(read),
         shape=(row["n_times"], row["n_channels"]),
         sampling_hz=row["sampling_hz"],
         channels=channels,

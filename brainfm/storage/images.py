@@ -126,7 +126,7 @@ def read_transform(files):
     return sitk.CompositeTransform(parts)
 
 
-def map_grid(transform, grid):
+def transform_grid(transform, grid):
     """Send the centre of each voxel of a grid through a SimpleITK transform.
 
     Parameters
@@ -147,14 +147,14 @@ def map_grid(transform, grid):
     return voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3] + shift
 
 
-def map_image(image, grid, transform=None, *, nearest=False):
+def resample_image(image, grid, transform=None, *, nearest=False):
     """Resample an image onto a grid, whose points ``transform`` takes to those of the image."""
     method = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
     moved = sitk.Resample(to_sitk(image), to_sitk(grid), transform or sitk.Transform(), method, 0.0)
     return from_sitk(moved)
 
 
-def cubic_grid(image, voxel_mm):
+def resample_isotropic(image, voxel_mm):
     """Smooth an image as its coarser voxels would, and resample it to cubes of ``voxel_mm``."""
     size_mm = np.array(image.header.get_zooms()[:3], float)
     smooth = to_sitk(image)

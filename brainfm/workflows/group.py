@@ -10,14 +10,14 @@ from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.features.embedder import BrainEmbedder
 from brainfm.stages.corpus.build import build_corpus, check_twins, source_checksum
 from brainfm.stages.embed.recording import embed_recording, embedding_path
-from brainfm.stages.evaluate.design import ask
+from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.evaluate.tables import FILES
 from brainfm.stages.evaluate.training_overlap import learned_by
 from brainfm.stages.pretrain.run import pretrain_corpus, split_corpus
 from brainfm.stages.report.group import write_group_report
-from brainfm.storage.cache.results import KeptResults
-from brainfm.storage.cache.steps import StepBook
+from brainfm.storage.cache.results import ResultCache
+from brainfm.storage.cache.steps import StepCache
 from brainfm.storage.corpus import read_withdrawn
 from brainfm.storage.derivatives.recordings import find_recordings, mean_fd_of
 from brainfm.storage.derivatives.status import key_of, sha256_of
@@ -58,7 +58,7 @@ def run_group(group):
         Of each step; 0 for those with nothing to do.
     """
     _check_question(group)
-    book = StepBook(group.output_dir)
+    book = StepCache(group.output_dir)
     try:
         manifest = _corpus(group, book)
         if group.settings.pretrain.phenotypes:
@@ -95,7 +95,7 @@ def _check_question(group, trained_on=()):
     recordings = _recordings(group)
     known = load_checkpoint(group.settings.model.model).info.get("training", {})
     learned = {f"{one.dataset}/{one.participant}": ", ".join(phenotypes) for one in trained_on}
-    ask(
+    build_design(
         config,
         recordings,
         participants=read_participants(group.tables),
@@ -198,7 +198,7 @@ def _evaluate(group, book, manifest, checkpoint):
     }  # fmt: skip
 
     def make():
-        kept = KeptResults(group.work_dir / "evaluate", facts)
+        kept = ResultCache(group.work_dir / "evaluate", facts)
         evaluate_outputs(
             group.output_dir,
             config,

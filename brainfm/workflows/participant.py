@@ -19,7 +19,7 @@ from brainfm.workflows.runner import steps_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class WorkflowContext:
     """What every part of the workflow is told."""
 
     bids_dir: Path
@@ -36,10 +36,10 @@ def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
 
     Parameters
     ----------
-    plans : dict of str to list of Task
+    plans : dict of str to list of RunPlan
         What is left to do for each participant; see
         :func:`brainfm.stages.query.plan.plan_participant`.
-    context : Context
+    context : WorkflowContext
 
     Returns
     -------

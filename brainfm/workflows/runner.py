@@ -25,7 +25,7 @@ _KILLED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class Resources:
     """What a run may use, and how."""
 
     nprocs: int
@@ -91,7 +91,7 @@ class Progress:
                 self.peak_gb[key] = max(peak, self.peak_gb.get(key, 0.0))
 
 
-class PatientMultiProc(MultiProcPlugin):
+class ResilientMultiProc(MultiProcPlugin):
     """MultiProc that reports a killed worker as a failed step instead of waiting for ever."""
 
     def __init__(self, plugin_args=None):
@@ -161,7 +161,7 @@ def execute(workflow, *, machine, progress, crash_dir):
     Parameters
     ----------
     workflow : nipype.Workflow
-    machine : Machine
+    machine : Resources
     progress : Progress
     crash_dir : Path
         Where the text files of failures go; made when needed.
@@ -194,7 +194,7 @@ def execute(workflow, *, machine, progress, crash_dir):
     arguments["status_callback"] = progress
     try:
         with contextlib.chdir(_made(workflow.base_dir)):  # what is written "here" lands in scratch
-            runner = PatientMultiProc(arguments) if plugin == "MultiProc" else plugin
+            runner = ResilientMultiProc(arguments) if plugin == "MultiProc" else plugin
             _spare_garbage_collection()
             workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
@@ -218,7 +218,7 @@ def read_crashes(crash_dir):
     return [(*_node_and_error(path.read_text(errors="replace")), path) for path in files]
 
 
-def forget(work_dir, workflow_name, *parts):
+def clear_cached_node(work_dir, workflow_name, *parts):
     """Remove what the work folder remembers of a part of a workflow."""
     shutil.rmtree(Path(work_dir).joinpath(workflow_name, *parts), ignore_errors=True)
 

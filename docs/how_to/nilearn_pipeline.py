@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from brainfm import BrainEmbedder, ToRecordings, WithoutCovariates
+from brainfm import BrainEmbedder, RecordingMasker, WithoutCovariates
 
 rng = np.random.default_rng(0)
 folder = Path(tempfile.mkdtemp())
@@ -75,7 +75,7 @@ nib.save(atlas, folder / "atlas.nii.gz")
 pd.DataFrame({"index": range(1, 32), "name": [f"p{n}" for n in range(1, 32)]}).to_csv(
     folder / "atlas.tsv", sep="\t", index=False
 )
-recordings = ToRecordings(folder / "atlas.nii.gz").transform(
+recordings = RecordingMasker(folder / "atlas.nii.gz").transform(
     paths
 )  # learns nothing: once is enough
 covariates = people[["participant_id", "age", "site"]]

@@ -61,7 +61,7 @@ def config_text(sizes, info):
     ModelError
         If ``info`` holds something that :func:`read_config` would refuse.
     """
-    config = finite({"format": FORMAT, "version": VERSION, "encoder": sizes, **info})
+    config = nan_to_none({"format": FORMAT, "version": VERSION, "encoder": sizes, **info})
     _check(config, "info")
     return json.dumps(config, indent=1, allow_nan=False) + "\n"
 
@@ -97,12 +97,12 @@ def read_config(path):
     return config
 
 
-def finite(value):
+def nan_to_none(value):
     """Return a copy for JSON in which numbers that are not finite are None."""
     if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): nan_to_none(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [nan_to_none(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from brainfm.errors import ModelError
-from brainfm.models.checkpoint.config_json import config_text, finite, read_config
+from brainfm.models.checkpoint.config_json import config_text, nan_to_none, read_config
 from brainfm.models.checkpoint.load_report import LoadReport
-from brainfm.models.checkpoint.locate import find_checkpoint, whole_folder
+from brainfm.models.checkpoint.locate import atomic_folder, find_checkpoint
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
 log = logging.getLogger("brainfm")
@@ -140,7 +140,7 @@ def save_checkpoint(folder, encoder, info, *, history=(), card=None):
     ModelError
         If ``info`` has keys that ``config.json`` does not know.
     """
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         state = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
         (partial / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
         (partial / "history.json").write_text(_history_text(history), encoding="utf8")
@@ -174,7 +174,7 @@ def copy_checkpoint(name_or_path, folder, *, info, card):
         As :func:`save_checkpoint`.
     """
     here = find_checkpoint(name_or_path).folder
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         for name in {"model.safetensors", "history.json"} & {path.name for path in here.iterdir()}:
             shutil.copyfile(here / name, partial / name)
         _write_texts(partial, config_text(info["encoder"], info), card)
@@ -288,7 +288,7 @@ def _write_texts(folder, config, card):
 
 def _history_text(history):
     rounded = [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}
-               for row in finite(list(history))]  # fmt: skip
+               for row in nan_to_none(list(history))]  # fmt: skip
     return json.dumps(rounded, indent=1) + "\n"
 
 

@@ -16,7 +16,7 @@ log = logging.getLogger("brainfm")
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckpointLocation:
     """Where a checkpoint lies.
 
     Parameters
@@ -63,18 +63,18 @@ def find_checkpoint(name_or_path):
     """
     given = Path(name_or_path).absolute()
     if (given / "config.json").is_file():
-        return Found(given, given.name)
+        return CheckpointLocation(given, given.name)
     before = _set_aside(given)
     if not given.exists() and (before / "config.json").is_file():
         log.warning("saving %s was stopped half-way: the checkpoint before it is taken", given)
-        return Found(before, given.name)
+        return CheckpointLocation(before, given.name)
     if str(name_or_path) in packaged_checkpoints():
         packaged = Path(str(files("brainfm") / "data" / "checkpoints" / str(name_or_path)))
-        return Found(packaged, packaged.name)
+        return CheckpointLocation(packaged, packaged.name)
     on_hub = hub.split_name(name_or_path) if isinstance(name_or_path, str) else None
     if on_hub and not given.exists():
         folder = hub.download(*on_hub)
-        return Found(folder, on_hub[0].split("/")[1], on_hub[0], folder.name)
+        return CheckpointLocation(folder, on_hub[0].split("/")[1], on_hub[0], folder.name)
     raise ModelError(
         f"no checkpoint called {str(name_or_path)!r}: expected a folder with config.json and "
         f"model.safetensors, one that ships: {', '.join(packaged_checkpoints()) or 'none'}, or "
@@ -82,7 +82,7 @@ def find_checkpoint(name_or_path):
     )
 
 
-def pinned(name_or_path):
+def pin_revision(name_or_path):
     """Return a name that means the same files from now on, as far as that can be told.
 
     Parameters
@@ -104,7 +104,7 @@ def pinned(name_or_path):
 
 
 @contextlib.contextmanager
-def whole_folder(folder):
+def atomic_folder(folder):
     """Yield an empty folder; when the block succeeds, it takes the place of ``folder``.
 
     A checkpoint that stands there is replaced; killed at any moment, it or the new one is found.

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from brainfm.errors import ModelError
-from brainfm.models.encoder.readout import n_outputs
+from brainfm.models.encoder.readout import embedding_dim
 from brainfm.models.encoder.reliability import Reliability
 from brainfm.models.encoder.tokenizers import TOKENIZERS
 from brainfm.models.encoder.tokens import ModalityTokens, seconds_features
@@ -125,7 +125,7 @@ class Encoded:
         False where a token stands for padding or for a patch without any visible channel.
     summary : Tensor, shape (b, dim)
         The token that stands for the whole window.
-    mixed : dict of str to Mixed, optional
+    mixed : dict of str to AnchorSeries, optional
         What the places of each modality saw; left out where several processes share a batch.
     """
 
@@ -154,7 +154,7 @@ class BrainEncoder(nn.Module):
             each = identity.repeat(config.n_covariances_of(name), 1, 1)
             self.register_buffer(f"reference_{name}", each)
         self.reliability = nn.ModuleDict(
-            {name: Reliability(n_outputs(config, name)) for name in SPECS}
+            {name: Reliability(embedding_dim(config, name)) for name in SPECS}
         )
 
     def forward(self, batch, visible=None):

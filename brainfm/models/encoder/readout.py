@@ -49,7 +49,7 @@ SHARES_WITH_LABELS = {**SHARES, "summary": 0.1}
 _LEAST_SD = 1e-3
 
 
-def layout(config, modality):
+def part_slices(config, modality):
     """Say where each part of a vector lies.
 
     Parameters
@@ -78,9 +78,9 @@ def layout(config, modality):
     }
 
 
-def n_outputs(config, modality):
+def embedding_dim(config, modality):
     """Return the length of a vector of one modality."""
-    return list(layout(config, modality).values())[-1].stop
+    return list(part_slices(config, modality).values())[-1].stop
 
 
 def names_of_outputs(config, modalities):
@@ -93,7 +93,7 @@ def names_of_outputs(config, modalities):
     names = [
         f"{modality}_{part}_{index}"
         for modality in modalities
-        for part, columns in layout(config, modality).items()
+        for part, columns in part_slices(config, modality).items()
         for index in range(columns.stop - columns.start)
     ]
     return np.array(names, dtype=object)
@@ -154,7 +154,7 @@ def _features(encoder, prepared, batch_size):
 
 
 @torch.inference_mode()
-def statistics(encoder, prepared):
+def connectivity_targets(encoder, prepared):
     """Return connectivity (Fisher z) of the places, with their log spectrum for EEG, as 1-D array.
 
     This is what :class:`ConnectivityRegression` predicts, before the principal components.

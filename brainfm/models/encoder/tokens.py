@@ -1,9 +1,9 @@
-"""From channels anywhere to a fixed set of places, and from places to a few tokens a patch.
+"""From channels anywhere to a fixed set of places, and from anchors to a few tokens per patch.
 
-A model never knows names of channels, only where they are. *Places* are points of the head that
-look at the channels around them, so any atlas and any montage becomes the same few dozen series at
-a cost linear in channels. Learned queries then attend to the places of each time patch and give
-the tokens the transformer reads.
+A model never knows names of channels, only where they are. *Spatial anchors* are fixed points in
+the head. Each averages the channels around it, so that any atlas and any montage becomes the same
+few dozen series at a cost linear in channels. Learned queries then attend to the anchors of each
+time patch and give the tokens that the transformer reads.
 """
 
 import functools
@@ -100,7 +100,7 @@ def full_precision(method):
 
 
 @dataclass(frozen=True)
-class Mixed:
+class AnchorSeries:
     """What the places saw: series (b, k, s, p), spectrum (b, k, s, 40) or None, seen (b, k, s)."""
 
     series: torch.Tensor
@@ -108,12 +108,12 @@ class Mixed:
     seen: torch.Tensor
 
 
-class Places(nn.Module):
+class SpatialAnchors(nn.Module):
     """Points of the head that look at the channels around them.
 
     The weight of a channel falls with its squared distance to the place (a Gaussian of fixed
-    width). Places are put where the channels of the training recordings are and then stay: moved
-    by gradients, they served the objectives and made connectivity between places tell less of
+    width). SpatialAnchors are put where the channels of the training recordings are and then stay:
+    moved by gradients, they served the objectives and made connectivity between places tell less of
     people.
     """
 
@@ -143,11 +143,11 @@ class Places(nn.Module):
             return torch.einsum("bkc,bcsp->bksp", weights, shown_values) * share
 
         spectrum = mix(log_spectrum(windows.signal)) if self.modality == "eeg" else None
-        return Mixed(mix(windows.signal), spectrum, total > 0)
+        return AnchorSeries(mix(windows.signal), spectrum, total > 0)
 
 
 class ModalityTokens(nn.Module):
-    """:class:`Mixed` of one modality -> tokens (b, s * n_queries + 1, dim), if seen, times.
+    """:class:`AnchorSeries` of one modality -> tokens (b, s * n_queries + 1, dim), if seen, times.
 
     The one token besides holds how the places vary together over the window (correlations).
     """
@@ -156,7 +156,7 @@ class ModalityTokens(nn.Module):
         super().__init__()
         self.spec, self.n_queries = SPECS[modality], config.n_queries
         dim, n_places = config.dim, config.n_places_of(modality)
-        self.places = Places(modality, n_places)
+        self.places = SpatialAnchors(modality, n_places)
         self.embed_patch = TOKENIZERS[config.tokenizer](self.spec.patch, dim)
         self.embed_spectrum = nn.Linear(40, dim) if modality == "eeg" else None
         self.embed_place = nn.Linear(N_FOURIER, dim)

@@ -126,7 +126,7 @@ def prepare(recording):
     ModelError
         If no channel is usable, the recording is shorter than one patch, or EEG is not in volts.
     """
-    return recording.keep(recording, _prepare) if recording.keep else _prepare(recording)
+    return recording.cache(recording, _prepare) if recording.cache else _prepare(recording)
 
 
 def _prepare(recording):

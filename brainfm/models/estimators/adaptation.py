@@ -102,7 +102,7 @@ class _Block:
         return (said + self._of_tuner(outputs)) / 2
 
 
-class ClassBlock(_Block):
+class FeatureClassifier(_Block):
     """Probabilities of classes 0 to ``n_classes`` - 1, of which ``y`` may lack some."""
 
     def __init__(self, name, adaptation, n_classes):
@@ -140,7 +140,7 @@ class ClassBlock(_Block):
         return np.stack([one.softmax(dim=1).mean(dim=0).numpy() for one in outputs])
 
 
-class ValueBlock(_Block):
+class FeatureRegressor(_Block):
     """One predicted number."""
 
     def _make_head(self, y, groups):

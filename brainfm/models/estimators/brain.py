@@ -12,7 +12,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import ModelError
-from brainfm.models.estimators.adaptation import Adaptation, ClassBlock, ValueBlock, head_of
+from brainfm.models.estimators.adaptation import (
+    Adaptation,
+    FeatureClassifier,
+    FeatureRegressor,
+    head_of,
+)
 from brainfm.models.estimators.heads import weights_by_number
 from brainfm.models.features.registry import FEATURES, names_of
 from brainfm.models.inputs import as_table
@@ -182,7 +187,7 @@ class BrainClassifier(_Classifier):
 
         def make(name):
             weights = weights_by_number(self.class_weight, self.classes_)
-            return ClassBlock(name, replace(how, class_weight=weights), len(self.classes_))
+            return FeatureClassifier(name, replace(how, class_weight=weights), len(self.classes_))
 
         return self._fit_classes(X, y, groups, make)
 
@@ -237,7 +242,7 @@ class FewShotClassifier(_Classifier):
         if self.head not in ("prototype", "lda"):
             raise ModelError(f"head is {self.head!r}; expected prototype or lda.")
         how = Adaptation(model=self.model, head=self.head, device=self.device)
-        make = lambda name: ClassBlock(name, how, len(self.classes_))  # noqa: E731
+        make = lambda name: FeatureClassifier(name, how, len(self.classes_))  # noqa: E731
         return self._fit_classes(X, y, groups, make)
 
 
@@ -312,7 +317,7 @@ class BrainRegressor(RegressorMixin, _BrainEstimator):
         if self.adaptation == "prototype":
             raise ModelError("adaptation is 'prototype', which needs classes; use 'probe'.")
         how = _adaptation(self)
-        return self._fit_blocks(X, y, groups, lambda name: ValueBlock(name, how))
+        return self._fit_blocks(X, y, groups, lambda name: FeatureRegressor(name, how))
 
     def predict(self, X):
         """Return the predicted number of each row, shape (n,)."""

@@ -22,7 +22,7 @@ from brainfm.models.estimators.lora import add_lora, merge_lora
 from brainfm.models.inputs import device_of
 
 
-def course(max_epochs, patience=None):
+def supervised_callbacks(max_epochs, patience=None):
     """Make the callbacks that steer a supervised training.
 
     Parameters
@@ -161,7 +161,10 @@ class FineTuner:
             train_split=None
             if apart is None
             else predefined_split(_AllWindows(*apart, module.encoder.config)),
-            callbacks=[("clip", GradientNormClipping(1.0)), *course(self.max_epochs, patience)],
+            callbacks=[
+                ("clip", GradientNormClipping(1.0)),
+                *supervised_callbacks(self.max_epochs, patience),
+            ],
             device=str(device_of(self.device)),
             verbose=0,
         )

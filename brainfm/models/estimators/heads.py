@@ -19,7 +19,7 @@ _PENALTIES = np.logspace(-1, 2, 4)
 CLASSIFIERS = ("logistic", "lda", "prototype")
 
 
-class RowSpace(TransformerMixin, BaseEstimator):
+class RowSpacePCA(TransformerMixin, BaseEstimator):
     """Turn the axes so that n training rows fill at most n of them.
 
     Distances between training rows stay, and a linear model with an L2 penalty does not notice;
@@ -45,7 +45,7 @@ class RowSpace(TransformerMixin, BaseEstimator):
         return centred if self.axes_ is None else centred @ self.axes_
 
 
-class NestedHead(BaseEstimator):
+class TunedLinearHead(BaseEstimator):
     """Logistic or ridge regression; its penalty is chosen by folds that keep people together.
 
     Parameters
@@ -120,7 +120,7 @@ def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):
         ),
         "prototype": NearestCentroid,
     }[name]()
-    return make_pipeline(clone(scaler), RowSpace(), estimator)
+    return make_pipeline(clone(scaler), RowSpacePCA(), estimator)
 
 
 def weights_by_number(class_weight, classes):
@@ -154,7 +154,7 @@ def weights_by_number(class_weight, classes):
 
 def regressor_head(y, groups, scaler):
     """Make a ridge regression of feature vectors; see :func:`classifier_head`."""
-    return make_pipeline(clone(scaler), RowSpace(), _ridge(y, groups))
+    return make_pipeline(clone(scaler), RowSpacePCA(), _ridge(y, groups))
 
 
 def _logistic(y, groups, class_weight="balanced"):

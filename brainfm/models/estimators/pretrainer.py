@@ -22,8 +22,8 @@ from brainfm.models.features.embedder import embed_table
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.training.initialisation import (
     StatisticsReduction,
+    fit_anchors,
     learn_reliability,
-    place,
     set_references,
 )
 from brainfm.models.training.loop import Crops, Pretraining, score, train
@@ -300,7 +300,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             encoder = BrainEncoder(config)
-            place(encoder, rows, seed=self.random_state)
+            fit_anchors(encoder, rows, seed=self.random_state)
             names = self._targets.names if self._targets else ()
             return encoder, Pretraining(encoder, build_objective(self.objective, config, names))
 

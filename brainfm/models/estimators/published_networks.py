@@ -20,9 +20,9 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from brainfm.errors import ModelError
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.estimators.adaptation import class_stopping
-from brainfm.models.estimators.fine_tuning import course
+from brainfm.models.estimators.fine_tuning import supervised_callbacks
 from brainfm.models.estimators.heads import weights_by_number
-from brainfm.models.features.classical import ConnectivityFeatures, common_channels, usable
+from brainfm.models.features.classical import ConnectivityFeatures, common_channels, usable_channels
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.targets import check_target
 
@@ -122,8 +122,8 @@ class _Matrices(ConnectivityFeatures):
 
     modality = "bold"
 
-    def transform_measured(self, measured):
-        edges = super().transform_measured(measured)
+    def transform_precomputed(self, measured):
+        edges = super().transform_precomputed(measured)
         return [squareform(row).astype(np.float32)[None] for row in edges]
 
 
@@ -135,14 +135,14 @@ class _EEGWindows:
 
     modality = "eeg"
 
-    def measure(self, recordings):
-        return [(usable(one)[0], _long_enough(one)) for one in recordings]
+    def precompute(self, recordings):
+        return [(usable_channels(one)[0], _long_enough(one)) for one in recordings]
 
-    def fit_measured(self, measured):
+    def fit_precomputed(self, measured):
         self.channels_ = common_channels([names for names, _ in measured])
         return self
 
-    def transform_measured(self, measured):
+    def transform_precomputed(self, measured):
         return [self._windows(dict(zip(*one, strict=True))) for one in measured]
 
     def _windows(self, series):
@@ -278,7 +278,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         module = deepcopy(self.module_).to(device)
         said = []
         for one in self._recordings(as_table(X)):
-            (examples,) = self.input_.transform_measured(self.input_.measure([one]))
+            (examples,) = self.input_.transform_precomputed(self.input_.precompute([one]))
             parts = torch.from_numpy(examples).split(self.batch_size)
             outputs = torch.cat([module(part.to(device)) for part in parts])
             said.append(outputs.softmax(dim=1).mean(dim=0).cpu().numpy())
@@ -296,8 +296,8 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         return found
 
     def _fit_input(self, table):
-        measured = self.input_.measure(self._recordings(table))
-        return self.input_.fit_measured(measured).transform_measured(measured)
+        measured = self.input_.precompute(self._recordings(table))
+        return self.input_.fit_precomputed(measured).transform_precomputed(measured)
 
     def _train(self, module, examples, numbers, apart):
         row_of = np.repeat(np.arange(len(examples)), [len(one) for one in examples])
@@ -319,7 +319,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
             train_split=split,
-            callbacks=course(self.max_epochs, patience),
+            callbacks=supervised_callbacks(self.max_epochs, patience),
             device=str(device_of(self.device)),
             verbose=0,
         ).fit(np.concatenate(examples), y)

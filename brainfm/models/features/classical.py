@@ -18,8 +18,8 @@ from brainfm.errors import SignalError, UsageError
 from brainfm.recording import Recording
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.covariance import (
-    completed,
-    filled,
+    impute_channels,
+    impute_nan,
     log_euclidean_mean,
     partial_correlations,
     shrunk_covariance,
@@ -71,14 +71,14 @@ class _RecordingFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         """Learn from the training recordings; ``y`` is not used."""
-        return self.fit_measured(self.measure(X))
+        return self.fit_precomputed(self.precompute(X))
 
     def transform(self, X):
         """Return features, ndarray of float, shape (n_rows, n_features)."""
         check_is_fitted(self)
-        return self.transform_measured(self.measure(X))
+        return self.transform_precomputed(self.precompute(X))
 
-    def measure(self, X):
+    def precompute(self, X):
         """Compute what each recording gives by itself; nothing is learned here.
 
         Parameters
@@ -95,16 +95,16 @@ class _RecordingFeatures(TransformerMixin, BaseEstimator):
         SignalError
             If a row has no recording of the modality, or a recording fewer than two channels.
         """
-        return [self._measure(*usable(recording)) for recording in self._recordings(X)]
+        return [self._measure(*usable_channels(recording)) for recording in self._recordings(X)]
 
-    def fit_measured(self, measured):
+    def fit_precomputed(self, measured):
         """Like :meth:`fit`, from what :meth:`measure` returned."""
         channels = common_channels([names for names, _ in measured])
         self.channels_ = np.array(channels)
         self._learn([_pick(*one, channels, self._channel_axes) for one in measured])
         return self
 
-    def transform_measured(self, measured):
+    def transform_precomputed(self, measured):
         """Like :meth:`transform`, from what :meth:`measure` returned."""
         check_is_fitted(self)
         return self._apply([_pick(*one, self.channels_, self._channel_axes) for one in measured])
@@ -160,11 +160,11 @@ class ConnectivityFeatures(_RecordingFeatures):
 
     def _apply(self, matrices):
         if self.kind == "tangent":
-            return tangent(completed(matrices, self.mean_), self.reference_)
+            return tangent(impute_channels(matrices, self.mean_), self.reference_)
         if self.kind == "partial":
-            found = partial_correlations(completed(matrices, self.mean_))
+            found = partial_correlations(impute_channels(matrices, self.mean_))
         else:
-            found = np.array([filled(matrix, self.mean_) for matrix in matrices])
+            found = np.array([impute_nan(matrix, self.mean_) for matrix in matrices])
         return found[:, *np.triu_indices(len(self.channels_), k=1)]
 
     def get_feature_names_out(self, input_features=None):
@@ -184,7 +184,7 @@ class _ChannelFeatures(_RecordingFeatures):
         self.mean_ = np.mean(values, axis=0)
 
     def _apply(self, values):
-        return np.array([filled(value, self.mean_).ravel() for value in values])
+        return np.array([impute_nan(value, self.mean_).ravel() for value in values])
 
     def get_feature_names_out(self, input_features=None):
         """Return ``channel_value`` of each number, ndarray of str, shape (n_features,)."""
@@ -246,7 +246,7 @@ class RiemannFeatures(_RecordingFeatures):
 
     def _apply(self, stacks):
         bands = zip(_bands(np.array(stacks)), _bands(self.mean_), self.reference_, strict=True)
-        return np.hstack([tangent(completed(band, mean), at) for band, mean, at in bands])
+        return np.hstack([tangent(impute_channels(band, mean), at) for band, mean, at in bands])
 
     def get_feature_names_out(self, input_features=None):
         """Return ``band:one~other`` of each number, ndarray of str, shape (n_features,)."""
@@ -324,7 +324,7 @@ def common_channels(names_of_rows):
     return channels
 
 
-def usable(recording):
+def usable_channels(recording):
     """Read what can be used of a recording.
 
     Parameters

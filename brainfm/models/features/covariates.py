@@ -12,7 +12,7 @@ from brainfm.errors import DataError
 from brainfm.recording import Recording
 
 
-def design_of(columns):
+def design_matrix(columns):
     """Turn columns into numbers to regress on.
 
     Parameters
@@ -58,9 +58,9 @@ class CovariateFeatures(TransformerMixin, BaseEstimator):
         columns : DataFrame, one row a row of the table
         """
         keys = (row[0].key for row in table)
-        return cls(dict(zip(keys, design_of(columns), strict=True)))
+        return cls(dict(zip(keys, design_matrix(columns), strict=True)))
 
-    def measure(self, X):
+    def precompute(self, X):
         """Look up the covariates, ndarray of float, shape (n_rows, n_columns).
 
         Raises
@@ -73,14 +73,14 @@ class CovariateFeatures(TransformerMixin, BaseEstimator):
             raise DataError(f"nothing is known of {unknown[0]!r}: give its covariates too.")
         return np.array([self.values[row[0].key] for row in X])
 
-    def fit_measured(self, measured):
+    def fit_precomputed(self, measured):
         """Learn the mean of each column that the training rows know."""
         measured = np.asarray(measured)
         self.known_ = np.isfinite(measured).any(axis=0)
         self.mean_ = np.nanmean(measured[:, self.known_], axis=0)
         return self
 
-    def transform_measured(self, measured):
+    def transform_precomputed(self, measured):
         """Fill in what is not known, ndarray of float, shape (n_rows, n_kept).
 
         Where the training rows know nothing, one column that says nothing.
@@ -93,11 +93,11 @@ class CovariateFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         """Learn from the training rows; ``y`` is not used."""
-        return self.fit_measured(self.measure(X))
+        return self.fit_precomputed(self.precompute(X))
 
     def transform(self, X):
         """Return the covariates, ndarray of float, shape (n_rows, n_kept)."""
-        return self.transform_measured(self.measure(X))
+        return self.transform_precomputed(self.precompute(X))
 
     def __sklearn_clone__(self):
         return type(self)(self.values)  # not copied for each fold
@@ -195,5 +195,5 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
         unknown = [label for label in people if label not in place]
         if unknown:
             raise DataError(f"covariates has no row of sub-{unknown[0]}: give one of everybody.")
-        design = design_of(self.covariates.drop(columns="participant_id"))
+        design = design_matrix(self.covariates.drop(columns="participant_id"))
         return design[[place[label] for label in people]]

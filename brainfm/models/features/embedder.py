@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint.load_save import load_checkpoint
-from brainfm.models.encoder.readout import embed, n_outputs, names_of_outputs
+from brainfm.models.encoder.readout import embed, embedding_dim, names_of_outputs
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import as_table, device_of
 
@@ -204,7 +204,7 @@ def block_slices(config, modalities):
     """
     blocks, start = {}, 0
     for name in modalities:
-        width = n_outputs(config, name)
+        width = embedding_dim(config, name)
         blocks[name] = slice(start, start + width)
         start += width
     return blocks

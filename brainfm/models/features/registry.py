@@ -36,15 +36,15 @@ class EmbeddingFeatures(TransformerMixin, BaseEstimator):
     def __init__(self, embedder):
         self.embedder = embedder
 
-    def measure(self, X):
+    def precompute(self, X):
         """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
         return np.asarray(self.embedder.transform(X), dtype=float)
 
-    def fit_measured(self, measured):
+    def fit_precomputed(self, measured):
         """Learn nothing."""
         return self
 
-    def transform_measured(self, measured):
+    def transform_precomputed(self, measured):
         """Return the embeddings as they are."""
         return np.asarray(measured)
 
@@ -54,7 +54,7 @@ class EmbeddingFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
-        return self.measure(X)
+        return self.precompute(X)
 
     def __sklearn_is_fitted__(self):
         return True

@@ -7,7 +7,7 @@ from brainfm.models.encoder.windows import all_windows, halves, n_whole_patches
 
 
 @torch.inference_mode()
-def halves_known(encoder, rows, people):
+def split_half_identifiability(encoder, rows, people):
     """How surely the second half of a recording is told from those of other people.
 
     It compares encoders of different objectives, sizes and window lengths, which losses do not.

@@ -16,7 +16,7 @@ from brainfm.models.training.objectives.connectivity import N_STATISTICS
 
 
 @torch.no_grad()
-def place(encoder, rows, *, seed):
+def fit_anchors(encoder, rows, *, seed):
     """Put the places where the channels of the training recordings are (k-means).
 
     A modality with fewer distinct channel positions than places keeps the even spread.
@@ -55,7 +55,7 @@ def learn_reliability(encoder, rows, shares=readout.SHARES):
                 np.stack([readout.features(encoder, one) for one in ones])
                 for ones in (prepared, *zip(*pairs, strict=True))
             )
-            parts = readout.layout(encoder.config, name)
+            parts = readout.part_slices(encoder.config, name)
             encoder.reliability[name].learn(whole, np.stack(both), parts, shares)
 
 
@@ -69,7 +69,9 @@ class StatisticsReduction:
         self.start = copy.deepcopy(encoder)
         self.mean, self.axes = {}, {}
         for name in SPECS:
-            values = [readout.statistics(self.start, row[name]) for row in rows if name in row]
+            values = [
+                readout.connectivity_targets(self.start, row[name]) for row in rows if name in row
+            ]
             if values:
                 self.mean[name] = np.mean(values, axis=0)
                 centred = values - self.mean[name]
@@ -81,6 +83,6 @@ class StatisticsReduction:
         return [{name: self._one(name, row[name]) for name in row} for row in rows]
 
     def _one(self, name, prepared):
-        values = readout.statistics(self.start, prepared)
+        values = readout.connectivity_targets(self.start, prepared)
         scores = self.axes[name] @ (values - self.mean[name])
         return np.pad(scores, (0, N_STATISTICS - len(scores)))

@@ -19,7 +19,7 @@ log = logging.getLogger("brainfm")
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
 
-class WholeFiles(L.pytorch.plugins.io.TorchCheckpointIO):
+class AtomicCheckpointIO(L.pytorch.plugins.io.TorchCheckpointIO):
     """Write a checkpoint under a temporary name beside its place, then rename it."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
@@ -47,7 +47,7 @@ class WholeFiles(L.pytorch.plugins.io.TorchCheckpointIO):
             ) from error
 
 
-class KeepState(L.pytorch.callbacks.Checkpoint):
+class ResumeCheckpoint(L.pytorch.callbacks.Checkpoint):
     """Write the state after every epoch, every few minutes, and when the process must stop.
 
     Parameters

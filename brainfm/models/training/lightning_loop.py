@@ -19,15 +19,19 @@ from torch.utils.data import DataLoader
 from brainfm.config import LoopConfig
 from brainfm.errors import ModelError
 from brainfm.models.training.distributed import SharedEncoder
-from brainfm.models.training.lightning_checkpoint import STOP_SIGNALS, KeepState, WholeFiles
+from brainfm.models.training.lightning_checkpoint import (
+    STOP_SIGNALS,
+    AtomicCheckpointIO,
+    ResumeCheckpoint,
+)
 from brainfm.models.training.lightning_import import L
 from brainfm.models.training.loop import (
-    Order,
+    EpochBatchSampler,
     average,
     collate_crops,
+    format_metrics,
     objective_seed,
-    rate_factor,
-    told,
+    warmup_cosine,
 )
 
 log = logging.getLogger("brainfm")
@@ -68,7 +72,7 @@ class LightningLoop(LoopConfig):
         if resume_dir is None:
             raise ModelError("a LightningLoop keeps its state: give the pretrainer a resume_dir.")
         monitor = "train_loss" if validation is None else "valid_loss"
-        keep = KeepState(
+        keep = ResumeCheckpoint(
             Path(resume_dir),
             monitor=None if self.patience is None else monitor,
             every_s=self.keep_every_s,
@@ -91,7 +95,7 @@ class LightningLoop(LoopConfig):
         is_shared = self.n_processes * self.n_nodes > 1
         callbacks = [keep]
         if self.patience is not None:
-            callbacks.append(Patience(keep.monitor, patience=self.patience))
+            callbacks.append(ResumableEarlyStopping(keep.monitor, patience=self.patience))
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         return L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -99,7 +103,7 @@ class LightningLoop(LoopConfig):
             num_nodes=self.n_nodes,
             # A batch without EEG leaves the weights of EEG alone, which DDP must expect.
             strategy="ddp_find_unused_parameters_true" if is_shared else "auto",
-            plugins=[WholeFiles(), *([_requeued_by_script()] if in_slurm else [])],
+            plugins=[AtomicCheckpointIO(), *([_requeued_by_script()] if in_slurm else [])],
             callbacks=callbacks,
             logger=self._logger(keep.folder, n_done),
             max_epochs=max_epochs,
@@ -160,7 +164,7 @@ class PretrainModule(L.LightningModule):
     def on_train_batch_start(self, batch, batch_idx):
         """Set the learning rate of this step."""
         done = self.current_epoch + batch_idx / self.trainer.num_training_batches
-        self.rate = self.learning_rate * rate_factor(done / self.max_epochs)
+        self.rate = self.learning_rate * warmup_cosine(done / self.max_epochs)
         for group in self.optimizers().param_groups:
             group["lr"] = self.rate
 
@@ -203,7 +207,7 @@ class PretrainModule(L.LightningModule):
         self.logger.experiment.flush()
         if self.trainer.is_global_zero:
             number = self.current_epoch + 1
-            log.info("epoch %d of %d: %s", number, self.max_epochs, told(metrics))
+            log.info("epoch %d of %d: %s", number, self.max_epochs, format_metrics(metrics))
 
     def on_save_checkpoint(self, checkpoint):
         """Add what Lightning does not know: draws within an epoch, and the history."""
@@ -237,7 +241,7 @@ class CropData(L.LightningDataModule):
     def __init__(self, crops, validation, batch_size, n_workers, n_done):
         super().__init__()
         self.crops, self.validation, self.batch_size = crops, validation, batch_size
-        self.order = Order(crops, batch_size, n_done)
+        self.order = EpochBatchSampler(crops, batch_size, n_done)
         crops.epoch = self.order.first_epoch
         self.loading = {
             "collate_fn": collate_crops, "num_workers": n_workers, "worker_init_fn": _leave_signals,
@@ -259,7 +263,7 @@ class CropData(L.LightningDataModule):
         return batch[0].to(device)
 
 
-class Patience(L.pytorch.callbacks.EarlyStopping):
+class ResumableEarlyStopping(L.pytorch.callbacks.EarlyStopping):
     """Early stopping that also holds for a run taken up after it has stopped."""
 
     def __init__(self, monitor, *, patience):

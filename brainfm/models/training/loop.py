@@ -125,7 +125,7 @@ class Crops(Dataset):
         return [batches[index] for index in rng.permutation(len(batches))]
 
 
-class Order:
+class EpochBatchSampler:
     """The batches of one epoch after the other, as lists of indices; a batch sampler.
 
     Parameters
@@ -174,7 +174,7 @@ class PretrainNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Iterate over batches of rows with the same modalities."""
-        order = Order(dataset, self.batch_size)  # asked anew in each epoch
+        order = EpochBatchSampler(dataset, self.batch_size)  # asked anew in each epoch
         return DataLoader(dataset, batch_sampler=order, collate_fn=collate_crops)
 
     def infer(self, x, **_):
@@ -189,7 +189,7 @@ class PretrainNet(NeuralNet):
         return loss
 
 
-class Schedule(Callback):
+class WarmupCosine(Callback):
     """Warm-up over the first tenth, then a cosine to zero; depends on the step only."""
 
     def __init__(self, max_epochs, learning_rate):
@@ -207,10 +207,10 @@ class Schedule(Callback):
         done = (self.epoch_ + self.step_ / self.n_steps_) / self.max_epochs
         self.step_ += 1
         for group in net.optimizer_.param_groups:
-            group["lr"] = self.learning_rate * rate_factor(done)
+            group["lr"] = self.learning_rate * warmup_cosine(done)
 
 
-def rate_factor(done):
+def warmup_cosine(done):
     """Share of the highest learning rate when ``done`` (0 to 1) of the training is over."""
     return min(done / 0.1 + 1e-2, 0.5 * (1 + math.cos(math.pi * done)), 1.0)
 
@@ -220,7 +220,7 @@ def objective_seed(seed, epoch):
     return seed * 1_000_003 + epoch
 
 
-class Watch(Callback):
+class EpochLogger(Callback):
     """Average what was watched over each epoch, log it, and keep the state for resuming."""
 
     def __init__(self, max_epochs, *, validation=None, resume_dir=None):
@@ -234,12 +234,14 @@ class Watch(Callback):
             metrics |= {f"valid_{name}": value for name, value in found.items()}
         for name, value in metrics.items():
             net.history.record(name, value)
-        log.info("epoch %d of %d: %s", len(net.history), self.max_epochs, told(net.history[-1]))
+        log.info(
+            "epoch %d of %d: %s", len(net.history), self.max_epochs, format_metrics(net.history[-1])
+        )
         if self.resume_dir is not None:
             _keep_state(net, Path(self.resume_dir))
 
 
-def told(metrics):
+def format_metrics(metrics):
     """Put the losses of an epoch, and what tells a collapse, into one line."""
     watched = ("train_loss", "valid_loss", "explained", "effective_rank", "found", "by_chance")
     return ", ".join(f"{k} {v:.3g}" for k, v in metrics.items() if k.endswith(watched))
@@ -294,9 +296,9 @@ def train(
         device=str(device),
         verbose=0,
         callbacks=[
-            Schedule(max_epochs, learning_rate),
+            WarmupCosine(max_epochs, learning_rate),
             GradientNormClipping(1.0),
-            Watch(max_epochs, validation=validation, resume_dir=resume_dir),
+            EpochLogger(max_epochs, validation=validation, resume_dir=resume_dir),
         ],
     ).initialize()
     if resume_dir is not None:

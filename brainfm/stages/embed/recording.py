@@ -8,7 +8,7 @@ from brainfm import __version__
 from brainfm.errors import DataError
 from brainfm.files import write_json, write_npy
 from brainfm.models.checkpoint.load_save import Checkpoint, load_checkpoint, participants_hash
-from brainfm.models.encoder.readout import embed, layout
+from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import device_of
 from brainfm.storage.bids.query import entities_of, stem_of
@@ -111,7 +111,7 @@ def _sidecar(path, out_dir, recording, checkpoint, vector):
         "Dimension": len(vector),
         "Parts": {
             name: [part.start, part.stop]
-            for name, part in layout(checkpoint.encoder.config, recording.modality).items()
+            for name, part in part_slices(checkpoint.encoder.config, recording.modality).items()
         },
         "WindowLength": spec.patch_s * checkpoint.encoder.config.n_patches_of(recording.modality),
         "WindowLengthUnit": "s",

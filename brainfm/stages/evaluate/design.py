@@ -37,7 +37,7 @@ _log = logging.getLogger("brainfm")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class EvaluationDesign:
     """A question with its rows and folds.
 
     Parameters
@@ -68,7 +68,7 @@ class Asked:
     excluded: list
 
 
-def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), seed=0):
+def build_design(config, recordings, *, participants=None, learned=MappingProxyType({}), seed=0):
     """Make the question of the settings, or say why it cannot be asked; reads no signal.
 
     Parameters
@@ -84,7 +84,7 @@ def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), 
 
     Returns
     -------
-    asked : Asked
+    asked : EvaluationDesign
 
     Raises
     ------
@@ -126,7 +126,7 @@ def ask(config, recordings, *, participants=None, learned=MappingProxyType({}), 
         confounds = _confounds(table, participants, question, config)
         if question.task == "classification" and "site" in confounds:
             check_classes_at_sites(y, table.groups, confounds["site"].to_numpy())
-    return Asked(
+    return EvaluationDesign(
         question=question, table=table, y=y, where=where, folds=folds,
         confounds=confounds, known=_known(table, participants, question), excluded=excluded,
     )  # fmt: skip

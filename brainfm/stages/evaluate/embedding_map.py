@@ -17,7 +17,7 @@ def map_of(method, asked, measured):
     ----------
     method : Method
         The first of an evaluation.
-    asked : brainfm.stages.evaluate.design.Asked
+    asked : brainfm.stages.evaluate.design.EvaluationDesign
     measured : dict
         Embeddings by transformer.
 

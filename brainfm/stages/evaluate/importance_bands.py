@@ -18,7 +18,7 @@ def band_importance(asked, seed):
 
     Parameters
     ----------
-    asked : brainfm.stages.evaluate.design.Asked
+    asked : brainfm.stages.evaluate.design.EvaluationDesign
     seed : int
 
     Returns

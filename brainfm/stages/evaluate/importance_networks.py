@@ -12,7 +12,7 @@ from brainfm.evaluation.network_importance import (
     nearest_networks,
     network_importance,
 )
-from brainfm.models.estimators.heads import NestedHead
+from brainfm.models.estimators.heads import TunedLinearHead
 from brainfm.models.features.classical import linear_head
 from brainfm.storage.atlas import load_atlas
 
@@ -51,7 +51,7 @@ def network_method(networks, asked):
     Parameters
     ----------
     networks : sequence of str
-    asked : brainfm.stages.evaluate.design.Asked
+    asked : brainfm.stages.evaluate.design.EvaluationDesign
 
     Returns
     -------
@@ -62,7 +62,7 @@ def network_method(networks, asked):
         name=f"connectivity of {', '.join(networks)}",
         kind="classical",
         features=(features,),
-        head=NestedHead(asked.question.task),
+        head=TunedLinearHead(asked.question.task),
     )
 
 

@@ -17,18 +17,24 @@ from brainfm.evaluation.cross_validation import (
     cross_predict,
     default_methods,
     fold_features,
-    kept_or_made,
-    measure,
-    measured_rows,
+    load_or_compute,
     permutation_test,
+    precompute_features,
+    precompute_rows,
 )
 from brainfm.evaluation.few_shot import few_shot_curves, few_shot_differences
 from brainfm.evaluation.folds import n_arrangements
-from brainfm.evaluation.scores import PRIMARY, Judged, bootstrap_counts, interval, judged
-from brainfm.models.estimators.heads import NestedHead
+from brainfm.evaluation.scores import (
+    PRIMARY,
+    UnitPredictions,
+    aggregate_predictions,
+    bootstrap_counts,
+    percentile_interval,
+)
+from brainfm.models.estimators.heads import TunedLinearHead
 from brainfm.models.features.classical import linear_head
 from brainfm.models.features.covariates import CovariateFeatures
-from brainfm.stages.evaluate.design import WINDOW_S, ask
+from brainfm.stages.evaluate.design import WINDOW_S, build_design
 from brainfm.stages.evaluate.embedding_map import map_of
 from brainfm.stages.evaluate.importance_bands import band_importance
 from brainfm.stages.evaluate.importance_networks import (
@@ -36,7 +42,7 @@ from brainfm.stages.evaluate.importance_networks import (
     network_method,
     whole_brain_method,
 )
-from brainfm.stages.evaluate.summary_text import answer_to
+from brainfm.stages.evaluate.summary_text import summarise_evaluation
 from brainfm.stages.evaluate.tables import write_evaluation
 from brainfm.stages.evaluate.training_overlap import learned_by, seen_by, training_of
 
@@ -63,7 +69,7 @@ def evaluate_outputs(
         Another embedder, pretrained on these very recordings, to compare with.
     seen : container of str
         Whether ``dataset/participant`` is in it: who the embedder was trained on.
-    kept : brainfm.storage.cache.results.KeptResults, optional
+    kept : brainfm.storage.cache.results.ResultCache, optional
         What an earlier call with the same arguments found before it was killed; filled.
     n_jobs : int
         Processes that judge methods at the same time.
@@ -78,12 +84,12 @@ def evaluate_outputs(
     Raises
     ------
     UsageError, NothingSelected, DataError
-        See :func:`brainfm.stages.evaluate.design.ask`, before anything is computed.
+        See :func:`brainfm.stages.evaluate.design.build_design`, before anything is computed.
     """
     trained_on = seen_by(training_of(embedder), recordings, seen)
     learned = learned_by(training_of(embedder), recordings, seen)
     learned |= learned_by(training_of(own), recordings)
-    asked = ask(config, recordings, participants=participants, learned=learned, seed=seed)
+    asked = build_design(config, recordings, participants=participants, learned=learned, seed=seed)
     methods, of_networks = _methods(asked, config, embedder, own)
     with parallel_config("loky", inner_max_num_threads=1):
         workers = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", return_as="generator_unordered")
@@ -110,7 +116,7 @@ def evaluate_outputs(
         "few_shot": _few_shot(methods, curves, seed),
         "audit": _audit(methods, asked, seed, measured),
     }
-    evaluation["answer"] = answer_to(evaluation)
+    evaluation["answer"] = summarise_evaluation(evaluation)
     rests_on = of_networks or whole_brain_method(asked)
     tables = {**_importance(rests_on, asked, seed), "map": map_of(methods[0], asked, measured)}
     write_evaluation(Path(out_dir) / "group", evaluation, results, asked, tables)
@@ -136,7 +142,7 @@ def _covariates_only(asked):
         name="covariates only",
         kind="covariates",
         features=(CovariateFeatures.of(asked.table, asked.confounds),),
-        head=NestedHead(asked.question.task),
+        head=TunedLinearHead(asked.question.task),
     )
 
 
@@ -146,20 +152,20 @@ class _Result:
 
     summary: dict
     predicted: np.ndarray
-    judged: Judged
+    judged: UnitPredictions
     observed: float | None
     null: np.ndarray
     draws: np.ndarray
 
 
 def _embeddings(methods, table, kept):
-    """Embed the recordings; dict of transformer to what :func:`measured_rows` returns."""
+    """Embed the recordings; dict of transformer to what :func:`precompute_rows` returns."""
     measured = {}
     for method in methods:
         if method.kind == "pretrained":
             (features,), name = method.features, f"embeddings, {method.name}"
             if (found := kept.get(name)) is None:
-                kept[name] = found = {"rows": measured_rows(features, table)}
+                kept[name] = found = {"rows": precompute_rows(features, table)}
             measured[features] = found["rows"]
     return measured
 
@@ -171,11 +177,11 @@ def _compare(methods, asked, config, *, kept, workers, measured, seed):
     def job(method):
         _log.info("evaluate: %s", method.name)
         return delayed(_predicted)(
-            method, *measure(method, asked.table, measured), asked.y, asked.folds,
+            method, *precompute_features(method, asked.table, measured), asked.y, asked.folds,
             task=task, n_permutations=n_permutations, seed=seed,
         )  # fmt: skip
 
-    made = kept_or_made({one.name: partial(job, one) for one in methods}, kept, workers)
+    made = load_or_compute({one.name: partial(job, one) for one in methods}, kept, workers)
     return [_result(method, asked, made[method.name], seed) for method in methods]
 
 
@@ -192,7 +198,7 @@ def _predicted(method, table, measured, y, folds, *, task, n_permutations, seed)
 
 def _result(method, asked, made, seed):
     task = asked.question.task
-    found = judged(asked.y, made["predicted"], asked.folds, task)
+    found = aggregate_predictions(asked.y, made["predicted"], asked.folds, task)
     drawn = found.scores(bootstrap_counts(found.resample, seed=seed))
     observed, p = (_told(made.get(name)) for name in ("observed", "p"))
     summary = {
@@ -237,7 +243,7 @@ def _audit(methods, asked, seed, measured):
     _log.info("evaluate: audit of %s", ", ".join(asked.confounds))
     matrices_of = partial(fold_features, methods[0], asked.table, measured=measured)
     return audit(
-        NestedHead, matrices_of, asked.y, asked.folds, asked.confounds,
+        TunedLinearHead, matrices_of, asked.y, asked.folds, asked.confounds,
         task=asked.question.task, seed=seed,
     )  # fmt: skip
 
@@ -267,7 +273,7 @@ def _folds(asked, config):
 
 
 def _with_intervals(scores, drawn):
-    ends = {name: interval(drawn[name]) for name in scores}
+    ends = {name: percentile_interval(drawn[name]) for name in scores}
     return {
         name: {"value": float(value[0]), "low": ends[name][0], "high": ends[name][1]}
         for name, value in scores.items()

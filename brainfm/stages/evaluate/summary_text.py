@@ -17,7 +17,7 @@ def score_name(key):
     return _SCORE_NAMES.get(key, key)
 
 
-def answer_to(evaluation):
+def summarise_evaluation(evaluation):
     """Write the answer.
 
     Parameters

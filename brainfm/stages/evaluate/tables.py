@@ -20,7 +20,7 @@ def write_evaluation(folder, evaluation, results, asked, more):
     evaluation : dict
     results : list
         Of each method ``summary``, ``predicted`` and ``null``.
-    asked : brainfm.stages.evaluate.design.Asked
+    asked : brainfm.stages.evaluate.design.EvaluationDesign
     more : dict of str to DataFrame
         What predictions rest on (``networks``, ``edges``, ``bands``, ``sensors``), and the ``map``
         of the rows.

@@ -13,14 +13,14 @@ from brainfm.errors import DataError
 from brainfm.files import write_json, write_npy
 from brainfm.signal.realign import estimate_motion, rigid_matrices, sample_volume
 from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
-from brainfm.stages.preprocess.registration import align_rigidly
+from brainfm.stages.preprocess.registration import register_rigid
 from brainfm.storage.images import (
     TEMPLATE_SPACE,
-    map_grid,
-    map_image,
     read_image,
     read_transform,
+    resample_image,
     template,
+    transform_grid,
     write_image,
 )
 
@@ -114,7 +114,7 @@ def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False)
     brain, mask = read_image(brain_file), np.asarray(read_image(brain_mask_file).dataobj) > 0.5
     reference = read_image(realigned.reference)
     inside = np.asarray(read_image(realigned.mask).dataobj) > 0.5
-    transform, _ = align_rigidly(
+    transform, _ = register_rigid(
         brain, reference, fixed_mask=mask, moving_mask=inside, sloppy=sloppy
     )
     path = Path(out_dir) / "t1w_to_bold.tfm"
@@ -145,7 +145,7 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, stem, met
     NormalisedBold
     """
     grid = template("mask", OUTPUT_VOXEL_MM)
-    points = map_grid(read_transform([*t1w_to_template, t1w_to_bold]), grid)
+    points = transform_grid(read_transform([*t1w_to_template, t1w_to_bold]), grid)
     where = binary_dilation(np.asarray(grid.dataobj) > 0.5, iterations=2)
     image = _read_run(realigned.bold)
     matrices = np.load(realigned.matrices)
@@ -167,7 +167,7 @@ def is_slice_timed(metadata):
 
 def bold_in_t1w(realigned_file, head_file, t1w_to_bold):
     """Resample an image of the BOLD reference onto the T1w image, for looking at."""
-    return map_image(read_image(realigned_file), read_image(head_file),
+    return resample_image(read_image(realigned_file), read_image(head_file),
                      read_transform([t1w_to_bold]))  # fmt: skip
 
 
@@ -223,7 +223,7 @@ def _brain_of(volume, affine):
 
 def _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid):
     way = read_transform([*t1w_to_template, t1w_to_bold])
-    return np.asarray(map_image(read_image(realigned.mask), grid, way).dataobj) > 0.5
+    return np.asarray(resample_image(read_image(realigned.mask), grid, way).dataobj) > 0.5
 
 
 def _write_normalised(base, data, mask, affine, metadata):

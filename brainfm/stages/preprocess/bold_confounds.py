@@ -10,8 +10,8 @@ from scipy.ndimage import binary_erosion
 from brainfm.files import write_json, write_tsv
 from brainfm.signal.bold import acompcor, dvars
 from brainfm.signal.motion import FRISTON24, framewise_displacement, friston24
-from brainfm.signal.tissue import FLUID, WHITE
-from brainfm.storage.images import map_image, read_image, read_transform, write_image
+from brainfm.signal.tissue import CSF, WM
+from brainfm.storage.images import read_image, read_transform, resample_image, write_image
 
 _N_COMPONENTS = 10
 _FEWEST_VOXELS = 20
@@ -42,7 +42,7 @@ def write_confounds(normalised, tissues_file, motion_file, **settings):
     brain = np.asarray(nib.load(normalised.mask).dataobj) > 0
     brain &= data.min(axis=3) > 0
     labels = np.asarray(nib.load(tissues_file).dataobj)
-    white, fluid = (_core((labels == value) & brain) for value in (WHITE, FLUID))
+    white, fluid = (_core((labels == value) & brain) for value in (WM, CSF))
     motion = np.load(motion_file)
     change, standardised = dvars(data[brain].T)
     columns = dict(zip(FRISTON24, friston24(motion).T, strict=True))
@@ -72,7 +72,7 @@ def tissues_in_template(tissues_file, bold_file, t1w_to_template, out_dir):
     """Warp the labels of the T1w image onto the grid of a normalised run; return their path."""
     grid = nib.load(bold_file).slicer[..., 0]
     way = read_transform(t1w_to_template)
-    labels = map_image(read_image(tissues_file), grid, way, nearest=True)
+    labels = resample_image(read_image(tissues_file), grid, way, nearest=True)
     path = Path(out_dir) / "tissues_in_template.nii.gz"
     return write_image(path, labels.dataobj, grid.affine, dtype=np.uint8)
 

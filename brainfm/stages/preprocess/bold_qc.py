@@ -9,10 +9,10 @@ import pandas as pd
 from brainfm.files import read_json, write_json
 from brainfm.signal.bold import tsnr
 from brainfm.signal.connectivity import upper_triangle
-from brainfm.signal.tissue import FLUID, GREY, WHITE, dice
+from brainfm.signal.tissue import CSF, GM, WM, dice
 from brainfm.stages.preprocess.bold import bold_in_t1w
 from brainfm.stages.preprocess.bold_figures import draw_connectivity, draw_motion, draw_overlay
-from brainfm.storage.images import map_image, read_image, read_transform, template
+from brainfm.storage.images import read_image, read_transform, resample_image, template
 
 
 def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
@@ -35,7 +35,7 @@ def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
     base = Path(figures_dir) / stem
     head, mask = read_image(prepared.head), read_image(prepared.mask)
     normalised = read_image(normalised_file)
-    white = map_image(template("white", 2), normalised)
+    white = resample_image(template("white", 2), normalised)
     return [
         draw_overlay(
             head,
@@ -56,7 +56,7 @@ def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
     ]
 
 
-def judge_alignment(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *, stem):
+def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *, stem):
     """Draw the BOLD reference with the outline of white matter, and measure overlaps.
 
     Parameters
@@ -80,7 +80,7 @@ def judge_alignment(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir
     moved = bold_in_t1w(reference_file, anatomy["head"], t1w_to_bold)
     moved_mask = bold_in_t1w(mask_file, anatomy["head"], t1w_to_bold)
     tissues = read_image(anatomy["tissues"])
-    white = np.asarray(tissues.dataobj) == WHITE
+    white = np.asarray(tissues.dataobj) == WM
     draw_overlay(
         moved,
         nib.Nifti1Image(white.astype(np.float32), head.affine),
@@ -90,14 +90,14 @@ def judge_alignment(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir
         "T1w image. It should follow the darker white matter and the ventricles of BOLD.",
     )
     grid = template("mask", 2)
-    warped = map_image(mask, grid, read_transform(anatomy["t1w_to_template"]))
+    warped = resample_image(mask, grid, read_transform(anatomy["t1w_to_template"]))
     return {
         "dice_bold_t1w": dice(np.asarray(moved_mask.dataobj) > 0.5, brain),
         "dice_template": dice(np.asarray(warped.dataobj) > 0.5, np.asarray(grid.dataobj) > 0.5),
     }
 
 
-def judge_bold(files, facts, config, *, out_dir, stem, repetition_time_s, engine):
+def bold_qc(files, facts, config, *, out_dir, stem, repetition_time_s, engine):
     """Draw motion and connectivity of one run, and write ``{stem}_desc-bold_qc.json``.
 
     Parameters
@@ -160,7 +160,7 @@ def _brain_voxels(files):
     if not files.get("tissues_in_template"):
         return data[mask].T
     labels = np.asarray(nib.load(files["tissues_in_template"]).dataobj)
-    parts = [data[mask & (labels == tissue)] for tissue in (GREY, WHITE, FLUID)]
+    parts = [data[mask & (labels == tissue)] for tissue in (GM, WM, CSF)]
     return np.concatenate([part for part in parts if len(part)]).T
 
 

@@ -19,7 +19,7 @@ from brainfm.storage.images import to_ants, to_sitk
 _STARTS_DEGREES = (0, -20, 20)
 
 
-def place_template(head, brain, brain_mask, *, sloppy=False):
+def register_affine(head, brain, brain_mask, *, sloppy=False):
     """Find a head's brain by an affine registration of the template.
 
     Several tilts of the head are tried, and the best is refined: first with one scale for all
@@ -61,7 +61,7 @@ def place_template(head, brain, brain_mask, *, sloppy=False):
     return affine
 
 
-def align_rigidly(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy=False):
+def register_rigid(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy=False):
     """Align two images of one head, of any contrast, by mutual information.
 
     The centres of the two brains are put onto each other first, since scanner coordinates of
@@ -95,7 +95,7 @@ def align_rigidly(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy=
     return best, -value
 
 
-def warp_to_template(brain_image, template_image, affine, out_dir, *, seed, threads, sloppy=False):
+def register_syn(brain_image, template_image, affine, out_dir, *, seed, threads, sloppy=False):
     """Register a brain to the template by SyN, beginning at an affine transform.
 
     Parameters

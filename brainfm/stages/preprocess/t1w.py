@@ -9,14 +9,14 @@ import SimpleITK as sitk  # noqa: N813
 from brainfm.errors import DataError
 from brainfm.files import write_json
 from brainfm.signal.tissue import dice, extract_brain, segment_tissues
-from brainfm.stages.preprocess.registration import place_template, warp_to_template
+from brainfm.stages.preprocess.registration import register_affine, register_syn
 from brainfm.storage.images import (
     TEMPLATE_SPACE,
-    cubic_grid,
     from_sitk,
-    map_image,
     read_image,
     read_transform,
+    resample_image,
+    resample_isotropic,
     template,
     to_sitk,
     write_image,
@@ -65,15 +65,15 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
        https://doi.org/10.1109/TMI.2010.2046908
     """
     out_dir, t1w = Path(out_dir), read_image(t1w_file)
-    coarse = cubic_grid(t1w, _COARSE_MM)
+    coarse = resample_isotropic(t1w, _COARSE_MM)
     brain = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
-    affine = place_template(coarse, *brain, sloppy=sloppy)
+    affine = register_affine(coarse, *brain, sloppy=sloppy)
     _check_likeness(t1w_file, coarse, affine)
     voxel_mm = work_voxel_mm(sloppy)
-    head = cubic_grid(t1w, voxel_mm)
-    prior = map_image(template("mask", voxel_mm), head, affine.GetInverse())
+    head = resample_isotropic(t1w, voxel_mm)
+    prior = resample_image(template("mask", voxel_mm), head, affine.GetInverse())
     iterations = [8, 4] if sloppy else [30, 30, 20]
-    field = _bias_field(coarse, map_image(prior, coarse), iterations)
+    field = _bias_field(coarse, resample_image(prior, coarse), iterations)
     head_data = _divided(head, field)
     mask = extract_brain(head_data, np.asarray(prior.dataobj) > 0.5, voxel_mm)
     sitk.WriteTransform(affine, str(out_dir / "template_to_t1w.tfm"))
@@ -87,14 +87,14 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
 
 
 def normalise_t1w(prepared, out_dir, *, seed, threads=1, sloppy=False):
-    """Warp a prepared T1w image to the template; see :func:`warp_to_template`.
+    """Warp a prepared T1w image to the template; see :func:`register_syn`.
 
     Returns
     -------
     t1w_to_template, template_to_t1w : list of Path
     """
     voxel_mm = work_voxel_mm(sloppy)
-    return warp_to_template(
+    return register_syn(
         read_image(prepared.brain),
         template("t1w", voxel_mm),
         prepared.affine,
@@ -123,7 +123,7 @@ def segment_t1w(prepared, template_to_t1w, out_dir, *, sloppy=False):
     head, mask = read_image(prepared.head), read_image(prepared.mask)
     back, voxel_mm = inverse_transform(template_to_t1w), work_voxel_mm(sloppy)
     grey, white, inside = (
-        np.asarray(map_image(template(kind, voxel_mm), head, back).dataobj)
+        np.asarray(resample_image(template(kind, voxel_mm), head, back).dataobj)
         for kind in ("grey", "white", "mask")
     )
     priors = np.stack([grey, white, np.clip(inside - grey - white, 0, 1)])
@@ -152,10 +152,10 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir, *, stem):
     t1w, mask = read_image(prepared.t1w), read_image(prepared.mask)
     voxel_mm = 1 if min(t1w.header.get_zooms()) < 1.5 else 2
     grid, way = template("mask", voxel_mm), read_transform(t1w_to_template)
-    inside = np.asarray(map_image(mask, grid, way).dataobj) > 0.5
+    inside = np.asarray(resample_image(mask, grid, way).dataobj) > 0.5
     base = Path(out_dir) / f"{stem}_space-{TEMPLATE_SPACE}"
     names = (Path(f"{base}_desc-preproc_T1w.nii.gz"), Path(f"{base}_desc-brain_mask.nii.gz"))
-    moved = map_image(t1w, grid, way)
+    moved = resample_image(t1w, grid, way)
     write_image(names[0], np.asarray(moved.dataobj), grid.affine, dtype=np.int16)
     write_image(names[1], inside, grid.affine, dtype=np.uint8)
     facts = {
@@ -197,7 +197,7 @@ def work_voxel_mm(sloppy):
 def _check_likeness(t1w_file, coarse, affine):
     grid, inside = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
     inside = np.asarray(inside.dataobj) > 0.5
-    seen = np.asarray(map_image(coarse, grid, affine).dataobj)[inside]
+    seen = np.asarray(resample_image(coarse, grid, affine).dataobj)[inside]
     expected = np.asarray(grid.dataobj)[inside]
     spread = seen.std() * expected.std()
     likeness = (

@@ -18,7 +18,7 @@ from brainfm.errors import ModelError, UsageError
 from brainfm.files import write_text, write_tsv
 from brainfm.models.encoder.windows import prepare
 from brainfm.models.estimators.pretrainer import BrainPretrainer
-from brainfm.models.training.identifiability import halves_known
+from brainfm.models.training.identifiability import split_half_identifiability
 from brainfm.stages.pretrain.run import split_corpus
 
 try:
@@ -65,7 +65,8 @@ def tune(corpus_dir, out_dir, config, *, n_trials, seed=0, device="auto", sugges
     ----------
     corpus_dir : path
         A trial learns from its training split; on its validation split
-        :func:`brainfm.models.training.identifiability.halves_known` is made as large as possible.
+        :func:`brainfm.models.training.identifiability.split_half_identifiability` is made as large
+        as possible.
     out_dir : path
         Shared by all workers. Holds ``study.journal``, ``trials.tsv`` (all trials) and, once a
         trial went well, ``best.toml``, a settings file for ``--config-file``.
@@ -164,13 +165,14 @@ def _score(training, validation, settings, seed, device):
         random_state=seed,
     ).fit(training)
     rows = [{one.modality: prepare(one) for one in row} for row in validation]
-    return halves_known(pretrainer.encoder_, rows, validation.groups)
+    return split_half_identifiability(pretrainer.encoder_, rows, validation.groups)
 
 
 def _write(study, out_dir):
     trials = study.get_trials(deepcopy=False)
     rows = [
-        {"trial": one.number, "state": one.state.name.lower(), "halves_known": one.value,
+        {"trial": one.number, "state": one.state.name.lower(), "split_half_identifiability":
+        one.value,
          **one.user_attrs.get("settings", {})}
         for one in trials
     ]  # fmt: skip
@@ -178,7 +180,10 @@ def _write(study, out_dir):
     done = [one for one in trials if one.value is not None and np.isfinite(one.value)]
     if done:
         best = max(done, key=lambda one: one.value)
-        lines = [f"# trial {best.number}: halves_known {best.value:.4f}", "[pretrain]"]
+        lines = [
+            f"# trial {best.number}: split_half_identifiability {best.value:.4f}",
+            "[pretrain]",
+        ]
         lines += [f"{k} = {v!r}" for k, v in best.user_attrs["settings"].items()]
         write_text(out_dir / "best.toml", "\n".join(lines).replace("'", '"') + "\n")
 

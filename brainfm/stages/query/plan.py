@@ -18,7 +18,7 @@ from brainfm.storage.derivatives.status import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class RunPlan:
     """One recording and what must be done for it.
 
     ``keys`` hash what the files are made from: ``source`` the input, ``preprocessed`` the input
@@ -89,7 +89,7 @@ def plan_participant(output_dir, recordings, runs, *, settings, engine, model, d
 
     Returns
     -------
-    list of Task
+    list of RunPlan
     """
     status = read_status(output_dir, recordings[0].participant)
     tasks = []
@@ -122,7 +122,7 @@ def _compare(output_dir, parts, before):
     whole = standardised in cleaned and is_intact(output_dir, cleaned)
     preprocessed = whole and old.get("preprocessed") == keys["preprocessed"]
     embedded = preprocessed and old.get("embedded") == keys["embedded"]
-    return Task(
+    return RunPlan(
         **parts,
         preprocess=not preprocessed,
         embed=not (embedded and is_intact(output_dir, embeddings)),

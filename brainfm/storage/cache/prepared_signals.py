@@ -48,8 +48,8 @@ class MappedPrepared:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What :attr:`brainfm.recording.Recording.keep` of a recording of a corpus is.
+class PreparedSignalCache:
+    """What :attr:`brainfm.recording.Recording.cache` of a recording of a corpus is.
 
     ``prepared/<recording>-<hash>.safetensors`` holds the signal (n_times, n_channels), so that a
     window of all channels is one piece, and the positions. The hash is over all that decides on

@@ -14,7 +14,7 @@ from brainfm.storage.derivatives.status import key_of
 _log = logging.getLogger("brainfm")
 
 
-class KeptResults:
+class ResultCache:
     """Arrays on disk by name; like a dict, as far as ``get`` and ``[name] =`` go.
 
     Parameters

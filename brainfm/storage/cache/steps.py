@@ -12,7 +12,7 @@ from brainfm.storage.derivatives.status import is_intact, key_of, sha256_of
 _log = logging.getLogger("brainfm")
 
 
-class StepBook:
+class StepCache:
     """The steps of the group level, kept in ``<out>/group/status.json``.
 
     Parameters

@@ -13,8 +13,8 @@ N_STATISTICS = 32
 class ConnectivityRegression(Objective):
     """Predict, from the summary of one crop, the connectivity and spectrum of the recording.
 
-    The statistics are those of :func:`brainfm.models.encoder.readout.statistics`, reduced to the
-    principal components of the training recordings.
+    The statistics are those of :func:`brainfm.models.encoder.readout.connectivity_targets`,
+    reduced to the principal components of the training recordings.
     """
 
     def __init__(self, config):
