@@ -18,10 +18,12 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from brainfm.errors import UsageError
-from brainfm.models import baselines, embedder, encoder, readout, tokens, windows
+from brainfm.models.encoder import encoder, readout, tokens, windows
 from brainfm.models.encoder.encoder import BrainEncoder
 from brainfm.models.encoder.readout import part_slices
 from brainfm.models.encoder.windows import prepare
+from brainfm.models.features import classical as classical_features
+from brainfm.models.features import embedder
 from brainfm.models.features.classical import (
     BandPowerFeatures,
     BlockScaler,
@@ -231,7 +233,7 @@ def methods(cohort, checkpoint, corpus, cache):
 
 
 def _bold_baselines(cohort, cache):
-    key = digest(cohort.key, code_of(baselines, _connectivity))
+    key = digest(cohort.key, code_of(classical_features, _connectivity))
     pearson, tangent, components = cache.get("connectivity", key, lambda: _connectivity(cohort))
     return {
         "Pearson FC": Block(f"pearson-{key}", pearson, lasting=True),
@@ -266,7 +268,7 @@ def _connectivity(cohort):
 
 
 def _eeg_baselines(cohort, cache):
-    key = digest(cohort.key, code_of(baselines))
+    key = digest(cohort.key, code_of(classical_features))
     return {
         title: Block(
             f"{title}-{alike}-{key}",

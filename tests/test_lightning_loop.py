@@ -249,8 +249,8 @@ def test_a_loop_without_a_place_for_its_state_is_refused(tmp_path):
 
 
 def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch):
-    for name in ("lightning_extra", "lightning_state", "lightning_loop"):
-        monkeypatch.delitem(sys.modules, f"brainfm.models.{name}")
+    for name in ("lightning_import", "lightning_checkpoint", "lightning_loop"):
+        monkeypatch.delitem(sys.modules, f"brainfm.models.training.{name}")
     monkeypatch.setitem(sys.modules, "lightning", None)
     with pytest.raises(UsageError, match=r"package lightning.* pip install 'brainfm\[train\]'"):
         importlib.import_module("brainfm.models.training.lightning_loop")

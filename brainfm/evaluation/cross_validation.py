@@ -129,7 +129,7 @@ def precompute_features(method, table, measured):
     measured : dict
         What is measured of this method, so that another process gets no more.
     """
-    can = [features for features in method.features if hasattr(features, "measure")]
+    can = [features for features in method.features if hasattr(features, "precompute")]
     for features in can:
         if features not in measured:
             measured[features] = precompute_rows(features, table)
