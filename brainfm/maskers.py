@@ -13,7 +13,7 @@ from brainfm.errors import DataError, MissingInput, UsageError
 from brainfm.recording import Recording, RecordingTable
 from brainfm.signal.bold import clean_series, parcel_means
 from brainfm.storage.atlas import load_atlas
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 
 
 class RecordingMasker(TransformerMixin, BaseEstimator):

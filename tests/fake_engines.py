@@ -23,7 +23,7 @@ from nipype.interfaces.utility import IdentityInterface
 
 from brainfm.errors import SignalError
 from brainfm.files import write_json, write_npy, write_text
-from brainfm.storage.bids.query import entities_of, stem_of
+from brainfm.storage.bids.names import entities_of, stem_of
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
 

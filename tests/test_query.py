@@ -7,15 +7,8 @@ import pytest
 from skeleton import write, write_mri, write_skeleton
 
 from brainfm.errors import MissingInput, UsageError
-from brainfm.storage.bids.query import (
-    entities_of,
-    extension_of,
-    participants_of,
-    raw_runs,
-    read_filters,
-    stem_of,
-    t1w_for,
-)
+from brainfm.storage.bids.names import entities_of, extension_of, stem_of
+from brainfm.storage.bids.query import participants_of, raw_runs, read_filters, t1w_for
 
 
 @pytest.fixture

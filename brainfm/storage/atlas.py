@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 
 _PACKAGED = {"Schaefer100": "atlas-Schaefer2018_seg-7n_scale-100_dseg.nii.gz"}
 

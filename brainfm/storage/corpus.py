@@ -30,7 +30,7 @@ from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_json, read_tsv, write_json, write_npy, write_tsv
 from brainfm.models.encoder.windows import prepare
 from brainfm.recording import Recording
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 from brainfm.storage.cache.prepared_signals import PreparedSignalCache
 from brainfm.storage.lock import exclusive
 

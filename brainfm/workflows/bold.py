@@ -18,7 +18,7 @@ from brainfm.interfaces.bold import (
     WriteConfounds,
 )
 from brainfm.interfaces.fmriprep import FMRIPrep
-from brainfm.storage.bids.query import entities_of, stem_of
+from brainfm.storage.bids.names import entities_of, stem_of
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
 _PREPARED = [(name, name) for name in ("t1w", "head", "brain", "mask", "affine")]

@@ -11,7 +11,7 @@ from brainfm.models.checkpoint.load_save import Checkpoint, load_checkpoint, par
 from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import device_of
-from brainfm.storage.bids.query import entities_of, stem_of
+from brainfm.storage.bids.names import entities_of, stem_of
 from brainfm.storage.derivatives.recordings import dataset_root, read_eeg, read_timeseries
 
 _NORMALIZATION = {

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from brainfm.signal.eeg import BANDS
 from brainfm.signal.montage import fit_sphere, flatten_head
 from brainfm.storage.bids.electrodes import electrode_positions
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.figures import write_figure
 
 _BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"

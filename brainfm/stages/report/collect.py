@@ -10,7 +10,7 @@ import pandas as pd
 
 from brainfm.errors import BrainFMError
 from brainfm.files import read_json
-from brainfm.storage.bids.query import entities_of, stem_of
+from brainfm.storage.bids.names import entities_of, stem_of
 from brainfm.storage.derivatives.status import status_to_show
 
 #: What a reader wants to see first; figures nobody thought of come after, by name.

@@ -9,7 +9,7 @@ import numpy as np
 from brainfm.errors import DataError
 from brainfm.files import read_json, read_tsv
 from brainfm.signal.montage import fit_to_template, standard_names
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 
 _METRES_IN = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 #: Caps whose names mean something only together, tried when 10-20 names do not fit.

@@ -14,15 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainfm.errors import DataError, MissingInput, UsageError
+from brainfm.storage.bids.names import ENTITY_OF, entities_of, extension_of, stem_of
 
-#: Long names of entities as filter files spell them, beside the short ones of file names.
-ENTITY_OF = {
-    "subject": "sub", "session": "ses", "acquisition": "acq", "ceagent": "ce",
-    "reconstruction": "rec", "direction": "dir", "inversion": "inv", "mt": "mt",
-    "recording": "recording", "space": "space", "split": "split", "sample": "sample",
-    "task": "task", "run": "run", "echo": "echo", "flip": "flip", "part": "part",
-    "proc": "proc", "chunk": "chunk",
-}  # fmt: skip
 #: What is queried: (folder, suffix, extensions).
 QUERIES = {
     "t1w": ("anat", "T1w", (".nii.gz", ".nii")),
@@ -31,7 +24,6 @@ QUERIES = {
 }
 _OF_FMRIPREP = ("flair", "t2w", "fmap", "sbref", "roi", "asl", "dwi", "pet", "inv2")
 _LABEL = re.compile(r"[0-9a-zA-Z+]+")
-_ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +59,6 @@ class RawRun:
     def name(self):
         """What the run is called in logs and in ``status.json``: ``sub-01_task-rest_bold``."""
         return f"{self.stem}_{QUERIES[self.modality][1]}"
-
-
-def extension_of(path):
-    """Return the extension, ``.nii.gz`` as a whole."""
-    name = Path(path).name
-    return name[name.index(".") :] if "." in name else ""
-
-
-def stem_of(path):
-    """Return the entities of a BIDS name as one string, without suffix and extension."""
-    name = Path(path).name
-    return name[: len(name) - len(extension_of(name))].rpartition("_")[0]
-
-
-def entities_of(path):
-    """Return the entities of a BIDS name, in order, by their short names."""
-    pairs = [_ENTITY.fullmatch(part) for part in stem_of(path).split("_")]
-    return {match[1]: match[2] for match in pairs if match}
 
 
 def participants_of(bids_dir):

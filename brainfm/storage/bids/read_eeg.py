@@ -12,7 +12,8 @@ from mne_bids import BIDSPath, read_raw_bids
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_json, read_tsv
 from brainfm.storage.bids.electrodes import place_electrodes, position_files
-from brainfm.storage.bids.query import ENTITY_OF, entities_of, extension_of, raw_runs, stem_of
+from brainfm.storage.bids.names import ENTITY_OF, entities_of, extension_of, stem_of
+from brainfm.storage.bids.query import raw_runs
 from brainfm.storage.bids.validate_eeg import check_eeg
 
 log = logging.getLogger("brainfm")

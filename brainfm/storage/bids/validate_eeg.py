@@ -8,7 +8,7 @@ import mne
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_tsv
 from brainfm.storage.bids.electrodes import place_electrodes, position_files
-from brainfm.storage.bids.query import stem_of
+from brainfm.storage.bids.names import stem_of
 
 SHORTEST_S = 10.0
 _BYTES_OF_SAMPLE = {".edf": 2, ".bdf": 3}

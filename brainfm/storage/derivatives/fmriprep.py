@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainfm.errors import MissingInput
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 
 #: Entities that tell one raw run from another.
 _OF_RUN = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")

@@ -11,7 +11,7 @@ import pandas as pd
 from brainfm.errors import DataError, MissingInput, SignalError
 from brainfm.files import read_json
 from brainfm.recording import Recording
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 
 log = logging.getLogger("brainfm")
 

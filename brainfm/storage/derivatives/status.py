@@ -8,7 +8,7 @@ from pathlib import Path
 from brainfm import __version__
 from brainfm.errors import BrainFMError
 from brainfm.files import read_json, write_json
-from brainfm.storage.bids.query import stem_of
+from brainfm.storage.bids.names import stem_of
 from brainfm.storage.lock import WorkLock
 
 #: Settings which say how to run, not what comes out.

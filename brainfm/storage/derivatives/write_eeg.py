@@ -11,7 +11,7 @@ from pybv import write_brainvision
 
 from brainfm.errors import CannotCreateOutput, ReadWriteFailed
 from brainfm.files import write_json, write_tsv
-from brainfm.storage.bids.query import entities_of
+from brainfm.storage.bids.names import entities_of
 
 _DESC = "desc-preproc"
 _ABOUT_CHANNELS = {

@@ -1,0 +1,63 @@
+"""Names of BIDS files: entities, suffix and extension."""
+
+import re
+from pathlib import Path
+
+#: Short names of entities, as in file names, by their long names, as in PyBIDS.
+ENTITY_OF = {
+    "subject": "sub", "session": "ses", "acquisition": "acq", "ceagent": "ce",
+    "reconstruction": "rec", "direction": "dir", "inversion": "inv", "mt": "mt",
+    "recording": "recording", "space": "space", "split": "split", "sample": "sample",
+    "task": "task", "run": "run", "echo": "echo", "flip": "flip", "part": "part",
+    "proc": "proc", "chunk": "chunk",
+}  # fmt: skip
+
+_ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
+
+
+def extension_of(path):
+    """Return the extension of a file name, ``.nii.gz`` as a whole.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    extension : str
+        From the first dot on; empty without one.
+    """
+    name = Path(path).name
+    return name[name.index(".") :] if "." in name else ""
+
+
+def stem_of(path):
+    """Return the entities of a BIDS name as one string, without suffix and extension.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    stem : str
+        Such as ``sub-01_task-rest_run-1``.
+    """
+    name = Path(path).name
+    return name[: len(name) - len(extension_of(name))].rpartition("_")[0]
+
+
+def entities_of(path):
+    """Return the entities of a BIDS name.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    entities : dict of str to str
+        Labels by the short names of the entities, in the order of the name.
+    """
+    pairs = [_ENTITY.fullmatch(part) for part in stem_of(path).split("_")]
+    return {match[1]: match[2] for match in pairs if match}
