@@ -1,1 +1,16 @@
-"""Evaluate: score models and baselines on the same folds."""
+"""Evaluate: score models and baselines on the same folds.
+
+In: standardised recordings, ``participants.tsv`` and a target column or a contrast of two tasks.
+Out: ``group/evaluation.json`` and its tables. The public function is
+:func:`~brainfm.stages.evaluate.run.evaluate_outputs`.
+
+- ``participants_table.py``: columns of ``participants.tsv`` by participant
+- ``target.py``: labels of the recordings, from a column or a contrast
+- ``training_overlap.py``: participants and labels the model was trained on
+- ``design.py``: methods, folds and checks before anything is computed
+- ``run.py``: the evaluation
+- ``importance_networks.py``, ``importance_bands.py``: importance of networks and frequency bands
+- ``embedding_map.py``: two-dimensional map of the embeddings
+- ``summary_text.py``: sentences that state the result
+- ``tables.py``: tables in ``group/``
+"""

@@ -1,1 +1,10 @@
-"""Query: find the runs of a dataset, validate them and plan what has to be done."""
+"""Query: find the runs of a BIDS dataset, validate them and plan the work of a call.
+
+In: a BIDS dataset, and derivatives of other pipelines. Out: the runs of each participant, the
+problems found and the steps that remain. The public function is
+:func:`~brainfm.stages.query.validate.preflight`.
+
+- ``folders.py``: input and output folders of a call
+- ``validate.py``: runs, problems, and the engine that preprocesses the fMRI
+- ``plan.py``: steps of a participant that are not done yet
+"""
