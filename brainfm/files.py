@@ -1,6 +1,11 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Whole files: written under a temporary name, then renamed; and readers of JSON and TSV.
+
+Nothing else in brainfm writes files (a test checks it), so that a killed process leaves the former
+file, the new one, or a ``.partial-*`` folder that the next call removes; never half a file.
+"""
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,51 +22,149 @@ _ABANDONED_AFTER_S = 3600.0
 
 
 @contextmanager
-def atomic(path):
+def atomic(path, *, sync=False):
     """Yield a temporary path beside ``path``; move it to ``path`` when the block succeeds.
 
     The temporary name keeps the extension, since writers choose their format by it.
+
+    Parameters
+    ----------
+    path : path
+    sync : bool
+        Flush the file to the disk before it is moved, so that it also survives a power failure.
+
+    Yields
+    ------
+    partial : Path
 
     Raises
     ------
     CannotCreateOutput
         If the folder cannot be made or is not writable.
     ReadWriteFailed
-        If writing stops half-way; what stood at ``path`` before stays.
+        If writing stops half-way; the former file stays.
     """
     path = Path(path)
+    with _partial_folder(path.parent, path) as folder:
+        partial = folder / path.name
+        yield partial
+        if sync:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+
+
+@contextmanager
+def atomic_files(folder, *, last):
+    """Yield an empty folder; move its files to ``folder`` when the block succeeds.
+
+    Parameters
+    ----------
+    folder : path
+    last : str
+        Extension of the file that is moved last: readers that find it find all others.
+
+    Yields
+    ------
+    partial : Path
+
+    Raises
+    ------
+    CannotCreateOutput, ReadWriteFailed
+        See :func:`atomic`.
+    """
+    folder = Path(folder)
+    with _partial_folder(folder, folder) as partial:
+        yield partial
+        for path in sorted(partial.iterdir(), key=lambda path: path.suffix == last):
+            os.replace(path, folder / path.name)
+
+
+@contextmanager
+def atomic_folder(folder):
+    """Yield an empty folder; when the block succeeds, it replaces ``folder``.
+
+    When the process is killed between the two renames of a replacement, the former folder is
+    found under :func:`former_folder`.
+
+    Parameters
+    ----------
+    folder : path
+
+    Yields
+    ------
+    partial : Path
+
+    Raises
+    ------
+    CannotCreateOutput, ReadWriteFailed
+        See :func:`atomic`.
+    """
+    folder = Path(folder).absolute()
+    former = former_folder(folder)
+    with _partial_folder(folder.parent, folder) as partial:
+        yield partial
+        partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        if folder.exists():
+            shutil.rmtree(former, ignore_errors=True)
+            os.replace(folder, former)
+        os.replace(partial, folder)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def former_folder(folder):
+    """Return where :func:`atomic_folder` moves the former ``folder`` while it is replaced.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    former : Path
+    """
+    return folder.parent / f".{folder.name}.before"
+
+
+@contextmanager
+def _partial_folder(parent, target):
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=".partial-", dir=path.parent)
+        parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
     except OSError as error:
         raise CannotCreateOutput(
-            f"{path.parent} cannot be written ({error.strerror}): choose a folder you may write to."
+            f"{parent} cannot be written ({error.strerror}): choose a folder you may write to."
         ) from error
-    partial = Path(folder) / path.name
     try:
         yield partial
-        os.replace(partial, path)
     except OSError as error:
         raise ReadWriteFailed(
-            f"{path} could not be written ({error.strerror or error}): is the disk full? "
+            f"{target} could not be written ({error.strerror or error}): is the disk full? "
             "What stood there before is untouched."
         ) from error
     finally:
-        for left in Path(folder).iterdir():
-            left.unlink()
-        os.rmdir(folder)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_partial(folder):
-    """Remove what a killed process left half-written under ``folder``; hold its lock."""
+    """Remove the partial files of a killed process under ``folder``; the caller holds its lock.
+
+    Parameters
+    ----------
+    folder : path
+    """
     for left in Path(folder).rglob(".partial-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def remove_old_partial(folder):
-    """Remove what lies half-written for an hour directly in a folder that several calls share.
+    """Remove partial files older than an hour directly in a folder that several calls share.
 
     Nothing written there, such as a report, takes so long.
+
+    Parameters
+    ----------
+    folder : path
     """
     for left in Path(folder).glob(".partial-*"):
         with suppress(FileNotFoundError):  # another call may clear, or finish, at the same time
@@ -69,20 +172,114 @@ def remove_old_partial(folder):
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def write_text(path, text):
-    """Write UTF-8 text and return its path."""
+def write_bytes(path, data):
+    """Write bytes; see :func:`atomic`.
+
+    Parameters
+    ----------
+    path : path
+    data : bytes
+
+    Returns
+    -------
+    path : Path
+    """
     with atomic(path) as partial:
-        partial.write_text(text, encoding="utf8")
+        partial.write_bytes(data)
     return Path(path)
 
 
+def write_text(path, text):
+    """Write text as UTF-8; see :func:`atomic`.
+
+    Parameters
+    ----------
+    path : path
+    text : str
+
+    Returns
+    -------
+    path : Path
+    """
+    return write_bytes(path, text.encode("utf8"))
+
+
 def write_json(path, data):
-    """Write ``data`` as indented JSON (NaN becomes null) and return its path."""
-    return write_text(path, json.dumps(_plain(data), indent=2, ensure_ascii=False) + "\n")
+    """Write indented JSON, as :func:`nan_to_none` converts it; see :func:`atomic`.
+
+    Parameters
+    ----------
+    path : path
+    data : dict or list
+
+    Returns
+    -------
+    path : Path
+    """
+    return write_text(path, json.dumps(nan_to_none(data), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_tsv(path, frame):
+    """Write a table as BIDS TSV (tabs, header, ``n/a`` for missing); see :func:`atomic`.
+
+    Parameters
+    ----------
+    path : path
+    frame : DataFrame
+
+    Returns
+    -------
+    path : Path
+    """
+    with atomic(path) as partial:
+        frame.to_csv(partial, sep="\t", index=False, na_rep="n/a", float_format="%.6g")
+    return Path(path)
+
+
+def write_npy(path, array):
+    """Write an array as ``.npy`` without pickle; see :func:`atomic`.
+
+    Parameters
+    ----------
+    path : path
+    array : ndarray, any shape
+
+    Returns
+    -------
+    path : Path
+    """
+    with atomic(path) as partial:
+        np.save(partial, array, allow_pickle=False)
+    return Path(path)
+
+
+def write_npz(path, arrays):
+    """Write named arrays as ``.npz``; see :func:`atomic`.
+
+    Parameters
+    ----------
+    path : path
+    arrays : dict of str to ndarray
+
+    Returns
+    -------
+    path : Path
+    """
+    with atomic(path) as partial:
+        np.savez(partial, **arrays)
+    return Path(path)
 
 
 def read_json(path):
     """Read a JSON file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    data : dict or list
 
     Raises
     ------
@@ -96,11 +293,21 @@ def read_json(path):
     except OSError as error:
         raise MissingInput(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error}): mend or remove it.") from error
+        raise DataError(f"{path} is not valid JSON ({error}): fix or remove it.") from error
 
 
 def read_tsv(path, **options):
-    """Read a table of a dataset; ``options`` go to :func:`pandas.read_csv`.
+    """Read a table of tab-separated values.
+
+    Parameters
+    ----------
+    path : path
+    **options
+        Passed to :func:`pandas.read_csv`.
+
+    Returns
+    -------
+    table : DataFrame
 
     Raises
     ------
@@ -116,7 +323,7 @@ def read_tsv(path, **options):
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{Path(path).name} is no table of tab-separated values in UTF-8 ({reason}): mend it."
+            f"{Path(path).name} is no table of tab-separated values in UTF-8 ({reason}): fix it."
         ) from error
 
 
@@ -143,32 +350,25 @@ def read_participants(tables):
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
-def write_tsv(path, frame):
-    """Write a DataFrame as BIDS TSV (tabs, header, ``n/a`` for missing) and return its path."""
-    with atomic(path) as partial:
-        frame.to_csv(partial, sep="\t", index=False, na_rep="n/a", float_format="%.6g")
-    return Path(path)
+def nan_to_none(value):
+    """Convert a value to what JSON knows.
 
+    Parameters
+    ----------
+    value : object
+        Dictionaries and sequences are converted item by item.
 
-def write_npy(path, array):
-    """Write an array as ``.npy`` without pickle and return its path."""
-    with atomic(path) as partial:
-        np.save(partial, array, allow_pickle=False)
-    return Path(path)
-
-
-def _plain(value):
-    """Turn NumPy scalars, arrays, paths and tuples into what JSON knows."""
+    Returns
+    -------
+    plain : object
+        NumPy values as Python values, paths as text, numbers that are not finite as None.
+    """
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): nan_to_none(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
+        return [nan_to_none(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return nan_to_none(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, Path) else value

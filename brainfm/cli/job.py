@@ -1,7 +1,6 @@
 """One call of the program: its folders, its share of the machine, its messages."""
 
 import hashlib
-import json
 import logging
 import os
 import shlex
@@ -18,6 +17,7 @@ from brainfm.cli.resources import available_cpus, memory_limit_gb
 from brainfm.cli.settings import settings_as_toml
 from brainfm.config import Settings, memory_gb
 from brainfm.errors import CannotCreateOutput
+from brainfm.files import write_json, write_text
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
             "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "NUMEXPR_MAX_THREADS")  # fmt: skip
@@ -100,7 +100,7 @@ class Job:
         command = shlex.join(["brainfm", *self.argv])
         header = [command, "reuse with --config-file"]
         text = settings_as_toml(self.settings, self.sources, header=header)
-        (self.log_dir / "settings.toml").write_text(text, encoding="utf8")
+        write_text(self.log_dir / "settings.toml", text)
         self.log.info("brainfm %s, %s level: %s", __version__, self.level, self.output_dir)
         self.log.info(
             "%d processes of %d threads, %.1f GB; messages and settings in %s",
@@ -117,7 +117,7 @@ class Job:
 
     def log_json(self, name, data):
         """Write facts of this call beside its messages."""
-        (self.log_dir / name).write_text(json.dumps(data, indent=2) + "\n", encoding="utf8")
+        write_json(self.log_dir / name, data)
 
 
 def _show_messages(log, verbose):

@@ -14,6 +14,7 @@ from nipype.interfaces.base import (
 )
 
 from brainfm.config import EegConfig
+from brainfm.files import write_bytes
 from brainfm.stages.preprocess.eeg import OCCIPITAL, preprocess_eeg
 from brainfm.stages.preprocess.eeg_figures import draw_eeg_figures
 from brainfm.stages.preprocess.eeg_qc import summarise
@@ -45,8 +46,8 @@ class PreprocessEEG(SimpleInterface):
         eeg_file, cleaned = preprocess_eeg(
             i.eeg_file, i.out_dir, i.config, seed=i.seed, sloppy=i.sloppy
         )
-        summary_file = Path(runtime.cwd) / "summary.pkl"  # read only by the next node
-        summary_file.write_bytes(pickle.dumps(summarise(cleaned, OCCIPITAL)))
+        summary = pickle.dumps(summarise(cleaned, OCCIPITAL))  # read only by the next node
+        summary_file = write_bytes(Path(runtime.cwd) / "summary.pkl", summary)
         self._results.update(eeg_file=str(eeg_file), summary_file=str(summary_file))
         return runtime
 

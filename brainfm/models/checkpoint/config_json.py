@@ -5,6 +5,7 @@ import math
 from dataclasses import fields
 
 from brainfm.errors import ModelError
+from brainfm.files import nan_to_none
 from brainfm.models.encoder.encoder import EncoderConfig
 
 FORMAT = "brainfm-encoder"
@@ -95,15 +96,6 @@ def read_config(path):
         )
     _check(config, path)
     return config
-
-
-def nan_to_none(value):
-    """Return a copy for JSON in which numbers that are not finite are None."""
-    if isinstance(value, dict):
-        return {str(key): nan_to_none(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [nan_to_none(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check(config, where):

@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from brainfm.errors import ModelError
-from brainfm.models.checkpoint.config_json import config_text, nan_to_none, read_config
+from brainfm.errors import CannotCreateOutput, ModelError
+from brainfm.files import atomic_folder, nan_to_none, write_bytes, write_text
+from brainfm.models.checkpoint.config_json import config_text, read_config
 from brainfm.models.checkpoint.load_report import LoadReport
-from brainfm.models.checkpoint.locate import atomic_folder, find_checkpoint
+from brainfm.models.checkpoint.locate import find_checkpoint
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
 log = logging.getLogger("brainfm")
@@ -140,10 +141,12 @@ def save_checkpoint(folder, encoder, info, *, history=(), card=None):
     ModelError
         If ``info`` has keys that ``config.json`` does not know.
     """
+    _check_replaceable(Path(folder))
     with atomic_folder(folder) as partial:
         state = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
-        (partial / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
-        (partial / "history.json").write_text(_history_text(history), encoding="utf8")
+        # Not save_file: on a full disk it raises what is no OSError.
+        write_bytes(partial / "model.safetensors", save(state, metadata={"format": "pt"}))
+        write_text(partial / "history.json", _history_text(history))
         _write_texts(partial, config_text(encoder.config.as_dict(), info), card)
     return Path(folder)
 
@@ -174,6 +177,7 @@ def copy_checkpoint(name_or_path, folder, *, info, card):
         As :func:`save_checkpoint`.
     """
     here = find_checkpoint(name_or_path).folder
+    _check_replaceable(Path(folder))
     with atomic_folder(folder) as partial:
         for name in {"model.safetensors", "history.json"} & {path.name for path in here.iterdir()}:
             shutil.copyfile(here / name, partial / name)
@@ -281,9 +285,18 @@ def _tensors(data, path):
 
 
 def _write_texts(folder, config, card):
-    (folder / "config.json").write_text(config, encoding="utf8")
+    write_text(folder / "config.json", config)
     if card is not None:
-        (folder / "README.md").write_text(card, encoding="utf8")
+        write_text(folder / "README.md", card)
+
+
+def _check_replaceable(folder):
+    is_checkpoint = (folder / "config.json").is_file()
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not is_checkpoint and not is_empty:
+        raise CannotCreateOutput(
+            f"{folder} is there and is no checkpoint: it would be lost; choose another folder."
+        )
 
 
 def _history_text(history):

@@ -1,15 +1,12 @@
 """Where checkpoints lie: found by name, folder or repository, and written whole or not at all."""
 
-import contextlib
 import logging
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from brainfm.errors import CannotCreateOutput, ModelError, ReadWriteFailed
+from brainfm.errors import ModelError
+from brainfm.files import former_folder
 from brainfm.models.checkpoint import hub
 
 log = logging.getLogger("brainfm")
@@ -64,7 +61,7 @@ def find_checkpoint(name_or_path):
     given = Path(name_or_path).absolute()
     if (given / "config.json").is_file():
         return CheckpointLocation(given, given.name)
-    before = _set_aside(given)
+    before = former_folder(given)
     if not given.exists() and (before / "config.json").is_file():
         log.warning("saving %s was stopped half-way: the checkpoint before it is taken", given)
         return CheckpointLocation(before, given.name)
@@ -101,62 +98,3 @@ def pin_revision(name_or_path):
     """
     found = find_checkpoint(name_or_path)
     return f"{found.repo}@{found.revision}" if found.repo else name_or_path
-
-
-@contextlib.contextmanager
-def atomic_folder(folder):
-    """Yield an empty folder; when the block succeeds, it takes the place of ``folder``.
-
-    A checkpoint that stands there is replaced; killed at any moment, it or the new one is found.
-
-    Raises
-    ------
-    CannotCreateOutput
-        If the folder above cannot be written, or ``folder`` holds something else.
-    ReadWriteFailed
-        If writing stops half-way; what stood there stays.
-    """
-    folder = Path(folder).absolute()
-    _refuse_to_lose(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-    except OSError as error:
-        raise CannotCreateOutput(
-            f"{folder.parent} cannot be written ({error.strerror}): choose another folder."
-        ) from error
-    try:
-        yield partial
-        partial.chmod(0o755)  # mkdtemp makes folders only its owner can read
-        _swap(partial, folder)
-    except OSError as error:
-        raise ReadWriteFailed(
-            f"the checkpoint {folder} could not be written ({error}): is the disk full? "
-            "What stood there before is untouched."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _refuse_to_lose(folder):
-    is_checkpoint = (folder / "config.json").is_file()
-    if folder.is_dir() and (is_checkpoint or not any(folder.iterdir())):
-        return
-    if folder.exists():
-        raise CannotCreateOutput(
-            f"{folder} is there and is no checkpoint: it would be lost; choose another folder."
-        )
-
-
-def _swap(new, folder):
-    old = _set_aside(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-    os.replace(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _set_aside(folder):
-    """Where the last checkpoint waits while the next one takes its place."""
-    return folder.parent / f".{folder.name}.before"

@@ -1,15 +1,14 @@
 """What survives when a training is killed: files that are whole or not there, and when to write."""
 
 import logging
-import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import torch
 
-from brainfm.errors import ReadWriteFailed, TemporaryFailure
+from brainfm.errors import BrainFMError, ReadWriteFailed, TemporaryFailure
+from brainfm.files import atomic, remove_partial
 from brainfm.models.training.lightning_import import L
 
 log = logging.getLogger("brainfm")
@@ -30,20 +29,14 @@ class AtomicCheckpointIO(L.pytorch.plugins.io.TorchCheckpointIO):
         ReadWriteFailed
             If it cannot be written whole; what stood at ``path`` stays.
         """
-        path = Path(path)
-        partial = path.with_name(f".partial-{path.name}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except (OSError, RuntimeError) as error:  # torch.save turns some OSErrors into the latter
-            partial.unlink(missing_ok=True)
+            with atomic(path, sync=True) as partial:
+                torch.save(checkpoint, partial)
+        except (BrainFMError, RuntimeError) as error:  # PyTorch turns some OSErrors into the latter
             raise ReadWriteFailed(
-                f"the state of the training could not be written to {path} ({error}): is the disk "
-                "full? The last good state is untouched; make room and run the same command again."
+                f"the state of the training could not be written to {path} "
+                f"({error.__cause__ or error}): is the disk full? The last good state is "
+                "untouched; make room and run the same command again."
             ) from error
 
 
@@ -79,6 +72,8 @@ class ResumeCheckpoint(L.pytorch.callbacks.Checkpoint):
     def on_train_start(self, trainer, pl_module):
         """Note the signals from here on; Lightning puts the old handlers back at the end."""
         self.kept_at = time.monotonic()
+        if trainer.is_global_zero:
+            remove_partial(self.folder)  # of a process that was killed while it wrote
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
                 signal.signal(number, self._note)

@@ -3,18 +3,18 @@
 import json
 import logging
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from brainfm.errors import ModelError
+from brainfm.files import atomic, remove_partial, write_bytes, write_text
 from brainfm.models.encoder.windows import SPECS, collate, n_whole_patches, random_crop
 from brainfm.models.training.objectives import Batch
 
@@ -238,7 +238,7 @@ class EpochLogger(Callback):
             "epoch %d of %d: %s", len(net.history), self.max_epochs, format_metrics(net.history[-1])
         )
         if self.resume_dir is not None:
-            _keep_state(net, Path(self.resume_dir))
+            _write_state(net, Path(self.resume_dir))
 
 
 def format_metrics(metrics):
@@ -348,17 +348,15 @@ def score(module, crops, *, batch_size):
     return average(seen)
 
 
-def _keep_state(net, folder):
-    """Write weights, optimiser and history under temporary names; the history comes last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = {name: folder / f".partial-{name}" for name in _STATE}
-    save_file(net.module_.state_dict(), partial["module.safetensors"])
-    torch.save(net.optimizer_.state_dict(), partial["optimizer.pt"])
-    epochs = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
-    partial["history.json"].write_text(json.dumps(epochs), encoding="utf8")
+def _write_state(net, folder):
+    """Write weights, optimiser and history of the last epoch; the history completes them."""
     number = len(net.history)
-    for name, path in partial.items():
-        os.replace(path, folder / f"{number}-{name}")
+    # Not save_file: on a full disk it raises what is no OSError.
+    write_bytes(folder / f"{number}-module.safetensors", save(net.module_.state_dict()))
+    with atomic(folder / f"{number}-optimizer.pt") as partial:
+        torch.save(net.optimizer_.state_dict(), partial)
+    epochs = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
+    write_text(folder / f"{number}-history.json", json.dumps(epochs))
     for name in _STATE:
         for path in folder.glob(f"[0-9]*-{name}"):
             if path.name != f"{number}-{name}":
@@ -369,6 +367,7 @@ _STATE = ("module.safetensors", "optimizer.pt", "history.json")
 
 
 def _take_up(net, folder):
+    remove_partial(folder)
     done = sorted(int(p.name.split("-")[0]) for p in folder.glob("[0-9]*-history.json"))
     if not done:
         return

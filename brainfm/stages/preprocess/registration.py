@@ -14,6 +14,7 @@ import SimpleITK as sitk  # noqa: N813
 from scipy import ndimage as ndi
 
 from brainfm.errors import DataError
+from brainfm.files import atomic
 from brainfm.storage.images import to_ants, to_sitk
 
 _STARTS_DEGREES = (0, -20, 20)
@@ -135,7 +136,8 @@ def register_syn(brain_image, template_image, affine, out_dir, *, seed, threads,
         paths = {}
         for file in {*found["fwdtransforms"], *found["invtransforms"]}:
             paths[file] = out_dir / Path(file).name
-            shutil.move(file, paths[file])
+            with atomic(paths[file]) as partial:
+                shutil.move(file, partial)
     return [paths[f] for f in found["fwdtransforms"]], [paths[f] for f in found["invtransforms"]]
 
 

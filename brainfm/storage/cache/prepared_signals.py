@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from brainfm.errors import CannotCreateOutput, DataError
-from brainfm.files import atomic
+from brainfm.files import write_bytes
 from brainfm.models.encoder import windows
 
 log = logging.getLogger("brainfm")
@@ -86,9 +86,8 @@ class PreparedSignalCache:
             "signal": np.ascontiguousarray(prepared.signal.T),
             "positions": np.ascontiguousarray(prepared.positions),
         }
-        with atomic(path) as partial:
-            # Not save_file: on a full disk it raises what is no OSError.
-            partial.write_bytes(save(arrays, {"log_scale": repr(float(prepared.log_scale))}))
+        # Not save_file: on a full disk it raises what is no OSError.
+        write_bytes(path, save(arrays, {"log_scale": repr(float(prepared.log_scale))}))
 
     def _path(self, recording):
         stored = Path(self.read.path)

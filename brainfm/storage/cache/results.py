@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from brainfm import __version__
-from brainfm.files import atomic
+from brainfm.files import write_npz
 from brainfm.storage.derivatives.status import key_of
 
 _log = logging.getLogger("brainfm")
@@ -50,8 +50,7 @@ class ResultCache:
         CannotCreateOutput, ReadWriteFailed
             If they cannot be written.
         """
-        with atomic(self._path(name)) as partial:
-            np.savez(partial, **arrays)
+        write_npz(self._path(name), arrays)
 
     def forget(self):
         """Remove all that is kept, and the folder."""

@@ -1,16 +1,12 @@
 """Write a cleaned EEG as a BIDS derivative: BrainVision with its tables and sidecars."""
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pybv import write_brainvision
 
-from brainfm.errors import CannotCreateOutput, ReadWriteFailed
-from brainfm.files import write_json, write_tsv
+from brainfm.files import atomic_files, write_json, write_tsv
 from brainfm.storage.bids.names import entities_of
 
 _DESC = "desc-preproc"
@@ -54,24 +50,8 @@ def write_eeg_derivative(run, clean, out_dir, *, sidecar, channels, quality):
     between recordings of one participant. BIDS knows no ``run`` for coordinate systems.
     """
     folder = eeg_folder(run, out_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-    except OSError as error:
-        raise CannotCreateOutput(
-            f"{folder} cannot be written ({error.strerror}): choose a folder you may write to."
-        ) from error
-    try:
+    with atomic_files(folder, last=".vhdr") as partial:
         _write_all(partial, run, clean, (sidecar, channels, quality))
-        header_last = sorted(partial.iterdir(), key=lambda path: path.suffix == ".vhdr")
-        for path in header_last:
-            os.replace(path, folder / path.name)
-    except OSError as error:
-        raise ReadWriteFailed(
-            f"{folder} could not be written ({error.strerror or error}): is the disk full?"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder / f"{run.stem}_{_DESC}_eeg.vhdr"
 
 
