@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -15,6 +14,8 @@ from brainfm.cli.group import _clear_partial
 from brainfm.cli.run import main
 from brainfm.config import Settings
 from brainfm.models.checkpoint.load_save import training_participants
+from brainfm.stages.evaluate.n_jobs import n_jobs_for
+from brainfm.stages.evaluate.tables import remove_outdated_evaluation
 from brainfm.storage.cache.steps import StepCache
 from brainfm.storage.corpus import read_manifest
 from brainfm.storage.lock import WorkLock
@@ -197,13 +198,12 @@ class TestPeople:
         assert orders[0] == orders[1]
         assert len(orders[0]) == 2
 
-    def test_as_many_processes_work_as_memory_allows_at_the_size_of_the_covariances(self, tmp_path):
+    def test_as_many_processes_work_as_memory_allows_at_the_size_of_the_covariances(self):
         many = [bold(number, n_channels=400, n_times=3) for number in range(200)]
-        crowd = replace(self.of(tmp_path), nprocs=8, memory_gb=8.0)
-        assert group_level._n_jobs(crowd, many[:10]) == 6
-        assert group_level._n_jobs(crowd, many) == 2
-        assert group_level._n_jobs(replace(crowd, memory_gb=1.0), many) == 1
-        assert group_level._n_jobs(replace(crowd, nprocs=1), many[:10]) == 1
+        assert n_jobs_for(many[:10], max_jobs=8, memory_gb=8.0) == 6
+        assert n_jobs_for(many, max_jobs=8, memory_gb=8.0) == 2
+        assert n_jobs_for(many, max_jobs=8, memory_gb=1.0) == 1
+        assert n_jobs_for(many[:10], max_jobs=1, memory_gb=8.0) == 1
 
     def test_withdrawn_people_are_neither_embedded_nor_evaluated(self, study, finished):
         corpus = finished / "group" / "corpus"
@@ -225,15 +225,14 @@ class TestPeople:
         assert not list(tmp_path.glob("out/models/*"))
 
 
-@pytest.mark.parametrize(("corpus", "stays"), [("as it was", True), ("changed", False)])
-def test_an_answer_stays_without_a_question_unless_the_data_changed(tmp_path, corpus, stays):
-    group = TestPeople().of(tmp_path)
-    answer = tmp_path / "group" / "evaluation.json"
-    write(answer, {})
-    book = StepCache(tmp_path)
-    book.run("evaluate", {"target": "age"}, lambda: [answer], noted={"corpus": "as it was"})
-    group_level._drop_old_answer(group, StepCache(tmp_path), {"corpus": corpus})
-    assert answer.exists() == stays
+@pytest.mark.parametrize(
+    ("made_from", "removed"), [({"corpus": "a"}, False), ({"corpus": "b"}, True), (None, False)]
+)
+def test_an_evaluation_is_removed_when_its_data_have_changed(tmp_path, made_from, removed):
+    path = tmp_path / "group" / "evaluation.json"
+    write(path, {})
+    assert remove_outdated_evaluation(tmp_path, made_from, {"corpus": "a"}) == removed
+    assert path.exists() != removed
 
 
 class TestStepBook:

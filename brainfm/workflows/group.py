@@ -1,6 +1,5 @@
 """The group level: corpus, pretraining, embeddings, evaluation, report; each resumes."""
 
-import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -9,10 +8,11 @@ from brainfm.files import read_participants
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.features.embedder import BrainEmbedder
 from brainfm.stages.corpus.build import build_corpus, check_twins, source_checksum
-from brainfm.stages.embed.recording import embed_recording, embedding_path
+from brainfm.stages.embed.recording import embed_recording, remove_embeddings
 from brainfm.stages.evaluate.design import build_design
+from brainfm.stages.evaluate.n_jobs import n_jobs_for
 from brainfm.stages.evaluate.run import evaluate_outputs
-from brainfm.stages.evaluate.tables import FILES
+from brainfm.stages.evaluate.tables import FILES, remove_outdated_evaluation
 from brainfm.stages.evaluate.training_overlap import learned_by
 from brainfm.stages.pretrain.run import pretrain_corpus, split_corpus
 from brainfm.stages.report.group import write_group_report
@@ -21,8 +21,6 @@ from brainfm.storage.cache.steps import StepCache
 from brainfm.storage.corpus import read_withdrawn
 from brainfm.storage.derivatives.recordings import find_recordings, mean_fd_of
 from brainfm.storage.derivatives.status import key_of, sha256_of
-
-_log = logging.getLogger("brainfm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +80,12 @@ def _recordings(group, roots=None):
     found = [one for root in roots or group.roots for one in find_recordings(root)]
     kept = [one for one in found if (one.dataset, one.participant) not in withdrawn]
     return sorted(kept, key=lambda one: (*map(str, one.key), one.modality))
+
+
+def _withdrawn_sources(group):
+    """Standardised recordings in the output folder of participants who have withdrawn."""
+    kept = {one.source for one in _recordings(group, [group.output_dir])}
+    return [one.source for one in find_recordings(group.output_dir) if one.source not in kept]
 
 
 def _check_question(group, trained_on=()):
@@ -149,7 +153,7 @@ def _embed(group, book, manifest, checkpoint):
         # Another name than the packaged checkpoint, whose embeddings stand in the same folders.
         loaded = load_checkpoint(checkpoint)
         loaded = replace(loaded, name=f"group-{loaded.name}")
-        _drop_withdrawn(group, loaded.name)
+        remove_embeddings(_withdrawn_sources(group), group.output_dir, loaded.name)
         paths = [
             embed_recording(
                 recording.source,
@@ -165,16 +169,6 @@ def _embed(group, book, manifest, checkpoint):
     return book.run("embed", facts, make)
 
 
-def _drop_withdrawn(group, model_name):
-    """Remove the embeddings of withdrawn people by an earlier model that was trained here."""
-    kept = {one.source for one in _recordings(group, [group.output_dir])}
-    for one in find_recordings(group.output_dir):
-        if one.source not in kept:
-            path = embedding_path(one.source, group.output_dir, model_name)
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
-
-
 def _evaluate(group, book, manifest, checkpoint):
     config, seed = group.settings.evaluate, group.settings.run.random_seed
     if group.settings.run.sloppy:
@@ -188,7 +182,9 @@ def _evaluate(group, book, manifest, checkpoint):
         "models": [_key_of_model(group.settings.model.model), _key_of_model(checkpoint)],
     }
     if not (config.target or config.contrast):
-        _drop_old_answer(group, book, data)
+        made_from = book.steps.get("evaluate", {}).get("noted")
+        if remove_outdated_evaluation(group.output_dir, made_from, data):
+            del book.steps["evaluate"]
         return []
     recordings = _recordings(group)
     motion = [mean_fd_of(one) for one in recordings]  # of files that the corpus does not hold
@@ -196,6 +192,10 @@ def _evaluate(group, book, manifest, checkpoint):
     facts = {
         **data, "settings": asdict(config), "participants": people, "motion": motion, "seed": seed,
     }  # fmt: skip
+
+    # With sloppy settings other processes start as long as they would save.
+    max_jobs = 1 if group.settings.run.sloppy else group.nprocs
+    n_jobs = n_jobs_for(recordings, max_jobs=max_jobs, memory_gb=group.memory_gb)
 
     def make():
         kept = ResultCache(group.work_dir / "evaluate", facts)
@@ -207,37 +207,13 @@ def _evaluate(group, book, manifest, checkpoint):
             embedder=_embedder(group, group.settings.model.model),
             own=_embedder(group, checkpoint),
             kept=kept,
-            n_jobs=_n_jobs(group, recordings),
+            n_jobs=n_jobs,
             seed=seed,
         )
         kept.forget()
         return [group.output_dir / "group" / name for name in FILES]
 
     return book.run("evaluate", facts, make, noted=data)
-
-
-def _drop_old_answer(group, book, data):
-    """Remove the answer of an earlier call that is of other data or models: nobody asks now."""
-    noted = book.steps.get("evaluate", {}).get("noted")
-    if noted not in (None, data):
-        _log.warning("the answer of an earlier call was of other data or models, and is removed")
-        for name in FILES:
-            (group.output_dir / "group" / name).unlink(missing_ok=True)
-        del book.steps["evaluate"]
-
-
-def _n_jobs(group, recordings):
-    """Processes that fit into memory.
-
-    The tangent space of n matrices of p channels takes six times their size at its peak; this
-    process keeps four times it. With 177 people of 200 parcels a process took 0.8 GB.
-    """
-    if group.settings.run.sloppy:
-        return 1  # other processes start as long as they would save
-    n_bands = {"bold": 1, "eeg": 4}
-    matrices_gb = 8e-9 * sum(n_bands[one.modality] * one.shape[1] ** 2 for one in recordings)
-    fit = (group.memory_gb - 1 - 4 * matrices_gb) / (1 + 6 * matrices_gb)
-    return max(1, min(group.nprocs, int(fit)))
 
 
 def _key_of_model(model):

@@ -86,6 +86,22 @@ def embedding_path(path, out_dir, model_name):
     return Path(out_dir) / folder / kind / f"{'_'.join(kept)}_desc-{label}_embedding.npy"
 
 
+def remove_embeddings(paths, out_dir, model_name):
+    """Remove the embeddings of recordings by one model, and their sidecars.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Standardised recordings.
+    out_dir : path
+    model_name : str
+    """
+    for path in paths:
+        embedding = embedding_path(path, out_dir, model_name)
+        embedding.unlink(missing_ok=True)
+        embedding.with_suffix(".json").unlink(missing_ok=True)
+
+
 def _read(path, positions):
     if path.name.endswith("_timeseries.tsv"):
         return read_timeseries(path, positions)

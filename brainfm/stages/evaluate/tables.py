@@ -1,10 +1,14 @@
-"""Tables of an evaluation, as they lie in ``group/``."""
+"""Tables of an evaluation in ``group/``: written, and removed when outdated."""
+
+import logging
 
 import pandas as pd
 
 from brainfm.files import write_json, write_tsv
 
-#: What :func:`write_evaluation` writes, the last of them last.
+_log = logging.getLogger("brainfm")
+
+#: Names of the files that :func:`write_evaluation` writes, in the order of writing.
 FILES = (
     "rows.tsv", "scores.tsv", "folds.tsv", "null.tsv", "curves.tsv", "audit.tsv", "networks.tsv",
     "edges.tsv", "bands.tsv", "sensors.tsv", "map.tsv", "evaluation.json",
@@ -38,6 +42,29 @@ def write_evaluation(folder, evaluation, results, asked, more):
     for name, table in tables.items():
         write_tsv(folder / name, table)
     write_json(folder / "evaluation.json", evaluation)
+
+
+def remove_outdated_evaluation(output_dir, made_from, data):
+    """Remove the evaluation of an earlier call if its data or models have changed since.
+
+    Parameters
+    ----------
+    output_dir : Path
+    made_from : dict or None
+        Checksums of the data and models of the earlier call; None if there was none.
+    data : dict
+        Checksums of the present data and models.
+
+    Returns
+    -------
+    is_removed : bool
+    """
+    if made_from in (None, data):
+        return False
+    _log.warning("removing the evaluation of an earlier call: its data or models have changed")
+    for name in FILES:
+        (output_dir / "group" / name).unlink(missing_ok=True)
+    return True
 
 
 def _asked_rows(asked):
