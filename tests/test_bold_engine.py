@@ -16,7 +16,7 @@ from brainfm.errors import DataError, MissingInput
 from brainfm.signal.bold import clean_series, passed_components, reduce_confounds
 from brainfm.signal.realign import rigid_matrices
 from brainfm.stages.preprocess.bold import align_bold, realign_bold, resample_bold
-from brainfm.stages.preprocess.bold_confounds import tissues_in_template, write_confounds
+from brainfm.stages.preprocess.bold_confounds import write_confounds
 from brainfm.stages.preprocess.bold_qc import alignment_qc, bold_qc, draw_anatomy
 from brainfm.stages.preprocess.t1w import (
     inverse_transform,
@@ -69,10 +69,9 @@ def run(folder, anatomy):
     way = align_bold(realigned, prepared.brain, prepared.mask, work, sloppy=True)
     names = {"out_dir": out / "func", "stem": STEM}
     done = resample_bold(realigned, way, anatomy["there"], metadata=METADATA, **names)
-    tissues = tissues_in_template(anatomy["tissues"], done.bold, anatomy["there"], work)
-    confounds = write_confounds(
-        done, tissues, realigned.motion, repetition_time_s=TR_S, n_dummy=0, high_pass_hz=0.008,
-        **names,
+    confounds, tissues = write_confounds(
+        done, anatomy["tissues"], realigned.motion, anatomy["there"], work,
+        repetition_time_s=TR_S, n_dummy=0, high_pass_hz=0.008, **names,
     )  # fmt: skip
     return {"realigned": realigned, "way": way, "done": done, "tissues": tissues,
             "confounds": confounds}  # fmt: skip
@@ -208,20 +207,21 @@ class TestBold:
 
     def test_quality_and_figures_are_written(self, folder, anatomy, run, series):
         out, prepared = folder / "out", anatomy["prepared"]
-        parts = {"head": prepared.brain, "mask": prepared.mask, "tissues": anatomy["tissues"],
+        parts = {"head": prepared.brain, "mask": prepared.mask, "segmentation": anatomy["tissues"],
                  "t1w_to_template": anatomy["there"]}  # fmt: skip
         figures = out / "sub-01" / "figures"
         realigned, done = run["realigned"], run["done"]
-        facts = alignment_qc(
+        metrics = alignment_qc(
             realigned.reference, realigned.mask, run["way"], parts, figures, stem=STEM
         )
         draw_anatomy(folder / "sub-01_T1w.nii.gz", prepared, anatomy["files"][0], figures,
                      stem="sub-01")  # fmt: skip
         files = {"bold": done.bold, "mask": done.mask, "confounds": run["confounds"],
-                 "timeseries": series[0], "tissues_in_template": run["tissues"]}  # fmt: skip
+                 "timeseries": series[0], "tissues": run["tissues"]}  # fmt: skip
         path = bold_qc(
-            files, {**facts, **series[1]}, BoldConfig(), out_dir=out, stem=STEM,
-            repetition_time_s=TR_S, engine="builtin",
+            files, {**metrics, **series[1]}, figures_dir=figures, stem=STEM,
+            repetition_time_s=TR_S, fd_threshold_mm=BoldConfig().fd_threshold_mm,
+            engine="builtin",
         )  # fmt: skip
         quality = json.loads(path.read_text())
         assert quality["dice_template"] >= 0.9

@@ -107,31 +107,50 @@ class _WriteAnatomyInputSpec(_PreparedSpec):
     t1w_file = File(exists=True, mandatory=True, desc="raw image")
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
     anat_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/anat)")
-    figures_dir = traits.Str(mandatory=True)
     stem = traits.Str(mandatory=True)
 
 
 class _WriteAnatomyOutputSpec(TraitedSpec):
     t1w_in_template = File(exists=True)
     mask_in_template = File(exists=True)
-    figures = OutputMultiObject(File(exists=True))
 
 
 class WriteAnatomy(SimpleInterface):
-    """See :func:`brainfm.stages.preprocess.t1w.write_anatomy`, then ``draw_anatomy``."""
+    """See :func:`brainfm.stages.preprocess.t1w.write_anatomy`."""
 
     input_spec, output_spec = _WriteAnatomyInputSpec, _WriteAnatomyOutputSpec
 
     def _run_interface(self, runtime):
         i = self.inputs
-        prepared = _prepared(i)
-        t1w, mask = write_anatomy(i.t1w_file, prepared, i.t1w_to_template, i.anat_dir, stem=i.stem)
-        figures = draw_anatomy(i.t1w_file, prepared, t1w, i.figures_dir, stem=i.stem)
-        self._results.update(
-            t1w_in_template=str(t1w),
-            mask_in_template=str(mask),
-            figures=[str(path) for path in figures],
+        t1w, mask = write_anatomy(
+            i.t1w_file, _prepared(i), i.t1w_to_template, i.anat_dir, stem=i.stem
         )
+        self._results.update(t1w_in_template=str(t1w), mask_in_template=str(mask))
+        return runtime
+
+
+class _DrawAnatomyInputSpec(_PreparedSpec):
+    t1w_file = File(exists=True, mandatory=True, desc="raw image")
+    t1w_in_template = File(exists=True, mandatory=True)
+    figures_dir = traits.Str(mandatory=True)
+    stem = traits.Str(mandatory=True)
+
+
+class _DrawAnatomyOutputSpec(TraitedSpec):
+    figures = OutputMultiObject(File(exists=True))
+
+
+class DrawAnatomy(SimpleInterface):
+    """See :func:`brainfm.stages.preprocess.bold_qc.draw_anatomy`."""
+
+    input_spec, output_spec = _DrawAnatomyInputSpec, _DrawAnatomyOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
+        figures = draw_anatomy(
+            i.t1w_file, _prepared(i), i.t1w_in_template, i.figures_dir, stem=i.stem
+        )
+        self._results["figures"] = [str(path) for path in figures]
         return runtime
 
 

@@ -19,7 +19,7 @@ from brainfm.stages.preprocess.bold import (
     realign_bold,
     resample_bold,
 )
-from brainfm.stages.preprocess.bold_confounds import tissues_in_template, write_confounds
+from brainfm.stages.preprocess.bold_confounds import write_confounds
 from brainfm.stages.preprocess.bold_qc import alignment_qc, bold_qc
 from brainfm.stages.standardise.parcellate import PreprocessedBold, standardise_bold
 from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
@@ -67,16 +67,11 @@ class RealignBold(SimpleInterface):
 class _AlignBoldInputSpec(_RealignedSpec):
     t1w_brain = File(exists=True, mandatory=True)
     t1w_mask = File(exists=True, mandatory=True)
-    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    segmentation = File(exists=True, mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    stem = traits.Str(mandatory=True)
     sloppy = traits.Bool(False, usedefault=True)
 
 
 class _AlignBoldOutputSpec(TraitedSpec):
     t1w_to_bold = File(exists=True)
-    facts = traits.Dict()
 
 
 class AlignBold(SimpleInterface):
@@ -86,16 +81,45 @@ class AlignBold(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        way = align_bold(_realigned(i), i.t1w_brain, i.t1w_mask, runtime.cwd, sloppy=i.sloppy)
+        t1w_to_bold = align_bold(
+            _realigned(i), i.t1w_brain, i.t1w_mask, runtime.cwd, sloppy=i.sloppy
+        )
+        self._results["t1w_to_bold"] = str(t1w_to_bold)
+        return runtime
+
+
+class _AlignmentQCInputSpec(BaseInterfaceInputSpec):
+    reference = File(exists=True, mandatory=True)
+    mask = File(exists=True, mandatory=True)
+    t1w_to_bold = File(exists=True, mandatory=True)
+    t1w_brain = File(exists=True, mandatory=True)
+    t1w_mask = File(exists=True, mandatory=True)
+    segmentation = File(exists=True, mandatory=True)
+    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
+    figures_dir = traits.Str(mandatory=True)
+    stem = traits.Str(mandatory=True)
+
+
+class _AlignmentQCOutputSpec(TraitedSpec):
+    metrics = traits.Dict()
+
+
+class AlignmentQC(SimpleInterface):
+    """See :func:`brainfm.stages.preprocess.bold_qc.alignment_qc`."""
+
+    input_spec, output_spec = _AlignmentQCInputSpec, _AlignmentQCOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
         anatomy = {
             "head": i.t1w_brain,
             "mask": i.t1w_mask,
-            "tissues": i.segmentation,
+            "segmentation": i.segmentation,
             "t1w_to_template": i.t1w_to_template,
         }
-        figures = Path(i.out_dir) / i.stem.split("_")[0] / "figures"
-        facts = alignment_qc(i.reference, i.mask, way, anatomy, figures, stem=i.stem)
-        self._results.update(t1w_to_bold=str(way), facts=facts)
+        self._results["metrics"] = alignment_qc(
+            i.reference, i.mask, i.t1w_to_bold, anatomy, i.figures_dir, stem=i.stem
+        )
         return runtime
 
 
@@ -154,12 +178,13 @@ class WriteConfounds(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        tissues = tissues_in_template(i.segmentation, i.bold, i.t1w_to_template, runtime.cwd)
         settings = ("out_dir", "stem", "repetition_time_s", "n_dummy", "high_pass_hz")
-        confounds = write_confounds(
+        confounds, tissues = write_confounds(
             NormalisedBold(bold=i.bold, reference=i.bold, mask=i.mask),
-            tissues,
+            i.segmentation,
             i.motion,
+            i.t1w_to_template,
+            runtime.cwd,
             **{name: getattr(i, name) for name in settings},
         )
         self._results.update(confounds=str(confounds), tissues=str(tissues))
@@ -191,10 +216,7 @@ class FindFmriprep(SimpleInterface):
 
 class _StandardiseBoldInputSpec(_NormalisedSpec):
     confounds = File(exists=True, mandatory=True)
-    tissues = File(exists=True, desc="labels in the grid of the run, if known")
-    facts = traits.Dict(desc="measured before")
     config = traits.Instance(BoldConfig, mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
     func_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/func)")
     stem = traits.Str(mandatory=True)
     repetition_time_s = traits.Float(mandatory=True)
@@ -203,30 +225,54 @@ class _StandardiseBoldInputSpec(_NormalisedSpec):
 
 class _StandardiseBoldOutputSpec(TraitedSpec):
     timeseries_file = File(exists=True)
-    quality_file = File(exists=True)
+    metrics = traits.Dict()
 
 
 class StandardiseBold(SimpleInterface):
-    """See :func:`brainfm.stages.standardise.parcellate.standardise_bold`, then ``bold_qc``."""
+    """See :func:`brainfm.stages.standardise.parcellate.standardise_bold`."""
 
     input_spec, output_spec = _StandardiseBoldInputSpec, _StandardiseBoldOutputSpec
 
     def _run_interface(self, runtime):
         i = self.inputs
-        run = _preprocessed(i)
-        timeseries, facts = standardise_bold(run, i.func_dir, i.config)
+        timeseries, metrics = standardise_bold(_preprocessed(i), i.func_dir, i.config)
+        self._results.update(timeseries_file=str(timeseries), metrics=metrics)
+        return runtime
+
+
+class _BoldQCInputSpec(_NormalisedSpec):
+    confounds = File(exists=True, mandatory=True)
+    timeseries_file = File(exists=True, mandatory=True)
+    tissues = File(exists=True, desc="labels in the grid of the run, if known")
+    alignment = traits.Dict(desc="metrics of the alignment, if known")
+    parcellation = traits.Dict(mandatory=True, desc="metrics of the parcel series")
+    fd_threshold_mm = traits.Float(mandatory=True)
+    figures_dir = traits.Str(mandatory=True)
+    stem = traits.Str(mandatory=True)
+    repetition_time_s = traits.Float(mandatory=True)
+    engine = traits.Str("builtin", usedefault=True)
+
+
+class _BoldQCOutputSpec(TraitedSpec):
+    quality_file = File(exists=True)
+
+
+class BoldQC(SimpleInterface):
+    """See :func:`brainfm.stages.preprocess.bold_qc.bold_qc`."""
+
+    input_spec, output_spec = _BoldQCInputSpec, _BoldQCOutputSpec
+
+    def _run_interface(self, runtime):
+        i = self.inputs
         files = {"bold": i.bold, "mask": i.mask, "confounds": i.confounds}
-        files |= {"timeseries": timeseries, "tissues_in_template": i.tissues or None}
-        quality = bold_qc(
+        files |= {"timeseries": i.timeseries_file, "tissues": i.tissues or None}
+        names = ("fd_threshold_mm", "figures_dir", "stem", "repetition_time_s", "engine")
+        quality_file = bold_qc(
             files,
-            {**(i.facts or {}), **facts},
-            i.config,
-            out_dir=i.out_dir,
-            stem=i.stem,
-            repetition_time_s=i.repetition_time_s,
-            engine=i.engine,
+            {**(i.alignment or {}), **i.parcellation},
+            **{name: getattr(i, name) for name in names},
         )
-        self._results.update(timeseries_file=str(timeseries), quality_file=str(quality))
+        self._results["quality_file"] = str(quality_file)
         return runtime
 
 

@@ -1,6 +1,5 @@
 """Nipype nodes of the EEG path."""
 
-import pickle
 from pathlib import Path
 
 from nipype.interfaces.base import (
@@ -14,10 +13,8 @@ from nipype.interfaces.base import (
 )
 
 from brainfm.config import EegConfig
-from brainfm.files import write_bytes
-from brainfm.stages.preprocess.eeg import OCCIPITAL, preprocess_eeg
+from brainfm.stages.preprocess.eeg import preprocess_eeg
 from brainfm.stages.preprocess.eeg_figures import draw_eeg_figures
-from brainfm.stages.preprocess.eeg_qc import summarise
 
 
 class _PreprocessEEGInputSpec(BaseInterfaceInputSpec):
@@ -43,11 +40,15 @@ class PreprocessEEG(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        eeg_file, cleaned = preprocess_eeg(
-            i.eeg_file, i.out_dir, i.config, seed=i.seed, sloppy=i.sloppy
+        summary_file = Path(runtime.cwd) / "summary.pkl"
+        eeg_file = preprocess_eeg(
+            i.eeg_file,
+            i.out_dir,
+            i.config,
+            seed=i.seed,
+            sloppy=i.sloppy,
+            summary_file=summary_file,
         )
-        summary = pickle.dumps(summarise(cleaned, OCCIPITAL))  # read only by the next node
-        summary_file = write_bytes(Path(runtime.cwd) / "summary.pkl", summary)
         self._results.update(eeg_file=str(eeg_file), summary_file=str(summary_file))
         return runtime
 
@@ -67,7 +68,6 @@ class DrawEEG(SimpleInterface):
     input_spec, output_spec = _DrawEEGInputSpec, _DrawEEGOutputSpec
 
     def _run_interface(self, runtime):
-        summary = pickle.loads(Path(self.inputs.summary_file).read_bytes())  # noqa: S301
-        drawn = draw_eeg_figures(summary, self.inputs.out_dir)
+        drawn = draw_eeg_figures(self.inputs.summary_file, self.inputs.out_dir)
         self._results["figures"] = [str(path) for path in drawn]
         return runtime

@@ -8,9 +8,17 @@ import numpy as np
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
 
-from brainfm.interfaces.anatomy import NormaliseT1w, PrepareT1w, SegmentT1w, WriteAnatomy
+from brainfm.interfaces.anatomy import (
+    DrawAnatomy,
+    NormaliseT1w,
+    PrepareT1w,
+    SegmentT1w,
+    WriteAnatomy,
+)
 from brainfm.interfaces.bold import (
     AlignBold,
+    AlignmentQC,
+    BoldQC,
     FindFmriprep,
     RealignBold,
     ResampleBold,
@@ -23,23 +31,19 @@ from brainfm.storage.bids.names import entities_of, stem_of
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
 _PREPARED = [(name, name) for name in ("t1w", "head", "brain", "mask", "affine")]
 _REALIGNED = [(name, name) for name in ("bold", "reference", "mask", "motion", "matrices")]
+_PREPROCESSED = [(name, name) for name in ("bold", "mask", "confounds")]
+_SERIES = [("timeseries_file", "timeseries_file"), ("metrics", "parcellation")]
 _USED = ("SliceTiming", "SliceEncodingDirection", "TaskName")
 
 
-def init_anat_wf(
-    *, t1w_file, participant, out_dir, config, sloppy, seed, omp_nthreads, name="anat_wf"
-):
+def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf"):
     """Wire one T1w image: bias field, brain, normalisation, tissues, files and figures.
 
     Parameters
     ----------
     t1w_file : path
-    participant : str
-        Label without ``sub-``.
     out_dir : path
         Root of the derivative dataset.
-    config : brainfm.config.BoldConfig
-        Unused: anatomy has no settings yet.
     sloppy : bool
     seed, omp_nthreads : int
     name : str
@@ -61,7 +65,8 @@ def init_anat_wf(
     segment = Node(SegmentT1w(sloppy=sloppy), name="segment", mem_gb=1)
     write = Node(WriteAnatomy(t1w_file=t1w_file, stem=stem), name="write", mem_gb=1.5)
     write.inputs.anat_dir = str(_folder(out_dir, t1w_file, "anat"))
-    write.inputs.figures_dir = str(Path(out_dir) / f"sub-{participant}" / "figures")
+    draw = Node(DrawAnatomy(t1w_file=t1w_file, stem=stem), name="draw", mem_gb=1)
+    draw.inputs.figures_dir = str(_figures_dir(out_dir, t1w_file))
     outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
 
     workflow = Workflow(name=name)
@@ -71,6 +76,8 @@ def init_anat_wf(
         (prepare, write, _PREPARED),
         (normalise, segment, [("template_to_t1w", "template_to_t1w")]),
         (normalise, write, [("t1w_to_template", "t1w_to_template")]),
+        (prepare, draw, _PREPARED),
+        (write, draw, [("t1w_in_template", "t1w_in_template")]),
         (prepare, outputnode, [("brain", "t1w_brain"), ("mask", "t1w_mask")]),
         (normalise, outputnode, [("t1w_to_template", "t1w_to_template"),
                                  ("template_to_t1w", "template_to_t1w")]),
@@ -80,16 +87,7 @@ def init_anat_wf(
 
 
 def init_bold_wf(
-    *,
-    bold_file,
-    out_dir,
-    config,
-    repetition_time_s,
-    sloppy,
-    seed,
-    omp_nthreads,
-    metadata=None,
-    name="bold_wf",
+    *, bold_file, out_dir, config, repetition_time_s, sloppy, metadata=None, name="bold_wf"
 ):
     """Wire one BOLD run from raw to parcel series, with the built-in engine.
 
@@ -101,8 +99,6 @@ def init_bold_wf(
     config : brainfm.config.BoldConfig
     repetition_time_s : float
     sloppy : bool
-    seed, omp_nthreads : int
-        Unused: nothing here is random, and each step is quick on one thread.
     metadata : dict, optional
         Sidecars of the run; slice timing is corrected when they hold ``SliceTiming``.
     name : str
@@ -113,7 +109,7 @@ def init_bold_wf(
         ``inputnode`` takes what :func:`init_anat_wf` gives; ``outputnode`` has
         ``timeseries_file`` and ``quality_file``.
     """
-    bold_file, stem, where = str(bold_file), stem_of(bold_file), {"out_dir": str(out_dir)}
+    bold_file, stem = str(bold_file), stem_of(bold_file)
     func = {"out_dir": str(_folder(out_dir, bold_file, "func")), "stem": stem}
     known = {key: metadata[key] for key in _USED if key in (metadata or {})}
     known["RepetitionTime"] = float(repetition_time_s)
@@ -124,27 +120,38 @@ def init_bold_wf(
         name="realign",
         mem_gb=0.5 + 3 * size_gb,
     )
-    align = Node(AlignBold(stem=stem, sloppy=sloppy, **where), name="align", mem_gb=1)
+    align = Node(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
+    alignment_qc = Node(AlignmentQC(stem=stem), name="alignment_qc", mem_gb=1)
+    alignment_qc.inputs.figures_dir = str(_figures_dir(out_dir, bold_file))
     resample = Node(ResampleBold(metadata=known, **func), name="resample", mem_gb=0.7 + 4 * size_gb)
     confounds = _confounds_node(config, float(repetition_time_s), func, size_gb)
-    standardise = _standardise_node(bold_file, out_dir, config, repetition_time_s, "builtin")
+    standardise, bold_qc = _standardise_nodes(
+        bold_file, out_dir, config, repetition_time_s, "builtin"
+    )
     outputnode = _outputnode()
 
     workflow = Workflow(name=name)
     workflow.connect([
-        (inputnode, align, [(field, field) for field in ANATOMY if field != "template_to_t1w"]),
+        (inputnode, align, [("t1w_brain", "t1w_brain"), ("t1w_mask", "t1w_mask")]),
+        (inputnode, alignment_qc, [(field, field) for field in ANATOMY[:3] + ANATOMY[4:]]),
         (inputnode, resample, [("t1w_to_template", "t1w_to_template")]),
         (inputnode, confounds, [("t1w_to_template", "t1w_to_template"),
                                 ("segmentation", "segmentation")]),
         (realign, align, _REALIGNED),
         (realign, resample, _REALIGNED),
         (align, resample, [("t1w_to_bold", "t1w_to_bold")]),
+        (realign, alignment_qc, [("reference", "reference"), ("mask", "mask")]),
+        (align, alignment_qc, [("t1w_to_bold", "t1w_to_bold")]),
         (realign, confounds, [("motion", "motion")]),
         (resample, confounds, [("bold", "bold"), ("mask", "mask")]),
         (resample, standardise, [("bold", "bold"), ("mask", "mask")]),
-        (align, standardise, [("facts", "facts")]),
-        (confounds, standardise, [("confounds", "confounds"), ("tissues", "tissues")]),
-        (standardise, outputnode, _RESULTS),
+        (confounds, standardise, [("confounds", "confounds")]),
+        (resample, bold_qc, [("bold", "bold"), ("mask", "mask")]),
+        (confounds, bold_qc, [("confounds", "confounds"), ("tissues", "tissues")]),
+        (alignment_qc, bold_qc, [("metrics", "alignment")]),
+        (standardise, bold_qc, _SERIES),
+        (standardise, outputnode, [("timeseries_file", "timeseries_file")]),
+        (bold_qc, outputnode, [("quality_file", "quality_file")]),
     ])  # fmt: skip
     return workflow
 
@@ -177,14 +184,17 @@ def init_bold_derivatives_wf(
     if derivatives_dir:
         inputnode.inputs.derivatives_dir = str(derivatives_dir)
     find = Node(FindFmriprep(bold_file=str(bold_file)), name="find", mem_gb=0.1)
-    standardise = _standardise_node(bold_file, out_dir, config, repetition_time_s, engine)
+    standardise, bold_qc = _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine)
     outputnode = _outputnode()
 
     workflow = Workflow(name=name)
     workflow.connect([
         (inputnode, find, [("derivatives_dir", "derivatives_dir")]),
-        (find, standardise, [(name, name) for name in ("bold", "mask", "confounds")]),
-        (standardise, outputnode, _RESULTS),
+        (find, standardise, _PREPROCESSED),
+        (find, bold_qc, _PREPROCESSED),
+        (standardise, bold_qc, _SERIES),
+        (standardise, outputnode, [("timeseries_file", "timeseries_file")]),
+        (bold_qc, outputnode, [("quality_file", "quality_file")]),
     ])  # fmt: skip
     return workflow
 
@@ -240,29 +250,40 @@ def init_fmriprep_wf(
     return workflow
 
 
-_RESULTS = [(name, name) for name in ("timeseries_file", "quality_file")]
-
-
 def _outputnode():
     return Node(IdentityInterface(["timeseries_file", "quality_file"]), name="outputnode")
 
 
-def _standardise_node(bold_file, out_dir, config, repetition_time_s, engine):
-    interface = StandardiseBold(
-        config=config,
-        out_dir=str(out_dir),
-        func_dir=str(_folder(out_dir, bold_file, "func")),
-        stem=stem_of(bold_file),
-        repetition_time_s=float(repetition_time_s),
-        engine=engine,
+def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):
+    """Return the nodes that parcellate a preprocessed run and assess it."""
+    common = {
+        "stem": stem_of(bold_file),
+        "repetition_time_s": float(repetition_time_s),
+        "engine": engine,
+    }
+    standardise = StandardiseBold(
+        config=config, func_dir=str(_folder(out_dir, bold_file, "func")), **common
     )
-    return Node(interface, name="standardise", mem_gb=1 + 4 * _size_gb(bold_file))
+    bold_qc = BoldQC(
+        fd_threshold_mm=config.fd_threshold_mm,
+        figures_dir=str(_figures_dir(out_dir, bold_file)),
+        **common,
+    )
+    mem_gb = 1 + 4 * _size_gb(bold_file)
+    return (
+        Node(standardise, name="standardise", mem_gb=mem_gb),
+        Node(bold_qc, name="bold_qc", mem_gb=mem_gb),
+    )
 
 
 def _folder(out_dir, raw_file, kind):
     entities = entities_of(raw_file)
     participant = Path(out_dir) / f"sub-{entities['sub']}"
     return (participant / f"ses-{entities['ses']}" if "ses" in entities else participant) / kind
+
+
+def _figures_dir(out_dir, raw_file):
+    return Path(out_dir) / f"sub-{entities_of(raw_file)['sub']}" / "figures"
 
 
 def _size_gb(bold_file):

@@ -127,9 +127,7 @@ def _init_upstream(task, context):
         )
     return init_anat_wf(
         t1w_file=str(task.t1w.path),
-        participant=task.t1w.participant,
         out_dir=context.out_dir,
-        config=settings.bold,
         sloppy=settings.run.sloppy,
         seed=settings.run.random_seed,
         omp_nthreads=context.omp_nthreads,
@@ -151,8 +149,6 @@ def _init_bold(task, context):
     return init_bold_wf(
         **common,
         sloppy=context.settings.run.sloppy,
-        seed=context.settings.run.random_seed,
-        omp_nthreads=context.omp_nthreads,
         metadata=task.run.metadata,
     )
 

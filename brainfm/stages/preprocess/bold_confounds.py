@@ -17,7 +17,9 @@ _N_COMPONENTS = 10
 _FEWEST_VOXELS = 20
 
 
-def write_confounds(normalised, tissues_file, motion_file, **settings):
+def write_confounds(
+    normalised, segmentation_file, motion_file, t1w_to_template, work_dir, **settings
+):
     """Write the confounds of one run, with the column names of fMRIPrep.
 
     Tissue signals are taken in template space, inside the participant's own segmentation,
@@ -26,21 +28,28 @@ def write_confounds(normalised, tissues_file, motion_file, **settings):
     Parameters
     ----------
     normalised : brainfm.stages.preprocess.bold.NormalisedBold
-    tissues_file : path
-        Labels in the grid of the run; see :func:`tissues_in_template`.
+    segmentation_file : path
+        Tissue labels on the grid of the T1w image.
     motion_file : path
-        Six parameters of each volume, ``.npy``.
+        Six parameters of each volume (n_times, 6), in mm and radians, ``.npy``.
+    t1w_to_template : list of path
+        Transforms that warp T1w images to the template.
+    work_dir : path
+        For intermediate files.
     **settings
         out_dir (``sub-XX/func``), stem, repetition_time_s, n_dummy, high_pass_hz.
 
     Returns
     -------
-    Path of ``*_desc-confounds_timeseries.tsv``
+    confounds : Path of ``*_desc-confounds_timeseries.tsv``
+    tissues : Path
+        Tissue labels on the grid of the run.
     """
     image = nib.load(normalised.bold)
     data, n_dummy = np.asarray(image.dataobj, dtype=np.float32), settings["n_dummy"]
     brain = np.asarray(nib.load(normalised.mask).dataobj) > 0
     brain &= data.min(axis=3) > 0
+    tissues_file = _warp_labels(segmentation_file, image, t1w_to_template, work_dir)
     labels = np.asarray(nib.load(tissues_file).dataobj)
     white, fluid = (_core((labels == value) & brain) for value in (WM, CSF))
     motion = np.load(motion_file)
@@ -65,14 +74,14 @@ def write_confounds(normalised, tissues_file, motion_file, **settings):
         columns[f"a_comp_cor_{index:02d}"] = np.concatenate([lost, component])
     path = Path(settings["out_dir"]) / f"{settings['stem']}_desc-confounds_timeseries.tsv"
     write_json(path.with_suffix(".json"), _sidecar(settings, white.sum(), fluid.sum()))
-    return write_tsv(path, pd.DataFrame(columns))
+    return write_tsv(path, pd.DataFrame(columns)), tissues_file
 
 
-def tissues_in_template(tissues_file, bold_file, t1w_to_template, out_dir):
+def _warp_labels(segmentation_file, bold_image, t1w_to_template, out_dir):
     """Warp the labels of the T1w image onto the grid of a normalised run; return their path."""
-    grid = nib.load(bold_file).slicer[..., 0]
-    way = read_transform(t1w_to_template)
-    labels = resample_image(read_image(tissues_file), grid, way, nearest=True)
+    grid = bold_image.slicer[..., 0]
+    transform = read_transform(t1w_to_template)
+    labels = resample_image(read_image(segmentation_file), grid, transform, nearest=True)
     path = Path(out_dir) / "tissues_in_template.nii.gz"
     return write_image(path, labels.dataobj, grid.affine, dtype=np.uint8)
 

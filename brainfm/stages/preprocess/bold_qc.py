@@ -65,7 +65,7 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *
         Mean volume of the run, and its brain.
     t1w_to_bold : path
     anatomy : dict of path
-        head, mask, tissues, t1w_to_template (a list).
+        head, mask, segmentation, t1w_to_template (a list).
     figures_dir : path
     stem : str
 
@@ -79,8 +79,8 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *
     brain = np.asarray(mask.dataobj) > 0.5
     moved = bold_in_t1w(reference_file, anatomy["head"], t1w_to_bold)
     moved_mask = bold_in_t1w(mask_file, anatomy["head"], t1w_to_bold)
-    tissues = read_image(anatomy["tissues"])
-    white = np.asarray(tissues.dataobj) == WM
+    segmentation = read_image(anatomy["segmentation"])
+    white = np.asarray(segmentation.dataobj) == WM
     draw_overlay(
         moved,
         nib.Nifti1Image(white.astype(np.float32), head.affine),
@@ -97,45 +97,47 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *
     }
 
 
-def bold_qc(files, facts, config, *, out_dir, stem, repetition_time_s, engine):
+def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshold_mm, engine):
     """Draw motion and connectivity of one run, and write ``{stem}_desc-bold_qc.json``.
 
     Parameters
     ----------
     files : dict of path
-        bold, mask, confounds, timeseries; tissues_in_template if there is a segmentation.
-    facts : dict
-        What standardising and aligning counted and measured.
-    config : BoldConfig
-    out_dir : path
-        Root of the derivative dataset.
+        bold, mask, confounds, timeseries; tissues, the labels of :func:`write_confounds`, if
+        there is a segmentation.
+    metrics : dict
+        Metrics of the alignment and of the parcel series.
+    figures_dir : path
     stem : str
-    repetition_time_s : float
-    engine : str
-        Who preprocessed the run.
+        Entities of the raw run.
+    repetition_time_s, fd_threshold_mm : float
+        Frames with a framewise displacement above the threshold are counted.
+    engine : {"builtin", "derivatives", "fmriprep"}
+        Software that preprocessed the run.
 
     Returns
     -------
     Path
+        The JSON file, beside the parcel series.
     """
     confounds = pd.read_csv(files["confounds"], sep="\t", na_values=["n/a"])
     matrix_file = Path(str(files["timeseries"]).replace("denoised_timeseries", "pearson_relmat"))
     matrix = pd.read_csv(matrix_file, sep="\t", na_values=["n/a"], index_col="Node").to_numpy()
     networks = read_json(Path(files["timeseries"]).with_suffix(".json"))["Networks"]
-    func, figures = Path(files["timeseries"]).parent, _figures_dir(out_dir, stem)
+    func, figures = Path(files["timeseries"]).parent, Path(figures_dir)
     voxels = _brain_voxels(files)
     draw_motion(
         confounds,
         voxels,
         figures / f"{stem}_desc-carpet_bold.png",
         repetition_time_s=repetition_time_s,
-        fd_threshold_mm=config.fd_threshold_mm,
+        fd_threshold_mm=fd_threshold_mm,
     )
     draw_connectivity(
         matrix, list(networks.values()), figures / f"{stem}_desc-connectivity_bold.png"
     )
     displacement = confounds["framewise_displacement"].to_numpy(float)
-    moved = displacement > config.fd_threshold_mm
+    moved = displacement > fd_threshold_mm
     quality = {
         "engine": engine,
         "n_volumes": len(confounds),
@@ -147,7 +149,7 @@ def bold_qc(files, facts, config, *, out_dir, stem, repetition_time_s, engine):
         "fd_share_above_threshold": moved.mean(),
         "dvars_mean": confounds["dvars"].mean(),
         "tsnr_median": np.nanmedian(tsnr(voxels)),
-        **facts,
+        **metrics,
         "connectivity_mean": np.nanmean(upper_triangle(matrix)),
     }
     return write_json(func / f"{stem}_desc-bold_qc.json", _rounded(quality))
@@ -157,15 +159,11 @@ def _brain_voxels(files):
     """Return the voxels of the brain, (n_times, n_voxels), grey matter first when it is known."""
     mask = np.asarray(nib.load(files["mask"]).dataobj) > 0
     data = np.asarray(nib.load(files["bold"]).dataobj, dtype=np.float32)
-    if not files.get("tissues_in_template"):
+    if not files.get("tissues"):
         return data[mask].T
-    labels = np.asarray(nib.load(files["tissues_in_template"]).dataobj)
+    labels = np.asarray(nib.load(files["tissues"]).dataobj)
     parts = [data[mask & (labels == tissue)] for tissue in (GM, WM, CSF)]
     return np.concatenate([part for part in parts if len(part)]).T
-
-
-def _figures_dir(out_dir, stem):
-    return Path(out_dir) / stem.split("_")[0] / "figures"
 
 
 def _rounded(quality):

@@ -12,6 +12,7 @@ from brainfm.signal.bad_channels import find_bad_channels
 from brainfm.signal.eeg import alpha_peak_hz, line_noise_ratio, relative_alpha
 from brainfm.signal.montage import fit_sphere
 from brainfm.stages.preprocess.eeg_ica import Components, find_components
+from brainfm.stages.preprocess.eeg_qc import summarise, write_summary
 from brainfm.stages.preprocess.eeg_sidecar import channels_table, sidecar_of
 from brainfm.storage.bids.electrodes import electrode_positions
 from brainfm.storage.bids.read_eeg import EegRun, read_eeg_run
@@ -49,7 +50,7 @@ class CleanEeg:
     quality: dict = field(default_factory=dict)
 
 
-def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False):
+def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False, summary_file=None):
     """Clean one raw EEG run and write it with its sidecars and quality numbers.
 
     Parameters
@@ -63,12 +64,13 @@ def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False):
         Of the ICA.
     sloppy : bool
         Fast and rough, for tests.
+    summary_file : path, optional
+        Where to save what :func:`~brainfm.stages.preprocess.eeg_figures.draw_eeg_figures` draws.
 
     Returns
     -------
-    vhdr_file : Path
-    cleaned : CleanEeg
-        What the figures are drawn from.
+    Path
+        The cleaned recording (``.vhdr``).
 
     Raises
     ------
@@ -76,7 +78,9 @@ def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False):
         If the recording cannot be read or is not fit for use; the text names the file.
     """
     cleaned = clean_eeg(eeg_file, config, seed=seed, sloppy=sloppy)
-    vhdr_file = write_eeg_derivative(
+    if summary_file:
+        write_summary(summary_file, summarise(cleaned, OCCIPITAL))
+    return write_eeg_derivative(
         cleaned.run,
         cleaned.clean,
         out_dir,
@@ -84,7 +88,6 @@ def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False):
         channels=channels_table(cleaned),
         quality=cleaned.quality,
     )
-    return vhdr_file, cleaned
 
 
 def clean_eeg(eeg_file, config, *, seed=0, sloppy=False):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from brainfm.signal.eeg import BANDS
 from brainfm.signal.montage import fit_sphere, flatten_head
+from brainfm.stages.preprocess.eeg_qc import read_summary
 from brainfm.storage.bids.electrodes import electrode_positions
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.figures import write_figure
@@ -22,12 +23,13 @@ _FEWEST_MAPPED = 4
 _HEAD = 1.15
 
 
-def draw_eeg_figures(summary, out_dir):
+def draw_eeg_figures(summary_file, out_dir):
     """Draw all figures of one run, each with a JSON of its title and caption beside it.
 
     Parameters
     ----------
-    summary : brainfm.stages.preprocess.eeg_qc.EegSummary
+    summary_file : path
+        See :func:`brainfm.stages.preprocess.eeg_qc.write_summary`.
     out_dir : path
         Root of the derivative dataset.
 
@@ -36,6 +38,7 @@ def draw_eeg_figures(summary, out_dir):
     list of Path
         ``<out>/sub-*/figures/{stem}_desc-{psd,components,bands,sensors,traces}_eeg.png``.
     """
+    summary = read_summary(summary_file)
     folder = Path(out_dir) / f"sub-{entities_of(f'{summary.stem}_eeg.x')['sub']}" / "figures"
     drawn = {
         "psd": _draw_psd,

@@ -1,10 +1,13 @@
-"""What the figures of a cleaned EEG need, as small arrays, so that the signals can be let go."""
+"""Summary of a cleaned EEG: the small arrays its figures are drawn from."""
 
+import pickle
 from dataclasses import dataclass
+from pathlib import Path
 
 import mne
 import numpy as np
 
+from brainfm.files import write_bytes
 from brainfm.signal.eeg import BANDS, TOTAL_HZ, band_power, spectrum
 
 EXCERPT_S = 10.0
@@ -68,6 +71,16 @@ def summarise(cleaned, occipital):
         excerpt=_excerpt(cleaned),
         components=_components(cleaned),
     )
+
+
+def write_summary(path, summary):
+    """Pickle a summary for :func:`read_summary`; return its path."""
+    return write_bytes(path, pickle.dumps(summary))
+
+
+def read_summary(path):
+    """Load a summary that :func:`write_summary` wrote in the work folder of the same run."""
+    return pickle.loads(Path(path).read_bytes())  # noqa: S301
 
 
 def _spectrum(raw):
