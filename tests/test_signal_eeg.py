@@ -7,7 +7,7 @@ from eeg_dataset import eeg_signal
 from brainfm.errors import SignalError
 from brainfm.signal.bad_channels import find_bad_channels
 from brainfm.signal.eeg import (
-    BANDS,
+    BANDS_HZ,
     alpha_peak_hz,
     aperiodic,
     band_power,
@@ -35,7 +35,7 @@ def _sine(frequency_hz, amplitude_v=10e-6):
 class TestBandPower:
     def test_of_a_sine_is_half_its_squared_amplitude_in_its_band_and_nowhere_else(self):
         power = band_power(_sine(10.0)[:, None], HZ)
-        assert power.shape == (1, len(BANDS))
+        assert power.shape == (1, len(BANDS_HZ))
         assert power[0, 2] == pytest.approx((10e-6) ** 2 / 2, rel=0.01)
         assert power[0, [0, 1, 3, 4]].max() < 1e-3 * power[0, 2]
 

@@ -6,7 +6,7 @@ from scipy.signal import welch
 from brainfm.errors import SignalError
 
 #: Name to (low, high) in Hz; the low edge belongs to the band, the high edge to the next.
-BANDS = {
+BANDS_HZ = {
     "delta": (1.0, 4.0),
     "theta": (4.0, 8.0),
     "alpha": (8.0, 13.0),
@@ -49,7 +49,7 @@ def spectrum(signal, sampling_hz, *, window_s=2.0):
     return welch(signal, fs=sampling_hz, nperseg=n_window, axis=0)
 
 
-def band_power(signal, sampling_hz, bands=BANDS):
+def band_power(signal, sampling_hz, bands=BANDS_HZ):
     """Compute the power of each channel in each frequency band.
 
     Parameters
@@ -93,7 +93,7 @@ def relative_alpha(signal, sampling_hz):
     SignalError
         See :func:`spectrum`.
     """
-    bands = {"alpha": BANDS["alpha"], "total": TOTAL_HZ}
+    bands = {"alpha": BANDS_HZ["alpha"], "total": TOTAL_HZ}
     alpha, total = band_power(signal, sampling_hz, bands).T
     return np.divide(alpha, total, out=np.full(alpha.shape, np.nan), where=total > 0)
 

@@ -111,18 +111,13 @@ def init_bold_wf(
     """
     bold_file, stem = str(bold_file), stem_of(bold_file)
     func = {"out_dir": str(_folder(out_dir, bold_file, "func")), "stem": stem}
-    known = {key: metadata[key] for key in _USED if key in (metadata or {})}
-    known["RepetitionTime"] = float(repetition_time_s)
+    known = _used_metadata(metadata, repetition_time_s)
     size_gb = _size_gb(bold_file)
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
-    realign = Node(
-        RealignBold(bold_file=bold_file, metadata=known, n_dummy=config.n_dummy),
-        name="realign",
-        mem_gb=0.5 + 3 * size_gb,
-    )
+    realign = RealignBold(bold_file=bold_file, metadata=known, n_dummy=config.n_dummy)
+    realign = Node(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
     align = Node(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
-    alignment_qc = Node(AlignmentQC(stem=stem), name="alignment_qc", mem_gb=1)
-    alignment_qc.inputs.figures_dir = str(_figures_dir(out_dir, bold_file))
+    alignment_qc = _alignment_qc_node(out_dir, bold_file)
     resample = Node(ResampleBold(metadata=known, **func), name="resample", mem_gb=0.7 + 4 * size_gb)
     confounds = _confounds_node(config, float(repetition_time_s), func, size_gb)
     standardise, bold_qc = _standardise_nodes(
@@ -252,6 +247,17 @@ def init_fmriprep_wf(
 
 def _outputnode():
     return Node(IdentityInterface(["timeseries_file", "quality_file"]), name="outputnode")
+
+
+def _used_metadata(metadata, repetition_time_s):
+    used = {key: metadata[key] for key in _USED if key in (metadata or {})}
+    return {**used, "RepetitionTime": float(repetition_time_s)}
+
+
+def _alignment_qc_node(out_dir, bold_file):
+    figures_dir = str(_figures_dir(out_dir, bold_file))
+    interface = AlignmentQC(stem=stem_of(bold_file), figures_dir=figures_dir)
+    return Node(interface, name="alignment_qc", mem_gb=1)
 
 
 def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):

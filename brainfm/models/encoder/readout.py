@@ -32,8 +32,9 @@ from brainfm.models.encoder.tokens import SHRINKAGE
 from brainfm.models.encoder.windows import SPECS, Windows, all_windows
 from brainfm.signal.covariance import tangent
 
-#: Hz, both ends included; bins are 1 Hz wide.
-BANDS_HZ = {
+#: Bins of 1 Hz of a patch spectrum, both ends included: finer than
+#: :data:`brainfm.signal.eeg.BANDS_HZ`, and fixed by the checkpoints.
+SPECTRUM_BANDS_HZ = {
     "delta": (1, 3), "theta": (4, 7), "alpha": (8, 12),
     "beta1": (13, 20), "beta2": (21, 30), "gamma": (31, 40),
 }  # fmt: skip
@@ -69,7 +70,7 @@ def part_slices(config, modality):
         "connectivity": config.n_covariances_of(modality) * n_places * (n_places + 1) // 2,
     }
     if modality == "eeg":
-        n_bands = len(BANDS_HZ) * n_places
+        n_bands = len(SPECTRUM_BANDS_HZ) * n_places
         sizes |= {"spectrum_mean": n_bands, "spectrum_log_spread": n_bands, "log_scale": 1}
     ends = np.cumsum(list(sizes.values()))
     return {
@@ -241,7 +242,7 @@ def _pieces(windows, size):
 
 def _place_bands(spectrum, patches):
     """Log power of each place in each band over time, (n_places, n_bands, n_patches)."""
-    bands = [spectrum[..., low - 1 : high].mean(dim=-1) for low, high in BANDS_HZ.values()]
+    bands = [spectrum[..., low - 1 : high].mean(dim=-1) for low, high in SPECTRUM_BANDS_HZ.values()]
     at_places = torch.stack(bands).permute(2, 0, 1, 3)  # b w k s -> k b w s
     return at_places.cpu().numpy()[:, :, patches.cpu().numpy()]
 

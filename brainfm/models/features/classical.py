@@ -25,10 +25,10 @@ from brainfm.signal.covariance import (
     shrunk_covariance,
     tangent,
 )
-from brainfm.signal.eeg import BANDS, aperiodic, band_power
+from brainfm.signal.eeg import BANDS_HZ, aperiodic, band_power
 
 #: Frequencies below carry drift, above carry muscle, in resting EEG at the scalp.
-_RIEMANN_BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30)}
+_RIEMANN_BANDS = {name: BANDS_HZ[name] for name in ("delta", "theta", "alpha", "beta")}
 _TASKS = ("classification", "regression")
 
 
@@ -194,10 +194,10 @@ class _ChannelFeatures(_RecordingFeatures):
 class BandPowerFeatures(_ChannelFeatures):
     """Logarithm of the power of each channel in five bands (log10 of V²)."""
 
-    _names = tuple(BANDS)
+    _names = tuple(BANDS_HZ)
 
     def _measure(self, names, signal, sampling_hz):
-        power = band_power(signal, sampling_hz, bands=BANDS)  # (n_channels, n_bands)
+        power = band_power(signal, sampling_hz, bands=BANDS_HZ)  # (n_channels, n_bands)
         return names, np.log10(np.maximum(power, np.finfo(float).tiny))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from brainfm.errors import SignalError
 from brainfm.evaluation.permutation_importance import group_importance
 from brainfm.models.features.classical import BandPowerFeatures, linear_head
-from brainfm.signal.eeg import BANDS
+from brainfm.signal.eeg import BANDS_HZ
 
 _log = logging.getLogger("brainfm")
 
@@ -42,15 +42,15 @@ def band_importance(asked, seed):
         return pd.DataFrame(columns=["band"]), pd.DataFrame(columns=["channel"])
     n_channels = len(features.channels_)
     drop, pattern = group_importance(
-        read, np.tile(np.arange(len(BANDS)), n_channels), linear_head(task), asked.y, asked.folds,
-        scaler=features.scaler, task=task, seed=seed,
+        read, np.tile(np.arange(len(BANDS_HZ)), n_channels), linear_head(task), asked.y,
+        asked.folds, scaler=features.scaler, task=task, seed=seed,
     )  # fmt: skip
     bands = pd.DataFrame({
-        "band": list(BANDS), "drop": drop.mean(axis=1), "drop_sd": drop.std(axis=1, ddof=1),
+        "band": list(BANDS_HZ), "drop": drop.mean(axis=1), "drop_sd": drop.std(axis=1, ddof=1),
     })  # fmt: skip
     sensors = pd.DataFrame({
-        "channel": np.repeat(features.channels_, len(BANDS)),
-        "band": list(BANDS) * n_channels,
+        "channel": np.repeat(features.channels_, len(BANDS_HZ)),
+        "band": list(BANDS_HZ) * n_channels,
         "pattern": pattern,
     })  # fmt: skip
     first = asked.table.recordings[0]

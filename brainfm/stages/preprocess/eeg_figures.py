@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainfm.signal.eeg import BANDS
+from brainfm.signal.eeg import BANDS_HZ
 from brainfm.signal.montage import fit_sphere, flatten_head
 from brainfm.stages.preprocess.eeg_qc import read_summary
 from brainfm.storage.bids.electrodes import electrode_positions
@@ -67,7 +67,7 @@ def _draw_psd(summary):
         shown = list(summary.occipital) or slice(None)
         mean = _decibel(density[:, shown]).mean(axis=1)
         axes[2].plot(frequencies_hz, mean, color=colour, linewidth=2, label=name)
-    axes[2].axvspan(*BANDS["alpha"], color="#f2e6c9", zorder=0, label="alpha")
+    axes[2].axvspan(*BANDS_HZ["alpha"], color="#f2e6c9", zorder=0, label="alpha")
     where = ", ".join(summary.info.ch_names[index] for index in summary.occipital)
     axes[2].set_title(f"mean of {where or 'all channels'}")
     axes[2].legend(frameon=False, loc="upper right")
@@ -248,9 +248,9 @@ def _draw_bands(summary):
         return _text_figure(text), title, text
     info = mne.pick_info(summary.info, drawn)
     figure = Figure(figsize=(11, 2.6), layout="constrained")
-    axes = figure.subplots(1, len(BANDS))
+    axes = figure.subplots(1, len(BANDS_HZ))
     for axis, (name, (low, high)), share in zip(
-        axes, BANDS.items(), summary.band_share[drawn].T, strict=True
+        axes, BANDS_HZ.items(), summary.band_share[drawn].T, strict=True
     ):
         image, _ = mne.viz.plot_topomap(
             100 * share, info, axes=axis, show=False, cmap="viridis", sensors=True,

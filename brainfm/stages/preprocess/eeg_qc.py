@@ -8,7 +8,7 @@ import mne
 import numpy as np
 
 from brainfm.files import write_bytes
-from brainfm.signal.eeg import BANDS, TOTAL_HZ, band_power, spectrum
+from brainfm.signal.eeg import BANDS_HZ, TOTAL_HZ, band_power, spectrum
 
 EXCERPT_S = 10.0
 _FINEST_HZ = 0.5
@@ -52,7 +52,7 @@ def summarise(cleaned, occipital):
     """
     run, clean = cleaned.run, cleaned.clean
     names = clean.ch_names
-    powers = band_power(clean.get_data().T, clean.info["sfreq"], {**BANDS, "total": TOTAL_HZ})
+    powers = band_power(clean.get_data().T, clean.info["sfreq"], {**BANDS_HZ, "total": TOTAL_HZ})
     return EegSummary(
         stem=run.stem,
         info=clean.info,
