@@ -1,5 +1,6 @@
 """Checkpoints: whole, checked when loaded, and they know who they were trained on."""
 
+import hashlib
 import json
 import logging
 import pickle
@@ -14,13 +15,11 @@ from safetensors.torch import load_file, save_file
 from brainfm.errors import CannotCreateOutput, ModelError, ReadWriteFailed
 from brainfm.models.checkpoint import load_save as module
 from brainfm.models.checkpoint.load_save import (
-    checkpoint_key,
     load_checkpoint,
-    participant_hash,
     save_checkpoint,
-    training_participants,
 )
 from brainfm.models.checkpoint.locate import packaged_checkpoints, pin_revision
+from brainfm.models.checkpoint.participants import participant_hash
 from brainfm.models.checkpoint.publish import add_scores
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
@@ -50,7 +49,7 @@ def test_what_is_loaded_is_what_was_saved(saved):
     assert found.matched == 1
     assert found.name == "one"
     assert found.info["licence"] == "CC0"
-    assert found.sha256 == checkpoint_key(saved)
+    assert found.sha256 == hashlib.sha256((saved / "model.safetensors").read_bytes()).hexdigest()
     assert pin_revision(saved) == saved
     assert {path.name for path in saved.iterdir()} == {
         "model.safetensors", "config.json", "history.json", "README.md",
@@ -61,17 +60,27 @@ def test_what_is_loaded_is_what_was_saved(saved):
 
 def test_it_knows_its_training_participants_but_not_their_names(saved):
     assert load_checkpoint(saved).seen_in_training(["ds/01", "ds/02"]) == [True, False]
-    people = training_participants(saved)
-    assert "ds/01" in people
-    assert "other/01" not in people
     assert "ds/01" not in (saved / "config.json").read_text()
+
+
+def test_its_identity_follows_weights_sizes_and_training_but_not_name_or_scores(saved, tmp_path):
+    found = load_checkpoint(saved)
+    same = save_checkpoint(tmp_path / "same", nano(), {**found.info, "licence": None, "scores": []})
+    assert load_checkpoint(same).identity == found.identity
+    heads = {**found.info["encoder"], "heads": 4}  # the tensors are those of 2 heads
+    others = [
+        save_checkpoint(tmp_path / "weights", nano(4), found.info),
+        save_checkpoint(tmp_path / "sizes", nano(), {**found.info, "encoder": heads}),
+        save_checkpoint(tmp_path / "training", nano(), {**found.info, "training": {}}),
+    ]
+    assert len({found.identity, *(load_checkpoint(one).identity for one in others)}) == 4
 
 
 class TestReport:
     def test_it_says_in_a_line_what_was_loaded(self, saved):
         assert str(load_checkpoint(saved).report) == (
-            f"one (sha256 {checkpoint_key(saved)[:12]}); 100 % of the tensors and 100 % of the "
-            "parameters matched; trained on BOLD of 13 participants from One (12), Two (1); "
+            f"one (sha256 {load_checkpoint(saved).sha256[:12]}); 100 % of the tensors and 100 % of "
+            "the parameters matched; trained on BOLD of 13 participants from One (12), Two (1); "
             "licence CC0"
         )
 
@@ -109,7 +118,7 @@ class TestSaving:
         assert not (saved / "README.md").exists()
 
     def test_a_failed_save_leaves_what_stood_there(self, saved, monkeypatch):
-        before = checkpoint_key(saved)
+        before = load_checkpoint(saved).sha256
 
         def full(*_):
             raise OSError(28, "No space left on device")
@@ -117,7 +126,7 @@ class TestSaving:
         monkeypatch.setattr(module, "_history_text", full)
         with pytest.raises(ReadWriteFailed, match=r"is the disk full\? What stood there before"):
             save_checkpoint(saved, nano(4), {})
-        assert checkpoint_key(saved) == before
+        assert load_checkpoint(saved).sha256 == before
         assert [path.name for path in saved.parent.iterdir()] == ["one"]
 
     def test_a_folder_that_cannot_be_written_is_named(self, tmp_path):
@@ -150,7 +159,7 @@ _KILLED = """
 import os, resource, shutil, signal, sys
 import torch
 from pathlib import Path
-from brainfm.models.checkpoint.load_save import checkpoint_key, load_checkpoint, save_checkpoint
+from brainfm.models.checkpoint.load_save import load_checkpoint, save_checkpoint
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 torch.set_num_threads(1)
 def nano(seed):
@@ -165,7 +174,8 @@ def in_child(work):
             os._exit(0 if type(error).__name__ == "ReadWriteFailed" else 9)
         os._exit(7)
     return os.waitpid(child, 0)[1]
-old, new = (checkpoint_key(save_checkpoint(n, nano(s), {})) for n, s in (("a", 1), ("b", 2)))
+old, new = (load_checkpoint(save_checkpoint(name, nano(seed), {})).sha256
+            for name, seed in (("a", 1), ("b", 2)))
 def dies(home, name, number, after):
     genuine, calls = getattr(home, name), []
     def counting(*args, **kwargs):

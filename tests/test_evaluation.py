@@ -22,6 +22,7 @@ from brainfm.evaluation.cross_validation import (
 from brainfm.evaluation.folds import n_arrangements, participant_folds
 from brainfm.evaluation.folds_within_participant import block_folds, cut_windows
 from brainfm.evaluation.scores import aggregate_predictions, bootstrap_counts, score
+from brainfm.models.checkpoint.participants import participant_hash
 from brainfm.models.features.classical import BlockScaler, linear_head
 from brainfm.recording import Recording, RecordingTable
 from brainfm.stages.evaluate.run import evaluate_outputs
@@ -368,9 +369,11 @@ class TestStage:
             recording("01", task="eyesopen", seed=1),
             recording("01", task="eyesclosed", seed=2, alpha=2.0),
         ]
+        trained = MeanPower()
+        trained.training_ = {"participants": [participant_hash("d/01")]}
         found = evaluate_outputs(
             tmp_path, config(contrast=("eyesopen", "eyesclosed")),
-            recordings=pair, embedder=MeanPower(), seen=["d/01"],
+            recordings=pair, embedder=trained,
         )  # fmt: skip
         assert found["folds"]["kind"] == "block"
         assert found["methods"][0]["scores"]["roc_auc"]["value"] == 1

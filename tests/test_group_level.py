@@ -13,7 +13,7 @@ from brainfm import readmit_participant, withdraw_participant
 from brainfm.cli.group import _clear_partial
 from brainfm.cli.run import main
 from brainfm.config import Settings
-from brainfm.models.checkpoint.load_save import training_participants
+from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.stages.evaluate.n_jobs import n_jobs_for
 from brainfm.stages.evaluate.tables import remove_outdated_evaluation
 from brainfm.storage.cache.steps import StepCache
@@ -106,8 +106,8 @@ def test_a_withdrawn_participant_is_trained_on_no_more_until_readmitted(study, f
     withdraw_participant(corpus, dataset, "sub-03")
     assert group(study) == 0
     assert "pretrain done in" in capsys.readouterr().err
-    people = training_participants(next((finished / "models").iterdir()))
-    assert f"{dataset}/03" not in people
+    (checkpoint,) = (finished / "models").iterdir()
+    assert load_checkpoint(checkpoint).seen_in_training([f"{dataset}/03"]) == [False]
     assert "03" not in set(read_manifest(corpus)["participant"])
     assert not list(finished.glob("sub-03/func/*groupbrainfmnano_embedding*"))
     assert len(list(finished.glob("sub-*/func/*groupbrainfmnano_embedding.npy"))) == 11

@@ -11,6 +11,7 @@ from brainfm import add_to_corpus, read_corpus
 from brainfm.errors import DataError
 from brainfm.models.encoder import windows
 from brainfm.models.encoder.windows import prepare
+from brainfm.recording import Recording
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_prepared_signals_are_made_once_and_never_held(two, corpus, monkeypatch)
         assert len(pickle.dumps(kept)) < 2000 < kept.signal.nbytes
 
 
-def test_prepared_signals_are_made_anew_when_lost_or_of_other_parameters(two, corpus, monkeypatch):
+def test_prepared_signals_are_made_again_when_lost_or_of_other_parameters(two, corpus, monkeypatch):
     add_to_corpus(two, corpus)
     one = read_corpus(corpus)[0]
     for path in (corpus / "prepared").iterdir():
@@ -51,6 +52,40 @@ def test_prepared_signals_are_made_anew_when_lost_or_of_other_parameters(two, co
     monkeypatch.setitem(windows.SPECS, "bold", replace(windows.SPECS["bold"], clip=0.5))
     assert np.abs(prepare(one).signal).max() == 0.5
     assert len(list((corpus / "prepared").iterdir())) == 2
+
+
+def test_signals_prepared_by_another_version_are_not_used(two, corpus, monkeypatch):
+    add_to_corpus(two, corpus)
+    one = read_corpus(corpus)[0]
+    before = prepare(one)
+    monkeypatch.setattr(windows, "PREPARATION_VERSION", windows.PREPARATION_VERSION + 1)
+    monkeypatch.setitem(
+        windows._SCALERS, one.modality, lambda signal, *_: (np.ones_like(signal), 0.0)
+    )
+    assert (prepare(one).signal == 1).all()
+    assert not (before.signal == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("modality", "numbers"),
+    [
+        ("bold", [-0.844926, 0.226319, 1.955949, 0.0]),
+        ("eeg", [1.695905, -0.515952, -1.274244, 1.439808]),
+    ],
+)
+def test_the_version_of_the_preparation_is_raised_when_its_numbers_change(modality, numbers):
+    rng = np.random.default_rng(0)
+    slow = np.cumsum(rng.normal(size=(4000, 3)), axis=0) * 1e-6
+    one = Recording.from_array(
+        slow[:400] if modality == "bold" else slow,
+        sampling_hz={"bold": 0.4, "eeg": 200.0}[modality],
+        positions=rng.uniform(-0.05, 0.05, size=(3, 3)) * {"bold": 1000, "eeg": 1}[modality],
+        modality=modality,
+    )
+    found = prepare(one)
+    sample = [*found.signal[:, 50], found.log_scale]
+    assert windows.PREPARATION_VERSION == 1
+    np.testing.assert_allclose(sample, numbers, rtol=1e-4)
 
 
 def test_prepared_signals_of_a_changed_recording_are_never_those_of_the_old_one(two, corpus):

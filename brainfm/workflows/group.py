@@ -6,6 +6,7 @@ from pathlib import Path
 from brainfm.config import Settings
 from brainfm.files import read_participants
 from brainfm.models.checkpoint.load_save import load_checkpoint
+from brainfm.models.checkpoint.participants import learned_labels
 from brainfm.models.features.embedder import BrainEmbedder
 from brainfm.stages.corpus.build import build_corpus, check_twins, source_checksum
 from brainfm.stages.embed.recording import embed_recording, remove_embeddings
@@ -13,14 +14,13 @@ from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.n_jobs import n_jobs_for
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.evaluate.tables import FILES, remove_outdated_evaluation
-from brainfm.stages.evaluate.training_overlap import learned_by
 from brainfm.stages.pretrain.run import pretrain_corpus, split_corpus
 from brainfm.stages.report.group import write_group_report
 from brainfm.storage.cache.results import ResultCache
 from brainfm.storage.cache.steps import StepCache
 from brainfm.storage.corpus import read_withdrawn
 from brainfm.storage.derivatives.recordings import find_recordings, mean_fd_of
-from brainfm.storage.derivatives.status import key_of, sha256_of
+from brainfm.storage.derivatives.status import sha256_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +97,14 @@ def _check_question(group, trained_on=()):
     if not (config.target or config.contrast):
         return
     recordings = _recordings(group)
-    known = load_checkpoint(group.settings.model.model).info.get("training", {})
+    known = load_checkpoint(group.settings.model.model).training
+    groups = {f"{one.dataset}/{one.participant}" for one in recordings}
     learned = {f"{one.dataset}/{one.participant}": ", ".join(phenotypes) for one in trained_on}
     build_design(
         config,
         recordings,
         participants=read_participants(group.tables),
-        learned=learned | learned_by(known, recordings),
+        learned=learned | learned_labels(known, groups),
         seed=group.settings.run.random_seed,
     )
 
@@ -146,7 +147,7 @@ def _pretrain(group, book, manifest):
 
 
 def _embed(group, book, manifest, checkpoint):
-    facts = {"corpus": sha256_of(manifest), "checkpoint": load_checkpoint(checkpoint).sha256}
+    facts = {"corpus": sha256_of(manifest), "checkpoint": load_checkpoint(checkpoint).identity}
 
     def make():
         config = group.settings.model
@@ -179,7 +180,9 @@ def _evaluate(group, book, manifest, checkpoint):
         )
     data = {
         "corpus": sha256_of(manifest),
-        "models": [_key_of_model(group.settings.model.model), _key_of_model(checkpoint)],
+        "models": [
+            load_checkpoint(model).identity for model in (group.settings.model.model, checkpoint)
+        ],
     }
     if not (config.target or config.contrast):
         made_from = book.steps.get("evaluate", {}).get("noted")
@@ -214,12 +217,6 @@ def _evaluate(group, book, manifest, checkpoint):
         return [group.output_dir / "group" / name for name in FILES]
 
     return book.run("evaluate", facts, make, noted=data)
-
-
-def _key_of_model(model):
-    """What changes with the weights of a checkpoint, or with what is said of its training."""
-    checkpoint = load_checkpoint(model)
-    return key_of({"weights": checkpoint.sha256, "training": checkpoint.info.get("training")})
 
 
 def _embedder(group, model):

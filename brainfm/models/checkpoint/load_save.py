@@ -17,6 +17,7 @@ from brainfm.files import atomic_folder, nan_to_none, write_bytes, write_text
 from brainfm.models.checkpoint.config_json import config_text, read_config
 from brainfm.models.checkpoint.load_report import LoadReport
 from brainfm.models.checkpoint.locate import find_checkpoint
+from brainfm.models.checkpoint.participants import seen_in_training
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 
 log = logging.getLogger("brainfm")
@@ -48,12 +49,29 @@ class Checkpoint:
         return self.report.sha256
 
     @property
+    def training(self):
+        """Section ``training`` of ``config.json``; empty when it states nothing."""
+        return self.info.get("training", {})
+
+    @property
+    def identity(self):
+        """SHA-256 of the weights, the sizes of the encoder and the section ``training``.
+
+        It changes whenever an embedding or what is stated of it can change. Name, licence and
+        scores are not part of it.
+        """
+        facts = {
+            "weights": self.sha256, "encoder": self.info["encoder"], "training": self.training,
+        }  # fmt: skip
+        return _sha256(json.dumps(facts, sort_keys=True).encode("utf8"))
+
+    @property
     def matched(self):
         """Share of the tensors of the encoder found in the file."""
         return self.report.tensors_matched
 
     def seen_in_training(self, groups):
-        """Tell which people were in the training recordings.
+        """Tell which participants were in the training recordings.
 
         Parameters
         ----------
@@ -64,53 +82,9 @@ class Checkpoint:
         -------
         seen : list of bool
         """
-        known = _People(self.info)
-        return [group in known for group in groups]
-
-
-class _People:
-    """The people of the training recordings, known by their hashes only."""
-
-    def __init__(self, info):
-        self.hashes = frozenset(info.get("training", {}).get("participants", ()))
-
-    def __contains__(self, group):
-        return participant_hash(group) in self.hashes
-
-    def __len__(self):
-        return len(self.hashes)
-
-
-def training_participants(name_or_path):
-    """Return who a checkpoint was trained on: ``"dataset/participant" in`` it tells, no more.
-
-    Raises
-    ------
-    ModelError
-        If there is no such checkpoint.
-    """
-    return _People(read_config(find_checkpoint(name_or_path).folder / "config.json"))
-
-
-def checkpoint_key(name_or_path):
-    """Return what changes when a checkpoint does: the SHA-256 of its weights.
-
-    Raises
-    ------
-    ModelError
-        If there is no such checkpoint.
-    """
-    return _sha256(_read_weights(find_checkpoint(name_or_path).folder / "model.safetensors"))
-
-
-def participant_hash(group):
-    """Hash one ``dataset/participant`` so that overlap can be told without naming anyone."""
-    return hashlib.sha256(str(group).encode("utf8")).hexdigest()[:16]
-
-
-def participants_hash(hashes):
-    """Hash the hashes of all training participants into one."""
-    return hashlib.sha256("\n".join(sorted(hashes)).encode("ascii")).hexdigest()
+        groups = list(groups)
+        seen = seen_in_training(self.training, groups)
+        return [group in seen for group in groups]
 
 
 def save_checkpoint(folder, encoder, info, *, history=(), card=None):

@@ -11,6 +11,9 @@ from scipy.signal import detrend, firwin
 
 from brainfm.errors import ModelError
 
+#: Version of :func:`prepare`. Raise it whenever the same recording gives other numbers than before:
+#: signals prepared by another version are not used again.
+PREPARATION_VERSION = 1
 #: EEG whose scale lies outside these volts is in another unit.
 _EEG_SCALE_V = (1e-8, 5e-3)
 #: Seconds at the ends of EEG whose spread is a smaller part of the median are cut off.

@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainfm import __version__
 from brainfm.errors import ModelError
-from brainfm.models.checkpoint.load_save import participant_hash, participants_hash, save_checkpoint
+from brainfm.models.checkpoint.load_save import save_checkpoint
 from brainfm.models.checkpoint.model_card import finished_card, model_card, score_rows
+from brainfm.models.checkpoint.participants import participant_hash, participants_hash
 from brainfm.models.checkpoint.publish import publish_checkpoint
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.encoder.readout import SHARES, SHARES_WITH_LABELS, names_of_outputs

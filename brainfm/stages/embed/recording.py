@@ -7,7 +7,8 @@ from pathlib import Path
 from brainfm import __version__
 from brainfm.errors import DataError
 from brainfm.files import write_json, write_npy
-from brainfm.models.checkpoint.load_save import Checkpoint, load_checkpoint, participants_hash
+from brainfm.models.checkpoint.load_save import Checkpoint, load_checkpoint
+from brainfm.models.checkpoint.participants import participants_hash
 from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import device_of
@@ -115,7 +116,7 @@ def _read(path, positions):
 
 def _sidecar(path, out_dir, recording, checkpoint, vector):
     spec = SPECS[recording.modality]
-    training = checkpoint.info.get("training", {})
+    training = checkpoint.training
     return {
         "Description": "One vector of the whole recording by a pretrained encoder",
         "Sources": [_uri(path, out_dir)],

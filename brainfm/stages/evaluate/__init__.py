@@ -6,7 +6,6 @@ Out: ``group/evaluation.json`` and its tables. The public function is
 
 - ``participants_table.py``: columns of ``participants.tsv`` by participant
 - ``target.py``: labels of the recordings, from a column or a contrast
-- ``training_overlap.py``: participants and labels the model was trained on
 - ``design.py``: methods, folds and checks before anything is computed
 - ``run.py``: the evaluation
 - ``importance_networks.py``, ``importance_bands.py``: importance of networks and frequency bands

@@ -31,6 +31,11 @@ from brainfm.evaluation.scores import (
     bootstrap_counts,
     percentile_interval,
 )
+from brainfm.models.checkpoint.participants import (
+    learned_labels,
+    seen_in_training,
+    training_of,
+)
 from brainfm.models.estimators.heads import TunedLinearHead
 from brainfm.models.features.classical import linear_head
 from brainfm.models.features.covariates import CovariateFeatures
@@ -44,13 +49,12 @@ from brainfm.stages.evaluate.importance_networks import (
 )
 from brainfm.stages.evaluate.summary_text import summarise_evaluation
 from brainfm.stages.evaluate.tables import write_evaluation
-from brainfm.stages.evaluate.training_overlap import learned_by, seen_by, training_of
 
 _log = logging.getLogger("brainfm")
 
 
 def evaluate_outputs(
-    out_dir, config, *, recordings, participants=None, embedder=None, own=None, seen=(), kept=None,
+    out_dir, config, *, recordings, participants=None, embedder=None, own=None, kept=None,
     n_jobs=1, seed=0,
 ):  # fmt: skip
     """Answer the question of the settings with the recordings of an output folder.
@@ -67,8 +71,6 @@ def evaluate_outputs(
         Of tables to embeddings; without one only baselines are compared.
     own : transformer, optional
         Another embedder, pretrained on these very recordings, to compare with.
-    seen : container of str
-        Whether ``dataset/participant`` is in it: who the embedder was trained on.
     kept : brainfm.storage.cache.results.ResultCache, optional
         What an earlier call with the same arguments found before it was killed; filled.
     n_jobs : int
@@ -86,9 +88,10 @@ def evaluate_outputs(
     UsageError, NothingSelected, DataError
         See :func:`brainfm.stages.evaluate.design.build_design`, before anything is computed.
     """
-    trained_on = seen_by(training_of(embedder), recordings, seen)
-    learned = learned_by(training_of(embedder), recordings, seen)
-    learned |= learned_by(training_of(own), recordings)
+    groups = {f"{one.dataset}/{one.participant}" for one in recordings}
+    trained_on = seen_in_training(training_of(embedder), groups)
+    learned = learned_labels(training_of(embedder), groups)
+    learned |= learned_labels(training_of(own), groups)
     asked = build_design(config, recordings, participants=participants, learned=learned, seed=seed)
     methods, of_networks = _methods(asked, config, embedder, own)
     with parallel_config("loky", inner_max_num_threads=1):

@@ -52,7 +52,7 @@ class RunPlan:
 
 
 def model_key(name_or_path):
-    """Return the checksum of a checkpoint that can be loaded.
+    """Return the identity of a checkpoint that can be loaded.
 
     One thread: worker processes are forked from this one, and a pool of threads would not
     survive that.
@@ -65,7 +65,7 @@ def model_key(name_or_path):
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return load_checkpoint(name_or_path).sha256
+        return load_checkpoint(name_or_path).identity
     finally:
         torch.set_num_threads(n_threads)
 
@@ -84,7 +84,7 @@ def plan_participant(output_dir, recordings, runs, *, settings, engine, model, d
     engine : str
         Who preprocesses raw fMRI.
     model : str
-        Checksum of the checkpoint that embeds; see :func:`model_key`.
+        Identity of the checkpoint that embeds; see :func:`model_key`.
     derivatives : dict of str to Path
 
     Returns

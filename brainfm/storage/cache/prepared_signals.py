@@ -1,7 +1,6 @@
 """Prepared signals on disk: made once for a recording of a corpus, then mapped, never held."""
 
 import hashlib
-import inspect
 import json
 import logging
 from dataclasses import dataclass
@@ -52,8 +51,8 @@ class PreparedSignalCache:
     """What :attr:`brainfm.recording.Recording.cache` of a recording of a corpus is.
 
     ``prepared/<recording>-<hash>.safetensors`` holds the signal (n_times, n_channels), so that a
-    window of all channels is one piece, and the positions. The hash is over all that decides on
-    them: the code and the parameters of the preparation, rate, positions and mask.
+    window of all channels is one piece, and the positions. The hash is of all that they depend
+    on: version and parameters of the preparation, sampling rate, positions and mask.
 
     Parameters
     ----------
@@ -91,8 +90,9 @@ class PreparedSignalCache:
 
     def _path(self, recording):
         stored = Path(self.read.path)
-        digest = hashlib.sha256(_code().encode())
-        digest.update(repr((windows.SPECS[recording.modality], recording.sampling_hz)).encode())
+        spec = windows.SPECS[recording.modality]
+        parameters = (windows.PREPARATION_VERSION, spec, recording.sampling_hz)
+        digest = hashlib.sha256(repr(parameters).encode())
         digest.update(np.ascontiguousarray(recording.positions, dtype=float).tobytes())
         digest.update(recording.mask.tobytes())
         name = f"{stored.stem}-{digest.hexdigest()[:16]}.safetensors"
@@ -122,11 +122,6 @@ def _open(path, modality):
 
 def _unreadable(path, error):
     return DataError(f"{path} cannot be read ({error}): remove it, and it is made again.")
-
-
-@lru_cache(maxsize=1)
-def _code():
-    return inspect.getsource(windows)
 
 
 @lru_cache(maxsize=64)
