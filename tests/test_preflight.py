@@ -16,7 +16,8 @@ from brainfm.errors import (
     UsageError,
     ValidationFailed,
 )
-from brainfm.stages.query.validate import choose_engine, preflight
+from brainfm.stages.query.engine import choose_engine
+from brainfm.stages.query.validate import preflight
 
 
 @pytest.fixture

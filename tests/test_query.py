@@ -7,8 +7,9 @@ import pytest
 from skeleton import write, write_mri, write_skeleton
 
 from brainfm.errors import MissingInput, UsageError
+from brainfm.storage.bids.filters import read_filters
 from brainfm.storage.bids.names import entities_of, extension_of, stem_of
-from brainfm.storage.bids.query import participants_of, raw_runs, read_filters, t1w_for
+from brainfm.storage.bids.query import QUERIES, participants_of, raw_runs, t1w_for
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ class TestSelection:
     def test_a_filter_file_keeps_what_fits(self, dataset, tmp_path, query, kept):
         write_mri(dataset, "01", task="film")
         write(tmp_path / "filter.json", {"bold": query, "fmap": {"session": "9"}})
-        filters = read_filters(tmp_path / "filter.json")
+        filters = read_filters(tmp_path / "filter.json", QUERIES)
         found = raw_runs(dataset, participants=["01"], filters=filters)
         assert sum(run.modality == "bold" for run in found) == kept
 
@@ -131,8 +132,8 @@ class TestFilterFiles:
     def test_what_is_no_filter_file_is_refused(self, tmp_path, content, said):
         (tmp_path / "f.json").write_text(content)
         with pytest.raises(UsageError, match=said):
-            read_filters(tmp_path / "f.json")
+            read_filters(tmp_path / "f.json", QUERIES)
 
     def test_a_missing_filter_file_is_refused(self):
         with pytest.raises(MissingInput, match=r"--bids-filter-file /none.json"):
-            read_filters("/none.json")
+            read_filters("/none.json", QUERIES)

@@ -6,8 +6,9 @@ from pathlib import Path
 from brainfm.cli.job import Job
 from brainfm.errors import MissingInput, NothingSelected, TemporaryFailure, UsageError
 from brainfm.files import remove_old_partial, remove_partial
+from brainfm.stages.query.engine import read_derivatives
 from brainfm.stages.query.folders import check_folders
-from brainfm.stages.query.validate import raise_all, read_derivatives
+from brainfm.stages.query.validate import raise_all
 from brainfm.storage.bids.query import participants_of
 from brainfm.storage.derivatives.dataset_description import write_description
 from brainfm.storage.derivatives.recordings import tasks_of

@@ -5,6 +5,7 @@ import copy
 import time
 from collections import defaultdict
 from dataclasses import replace
+from functools import cache, partial
 
 from brainfm.cli.job import Job, engine_messages_to
 from brainfm.cli.messages import log_plan, log_problems, log_summary
@@ -83,16 +84,18 @@ class Stages(dict):
 
 def _plan(job, checks):
     # Imported now: the refusals of the preflight must not wait for the numerical libraries.
-    from brainfm.models.inputs import device_of
     from brainfm.stages.query.plan import model_key, plan_participant
 
-    device_of(job.settings.model.device)  # refused now, not after the first recording
-    model = model_key(job.settings.model.model)
+    model = cache(partial(model_key, job.settings.model.model))
+    if not job.settings.run.dry_run:  # refused now, not after the first recording
+        from brainfm.models.inputs import device_of
+
+        device_of(job.settings.model.device)
+        model()
     return model, {
         label: plan_participant(
             job.output_dir,
-            checks.recordings_of(label),
-            checks.runs,
+            checks.runs_by_participant[label],
             settings=job.settings,
             engine=checks.engine,
             model=model,
@@ -104,11 +107,10 @@ def _plan(job, checks):
 
 def _note_invalid(job, checks):
     """Write the status of those left out and return them; what was finished before stays."""
-    known = {run.participant for run in checks.runs}
     problems = defaultdict(list)
     for problem in checks.problems:
         problems[problem.participant].append(str(problem))
-    invalid = [label for label in problems if label in known]
+    invalid = [label for label in problems if label in checks.runs_by_participant]
     for label in invalid:
         status = read_status(job.output_dir, label)
         status["problems"] = problems[label]
@@ -163,7 +165,7 @@ def _execute(job, checks, outcome, model):
         out_dir=job.output_dir,
         work_dir=job.scratch_dir,
         settings=job.settings,
-        model_key=model,
+        model_key=model(),
         omp_nthreads=job.omp_nthreads,
         derivatives=checks.derivatives,
     )

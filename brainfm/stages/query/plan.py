@@ -1,11 +1,10 @@
-"""Decide what is left to do for a participant: what is done and still whole is not done again."""
+"""Plan the work on a participant: what is done and still whole is not done again."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
-import torch
-
-from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.storage.bids.query import RawRun, t1w_for
 from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
 from brainfm.storage.derivatives.status import (
@@ -21,20 +20,39 @@ from brainfm.storage.derivatives.status import (
 class RunPlan:
     """One recording and what must be done for it.
 
-    ``keys`` hash what the files are made from: ``source`` the input, ``preprocessed`` the input
-    and the settings, ``embedded`` these and the model. ``stale`` says that the input has
-    changed, or that files of an earlier call were changed or lost, so that what the work folder
-    remembers must not be believed.
+    Parameters
+    ----------
+    run : RawRun
+    t1w : RawRun or None
+        Image that a BOLD run is normalised with.
+    engine : {"derivatives", "fmriprep", "builtin"}
+    hash_inputs : callable
+        Returns :attr:`keys`; files are read at its first call only.
+    preprocess, embed : bool
+    stale : bool
+        The input has changed, or files of an earlier call were changed or lost, so that the
+        cache in the work folder must not be used.
+    standardised : Path or None
+        The preprocessed recording, when it is complete.
     """
 
     run: RawRun
     t1w: RawRun | None
     engine: str
-    keys: dict[str, str]
-    preprocess: bool
-    embed: bool
+    hash_inputs: Callable
+    preprocess: bool = True
+    embed: bool = True
     stale: bool = False
     standardised: Path | None = None
+
+    @property
+    def keys(self):
+        """Hashes of what the files are made from.
+
+        ``source`` of the input, ``preprocessed`` of the input and the settings, ``embedded`` of
+        these and the model; computed when first needed, since whole files are read.
+        """
+        return self.hash_inputs()
 
     @property
     def upstream(self):
@@ -52,16 +70,29 @@ class RunPlan:
 
 
 def model_key(name_or_path):
-    """Return the identity of a checkpoint that can be loaded.
+    """Load a checkpoint, which checks that it fits, and return its identity.
 
-    One thread: worker processes are forked from this one, and a pool of threads would not
+    With one thread: worker processes are forked from this one, and a pool of threads would not
     survive that.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+
+    Returns
+    -------
+    identity : str
+        See :attr:`brainfm.models.checkpoint.load_save.Checkpoint.identity`.
 
     Raises
     ------
     ModelError
         If there is no such checkpoint or it does not fit.
     """
+    import torch
+
+    from brainfm.models.checkpoint.load_save import load_checkpoint
+
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -70,62 +101,74 @@ def model_key(name_or_path):
         torch.set_num_threads(n_threads)
 
 
-def plan_participant(output_dir, recordings, runs, *, settings, engine, model, derivatives):
-    """Compare each recording with the status of earlier calls.
+def plan_participant(output_dir, runs, *, settings, engine, model, derivatives):
+    """Compare each recording of a participant with the status of earlier calls.
+
+    Files are hashed only where an earlier call left something that could be used again.
 
     Parameters
     ----------
     output_dir : Path
-    recordings : list of RawRun
-        BOLD and EEG runs of one participant.
-    runs : iterable of RawRun
-        All runs of the preflight, for the T1w images.
+    runs : list of RawRun
+        All runs of the participant, T1w images included.
     settings : brainfm.config.Settings
-    engine : str
-        Who preprocesses raw fMRI.
+    engine : {"derivatives", "fmriprep", "builtin"}
+        What preprocesses raw fMRI.
     model : str
         Identity of the checkpoint that embeds; see :func:`model_key`.
     derivatives : dict of str to Path
 
     Returns
     -------
-    list of RunPlan
+    plans : list of RunPlan
+
+    Raises
+    ------
+    MissingInput
+        If fMRIPrep's files of a run are missing.
     """
-    status = read_status(output_dir, recordings[0].participant)
-    tasks = []
-    for run in recordings:
+    entries = read_status(output_dir, runs[0].participant)["recordings"]
+    chosen = {"settings": settings, "engine": engine, "model": model, "derivatives": derivatives}
+    plans = []
+    for run in [run for run in runs if run.modality != "t1w"]:
         t1w = t1w_for(run, runs) if run.modality == "bold" else None
-        source = key_of_source(run, _files_besides(run, t1w, engine, derivatives))
-        chosen = key_of_settings(run.modality, settings, engine)
-        preprocessed = key_of({"source": source, "settings": chosen})
-        embedded = key_of({"preprocessed": preprocessed, "model": model})
-        keys = {"source": source, "preprocessed": preprocessed, "embedded": embedded}
-        before = status["recordings"].get(run.name, {})
-        parts = {"run": run, "t1w": t1w, "engine": engine, "keys": keys}
-        tasks.append(_compare(output_dir, parts, before))
-    return tasks
+        parts = {"run": run, "t1w": t1w, "engine": engine}
+        hash_inputs = cache(partial(_hash_inputs, run, t1w, **chosen))
+        done = _compare(output_dir, entries.get(run.name, {}), hash_inputs)
+        plans.append(RunPlan(**parts, hash_inputs=hash_inputs, **done))
+    return plans
 
 
-def _files_besides(run, t1w, engine, derivatives):
-    """Return what a recording is made from besides its raw files."""
+def _hash_inputs(run, t1w, *, settings, engine, model, derivatives):
+    source = key_of_source(run, _other_inputs(run, t1w, engine, derivatives))
+    chosen = key_of_settings(run.modality, settings, engine)
+    preprocessed = key_of({"source": source, "settings": chosen})
+    embedded = key_of({"preprocessed": preprocessed, "model": model()})
+    return {"source": source, "preprocessed": preprocessed, "embedded": embedded}
+
+
+def _other_inputs(run, t1w, engine, derivatives):
+    """Return the files that a recording is made from besides its raw ones."""
     if run.modality == "bold" and engine == "derivatives":
         return list(vars(find_fmriprep_run(derivatives["fmriprep"], run.path)).values())
     return [t1w.path] if t1w else []
 
 
-def _compare(output_dir, parts, before):
-    keys = parts["keys"]
-    outputs, old = before.get("outputs") or {}, before.get("keys") or {}
+def _compare(output_dir, entry, hash_inputs):
+    """Return what is left to do after an earlier call, as arguments of :class:`RunPlan`."""
+    outputs, old = entry.get("outputs") or {}, entry.get("keys") or {}
+    if not outputs and "source" not in old:
+        return {}
+    keys = hash_inputs()
     embeddings = {name: sha for name, sha in outputs.items() if "_embedding." in name}
     cleaned = {name: sha for name, sha in outputs.items() if name not in embeddings}
-    standardised = before.get("standardised")
+    standardised = entry.get("standardised")
     whole = standardised in cleaned and is_intact(output_dir, cleaned)
     preprocessed = whole and old.get("preprocessed") == keys["preprocessed"]
     embedded = preprocessed and old.get("embedded") == keys["embedded"]
-    return RunPlan(
-        **parts,
-        preprocess=not preprocessed,
-        embed=not (embedded and is_intact(output_dir, embeddings)),
-        stale=bool(outputs and not whole) or old.get("source", keys["source"]) != keys["source"],
-        standardised=Path(output_dir) / standardised if preprocessed else None,
-    )
+    return {
+        "preprocess": not preprocessed,
+        "embed": not (embedded and is_intact(output_dir, embeddings)),
+        "stale": bool(outputs and not whole) or old.get("source", keys["source"]) != keys["source"],
+        "standardised": Path(output_dir) / standardised if preprocessed else None,
+    }

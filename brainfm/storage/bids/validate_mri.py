@@ -1,4 +1,4 @@
-"""Cheap checks of raw MRI files: can they be read to the end, and do they say what is needed."""
+"""Validation of raw MRI files: they are complete, and header and sidecars fit."""
 
 import gzip
 import os
@@ -13,109 +13,71 @@ from brainfm.signal.slice_timing import checked_slice_times, slice_axis
 
 _FEWEST_VOLUMES = 10
 _TR_RANGE_S = (0.1, 20.0)
+_SECONDS_IN = {"msec": 1e-3, "usec": 1e-6}
 
 
-def check_bold(bold_file, metadata):
-    """List what keeps a BOLD run from being processed.
+def check_bold(bold_file, metadata, *, slice_timing=False):
+    """List what keeps a BOLD run from being processed, without reading its volumes.
 
     Parameters
     ----------
     bold_file : path
     metadata : dict or None
-        Its merged sidecars; None when one of them cannot be read, which is told elsewhere.
+        Its merged sidecars; None when one of them cannot be read, which is reported elsewhere.
+    slice_timing : bool
+        Check ``SliceTiming`` too, of a run that has no other problem.
 
     Returns
     -------
-    list of str
-        One sentence a problem: what was expected, what came, what to do.
+    problems : list of str
+        Sentences: what was expected, what came, what to do.
     """
-    problems = _check_image(bold_file, n_dimensions=4)
+    image, problems = _open_image(bold_file, n_dimensions=4)
     if not problems:
-        problems += _check_header(bold_file, (metadata or {}).get("RepetitionTime"))
-        n_volumes = nib.load(bold_file).shape[3]
-        if n_volumes < _FEWEST_VOLUMES:
-            problems.append(
-                f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."
-            )
-    return problems if metadata is None else problems + _check_repetition_time(metadata)
-
-
-def check_slice_timing(bold_file, metadata):
-    """List what keeps the slice timing of a readable BOLD run from being corrected."""
-    times, repetition_time_s = metadata.get("SliceTiming"), metadata.get("RepetitionTime")
-    if not times or not isinstance(repetition_time_s, int | float):
-        return []
-    try:
-        axis = slice_axis(metadata.get("SliceEncodingDirection", "k"))
-        n_slices = nib.load(bold_file).shape[axis]
-        checked_slice_times(times, n_slices, repetition_time_s=repetition_time_s, axis=axis)
-    except SignalError as error:
-        return [str(error)]
-    return []
+        problems = [*_check_header(image, metadata or {}), *_check_length(image)]
+    if metadata is None:
+        return problems
+    problems += _check_repetition_time(metadata)
+    return problems or (_check_slice_timing(image, metadata) if slice_timing else [])
 
 
 def check_t1w(t1w_file):
-    """List what keeps a T1w image from being processed, as sentences."""
-    return _check_image(t1w_file, n_dimensions=3)
+    """List what keeps a T1w image from being processed.
+
+    Parameters
+    ----------
+    t1w_file : path
+
+    Returns
+    -------
+    problems : list of str
+        Sentences: what was expected, what came, what to do.
+    """
+    return _open_image(t1w_file, n_dimensions=3)[1]
 
 
-def _check_repetition_time(metadata):
-    value = metadata.get("RepetitionTime")
-    if value is None:
-        return [
-            "RepetitionTime is absent from its sidecars; expected seconds between volumes: add it "
-            "to the JSON beside the file."
-        ]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return [f"RepetitionTime is {value!r}; expected a number of seconds: mend the JSON."]
-    shortest, longest = _TR_RANGE_S
-    if not shortest <= value <= longest:
-        hint = f"; {value:g} looks like milliseconds, write {value / 1000:g}" if value > 100 else ""
-        return [
-            f"RepetitionTime is {value:g}; expected seconds, {shortest:g} to {longest:g}{hint}."
-        ]
-    return []
-
-
-def _check_header(bold_file, repetition_time_s):
-    """Compare the sidecar with the header, in which 0 and 1 mean that nobody wrote it."""
-    header = nib.load(bold_file).header
-    if not isinstance(repetition_time_s, int | float) or len(header.get_zooms()) < 4:
-        return []
-    unit = getattr(header, "get_xyzt_units", lambda: ("", "sec"))()[1]
-    told_s = float(header.get_zooms()[3]) * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1.0)
-    shortest, longest = _TR_RANGE_S
-    both_tell = told_s not in (0, 1) and shortest <= repetition_time_s <= longest
-    if not both_tell or abs(told_s - repetition_time_s) <= 0.01 * repetition_time_s:
-        return []
-    return [
-        f"RepetitionTime is {repetition_time_s:g} s in the sidecar but {told_s:g} s in the header "
-        "of the image: find out which is right and mend the other."
-    ]
-
-
-def _check_image(path, n_dimensions):
+def _open_image(path, n_dimensions):
     try:
         image = nib.load(path)
         shape, size = image.shape, image.dataobj.dtype.itemsize
-    except Exception as error:
-        return [f"cannot be read as NIfTI ({error}): copy or convert it again."]
+    except Exception as error:  # readers of several formats raise whatever they like
+        return None, [f"cannot be read as NIfTI ({error}): copy or convert it again."]
     problems = []
     effective = tuple(n for n in shape[3:] if n > 1)
     if len(shape[:3]) + len(effective) != n_dimensions:
         problems.append(f"has shape {shape}; expected {n_dimensions} dimensions.")
     expected = int(np.prod(shape, dtype=np.int64)) * size + int(image.dataobj.offset)
-    found = _content_bytes(path)
+    found = _content_bytes(path, expected)
     if found is None:
         problems.append("is a damaged or truncated gzip file: copy or convert it again.")
     elif found < expected % 2**32 and expected < 2**32:
         problems.append(
             f"is truncated: holds {found} bytes of {expected}; copy or convert it again."
         )
-    return problems
+    return image, problems
 
 
-def _content_bytes(path):
+def _content_bytes(path, expected):
     """Return the size of the uncompressed content (modulo 2**32), or None when gzip is cut off.
 
     A gzip file ends with the length of its content; a truncated one ends with anything, so that
@@ -123,9 +85,6 @@ def _content_bytes(path):
     """
     if Path(path).suffix != ".gz":
         return os.path.getsize(path)
-    image = nib.load(path)
-    expected = int(np.prod(image.shape, dtype=np.int64)) * image.dataobj.dtype.itemsize
-    expected += int(image.dataobj.offset)
     with open(path, "rb") as file:
         file.seek(-4, os.SEEK_END)
         length = int.from_bytes(file.read(4), "little")
@@ -136,3 +95,58 @@ def _content_bytes(path):
             return sum(len(chunk) for chunk in iter(lambda: file.read(2**22), b"")) % 2**32
     except (EOFError, OSError, zlib.error):
         return None
+
+
+def _check_header(image, metadata):
+    """Compare the sidecar with the header, in which 0 and 1 mean that the field is not set."""
+    repetition_time_s, zooms = metadata.get("RepetitionTime"), image.header.get_zooms()
+    if not isinstance(repetition_time_s, int | float) or len(zooms) < 4:
+        return []
+    unit = getattr(image.header, "get_xyzt_units", lambda: ("", "sec"))()[1]
+    header_s = float(zooms[3]) * _SECONDS_IN.get(unit, 1.0)
+    shortest, longest = _TR_RANGE_S
+    both_are_set = header_s not in (0, 1) and shortest <= repetition_time_s <= longest
+    if not both_are_set or abs(header_s - repetition_time_s) <= 0.01 * repetition_time_s:
+        return []
+    return [
+        f"RepetitionTime is {repetition_time_s:g} s in the sidecar but {header_s:g} s in the "
+        "header of the image: find out which is right and fix the other."
+    ]
+
+
+def _check_length(image):
+    n_volumes = image.shape[3]
+    if n_volumes >= _FEWEST_VOLUMES:
+        return []
+    return [f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."]
+
+
+def _check_repetition_time(metadata):
+    value = metadata.get("RepetitionTime")
+    if value is None:
+        return [
+            "RepetitionTime is absent from its sidecars; expected seconds between volumes: add it "
+            "to the JSON beside the file."
+        ]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return [f"RepetitionTime is {value!r}; expected a number of seconds: fix the JSON."]
+    shortest, longest = _TR_RANGE_S
+    if not shortest <= value <= longest:
+        hint = f"; {value:g} looks like milliseconds, write {value / 1000:g}" if value > 100 else ""
+        return [
+            f"RepetitionTime is {value:g}; expected seconds, {shortest:g} to {longest:g}{hint}."
+        ]
+    return []
+
+
+def _check_slice_timing(image, metadata):
+    times, repetition_time_s = metadata.get("SliceTiming"), metadata.get("RepetitionTime")
+    if not times:
+        return []
+    try:
+        axis = slice_axis(metadata.get("SliceEncodingDirection", "k"))
+        n_slices = image.shape[axis]
+        checked_slice_times(times, n_slices, repetition_time_s=repetition_time_s, axis=axis)
+    except SignalError as error:
+        return [str(error)]
+    return []

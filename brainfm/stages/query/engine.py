@@ -1,0 +1,92 @@
+"""Choose the engine of fMRI preprocessing and check the derivatives given."""
+
+import os
+import shutil
+from pathlib import Path
+
+from brainfm.errors import MissingInput, UsageError, ValidationFailed
+from brainfm.files import read_json
+
+_CONTAINER_TOOLS = ("apptainer", "singularity", "docker")
+
+
+def choose_engine(config, derivatives):
+    """Choose what preprocesses raw fMRI.
+
+    Parameters
+    ----------
+    config : brainfm.config.BoldConfig
+    derivatives : dict of str to Path
+
+    Returns
+    -------
+    engine : {"derivatives", "fmriprep", "builtin"}
+    errors : list of UsageError
+        What is missing for the engine that the settings name.
+    """
+    wanted = config.fmri_engine
+    if wanted == "derivatives" and "fmriprep" not in derivatives:
+        text = "--fmri-engine derivatives needs --derivatives fmriprep=PATH."
+        return wanted, [UsageError(text)]
+    if wanted == "fmriprep" and not _can_run_fmriprep(config):
+        text = (
+            "--fmri-engine fmriprep: no fmriprep program is on PATH and --fmriprep-container "
+            "names no image that apptainer, singularity or docker could run; give one, or "
+            "--fmri-engine builtin."
+        )
+        return wanted, [UsageError(text)]
+    if wanted != "auto":
+        return wanted, []
+    if "fmriprep" in derivatives:
+        return "derivatives", []
+    licensed = config.fs_license_file or os.environ.get("FS_LICENSE")
+    return ("fmriprep" if licensed and _can_run_fmriprep(config) else "builtin"), []
+
+
+def read_derivatives(arguments):
+    """Parse the ``NAME=PATH`` arguments of ``--derivatives``.
+
+    Parameters
+    ----------
+    arguments : iterable of str
+
+    Returns
+    -------
+    derivatives : dict of str to Path
+    errors : list of BrainFMError
+        For each argument that is malformed, or leads nowhere or to a raw dataset.
+    """
+    derivatives, errors = {}, []
+    for argument in arguments:
+        name, _, path = argument.partition("=")
+        if not name or not path:
+            text = f"--derivatives {argument}: expected NAME=PATH, such as fmriprep=/data/fp."
+            errors.append(UsageError(text))
+            continue
+        derivatives[name] = Path(path).absolute()
+        problem = _check_derivative(name, derivatives[name])
+        errors += [problem] if problem else []
+    return derivatives, errors
+
+
+def _check_derivative(name, path):
+    description = path / "dataset_description.json"
+    if not path.is_dir():
+        return MissingInput(f"--derivatives {name}: {path} does not exist.")
+    if not description.is_file():
+        inside = sorted(d.parent.name for d in path.glob("*/dataset_description.json"))
+        hint = f" Did you mean {path / inside[0]}?" if inside else ""
+        return MissingInput(f"--derivatives {name}: {path} has no dataset_description.json.{hint}")
+    content = read_json(description)
+    if content.get("DatasetType", "raw") == "raw" and "GeneratedBy" not in content:
+        return ValidationFailed(
+            f"--derivatives {name}: {path} is a raw dataset by its dataset_description.json; "
+            "expected derivatives (DatasetType derivative)."
+        )
+    return None
+
+
+def _can_run_fmriprep(config):
+    if config.fmriprep_container:
+        return any(shutil.which(tool) for tool in _CONTAINER_TOOLS)
+    return bool(shutil.which("fmriprep"))

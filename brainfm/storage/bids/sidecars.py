@@ -1,0 +1,111 @@
+"""JSON sidecars of a dataset, merged by the inheritance principle."""
+
+import json
+import os
+
+from brainfm.errors import DataError, MissingInput
+from brainfm.storage.bids.names import entities_of
+
+
+class Sidecars:
+    """Reader of sidecars which lists each folder and reads each file once.
+
+    Runs with the same sidecars share one dict of metadata: copy it before changing it.
+
+    Parameters
+    ----------
+    bids_dir : Path
+    """
+
+    def __init__(self, bids_dir):
+        self.bids_dir = bids_dir
+        self._names, self._candidates, self._contents, self._merged = {}, {}, {}, {}
+
+    def names_in(self, folder):
+        """Return the names in a folder, sorted; none if there is no such folder.
+
+        Parameters
+        ----------
+        folder : Path
+
+        Returns
+        -------
+        names : list of str
+
+        Raises
+        ------
+        MissingInput
+            If the folder cannot be listed.
+        """
+        if folder not in self._names:
+            self._names[folder] = _listed(folder)
+        return self._names[folder]
+
+    def metadata_of(self, path, entities, suffix):
+        """Merge the sidecars of a file, nearer ones over those further up.
+
+        Parameters
+        ----------
+        path : Path
+        entities : dict of str to str
+        suffix : str
+
+        Returns
+        -------
+        metadata : dict
+        problems : tuple of str
+            One sentence for each sidecar that cannot be read.
+        """
+        folder, levels = path.parent, [path.parent]
+        while folder != self.bids_dir:
+            folder = folder.parent
+            levels.append(folder)
+        used = tuple(
+            sidecar
+            for level in reversed(levels)
+            for sidecar, own in self._sidecars_in(level, suffix)
+            if own.items() <= entities.items()
+        )
+        if used not in self._merged:
+            self._merged[used] = self._merge(used)
+        return self._merged[used]
+
+    def _sidecars_in(self, level, suffix):
+        key = level, suffix
+        if key not in self._candidates:
+            ends = f"_{suffix}.json"
+            names = [name for name in self.names_in(level) if f"_{name}".endswith(ends)]
+            found = [(level / name, entities_of(name)) for name in names]
+            self._candidates[key] = sorted(found, key=lambda sidecar: len(sidecar[1]))
+        return self._candidates[key]
+
+    def _merge(self, paths):
+        metadata, problems = {}, []
+        for path in paths:
+            if path not in self._contents:
+                self._contents[path] = _read(path)
+            content, problem = self._contents[path]
+            metadata.update(content)
+            problems += [problem] if problem else []
+        return metadata, tuple(problems)
+
+
+def _listed(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise MissingInput(f"{folder} cannot be listed ({error.strerror}).") from error
+
+
+def _read(path):
+    try:
+        content = json.loads(path.read_text(encoding="utf8"))
+        if not isinstance(content, dict):
+            raise DataError("no JSON object")
+        return content, None
+    except OSError as error:
+        return {}, f"its sidecar {path.name} cannot be read ({error.strerror}): fix it."
+    except (ValueError, DataError) as error:
+        return {}, f"its sidecar {path.name} is not valid JSON ({error}): fix it."
