@@ -60,8 +60,8 @@ def test_the_planted_band_and_electrodes_are_found_and_drawn(recordings, tmp_pat
     assert set(strongest["band"]) == {"alpha"}
     assert (strongest["pattern"] > 0.5).all()
     page = write_group_report(tmp_path).read_text(encoding="utf8")
-    assert "Electrodes that go with the prediction" in page
-    assert "the more much" in page
+    assert "Patterns of the electrodes" in page
+    assert "higher log band power for predictions of much" in page
     assert (tmp_path / "group/figures/sensors.svg").exists()
 
 
@@ -69,7 +69,7 @@ def test_three_classes_have_no_direction_and_get_no_map(recordings, tmp_path):
     evaluated(recordings, tmp_path, ["a", "b", "c"])
     assert not len(pd.read_csv(tmp_path / "group/bands.tsv", sep="\t"))
     page = write_group_report(tmp_path).read_text(encoding="utf8")
-    assert "What log band power rests on" not in page
+    assert "Permutation importance of frequency bands" not in page
 
 
 def test_sites_with_other_montages_are_no_reason_to_fail_after_all_the_work(recordings, caplog):

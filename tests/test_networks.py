@@ -108,7 +108,7 @@ def test_the_report_shows_them_from_participants_tsv_in_one_call(people, tmp_pat
     edges = pd.read_csv(tmp_path / "group" / "edges.tsv", sep="\t")
     assert {"parcel_x", "other_z"} <= set(edges)
     page = write_group_report(tmp_path).read_text(encoding="utf8")
-    assert "What connectivity rests on, by pairs of networks" in page
+    assert "Permutation importance of pairs of networks" in page
     assert "With age regressed out of" in page
     for name in ("networks", "edges", "curves", "audit"):
         assert (tmp_path / "group" / "figures" / f"{name}.svg").exists()

@@ -1,4 +1,4 @@
-"""Reports: what they say, what they survive, and that nothing from the data becomes markup."""
+"""Reports: content, missing and damaged files, and escaping of text from the data."""
 
 import json
 import re
@@ -13,8 +13,9 @@ from brainfm.config import EvaluateConfig
 from brainfm.recording import Recording
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.report.group import write_group_report
-from brainfm.stages.report.methods_text import numbered
-from brainfm.stages.report.participant import quality_value, write_participant_report
+from brainfm.stages.report.methods_text import number_citations
+from brainfm.stages.report.participant import write_participant_report
+from brainfm.stages.report.quality import format_measure
 from brainfm.storage.lock import WorkLock
 
 PNG = bytes.fromhex(
@@ -98,7 +99,7 @@ def make_out(tmp_path):
         person / "status.json",
         {"participant": "01", "state": "failed", "recordings": {
             "sub-01_task-rest_bold": {"state": "done"},
-            "sub-01_task-music_bold": {"state": "failed", "error": "it broke: mend it.",
+            "sub-01_task-music_bold": {"state": "failed", "error": "it broke: fix it.",
                                        "crash_file": "logs/1/crash/crash-01.txt"}}},
     )  # fmt: skip
     put(
@@ -135,45 +136,48 @@ def put_eeg(person, stem, alpha):
 
 
 class TestParticipant:
-    def test_everything_a_reader_judges_by_is_there(self, out):
+    def test_figures_measures_and_methods_are_shown(self, out):
         page = Page(write_participant_report(out, "sub-01"))
         for words in (
             "sub-01", "A dataset", "Motion and carpet", "T1w on the template", "Power spectra",
             "0.123", "51.3", "0.934", "97 of 100", "1 of 64", "2 of 30", "T8 (flat)",
-            "0.71 of the power with eyes closed", "0.13 with eyes open", "5.5 times as much",
-            "the rise that closing the eyes brings in most people is there",
+            "0.71 with eyes closed and 0.13 with eyes open (ratio 5.5)",
+            "increase with eyes closed that is expected in most people is present",
             "pretrained on recordings of this participant",
-            "0.951", "Parcels less than half inside the scan: LH_Limbic_2 (31%)",
+            "0.951", "less than half of their voxels in the field of view: LH_Limbic_2 (31 %)",
             "band-passed from 0.01 to 0.12 Hz", "and 2 aCompCor components",
-            "the 29 confounds entered as their 8 largest principal components",
+            "the 29 confounds were reduced to their 8 largest principal components",
             "band-passed from 0.5 to 75 Hz", "ICLabel", "mne 1.",
         ):  # fmt: skip
             assert words in page.words, words
 
-    def test_failures_are_said_with_their_crash_files(self, out):
+    def test_failures_are_shown_with_their_crash_files(self, out):
         path = write_participant_report(out, "01", errors=["something else went wrong."])
         page = Page(path)
         assert path == out / "sub-01.html"
         assert "2 steps failed" in page.words
-        assert "sub-01_task-music_bold: it broke: mend it." in page.words
+        assert "sub-01_task-music_bold: it broke: fix it." in page.words
         assert "logs/1/crash/crash-01.txt" in page.words
         assert "something else went wrong." in page.words
 
-    def test_what_a_killed_call_left_is_called_interrupted_and_only_what_runs_running(self, out):
+    def test_a_killed_call_is_interrupted_and_only_a_live_one_is_running(self, out):
         put(out / "sub-01/status.json", {"state": "running", "recordings": {}})
         page = Page(write_participant_report(out, "01"))
-        assert "interrupted before its end: run the same command again" in page.words
+        assert "interrupted: run the same command again to continue" in page.words
         lock = WorkLock(out, "sub-01").acquire()
         page = Page(write_participant_report(out, "01"))
         lock.release()
-        assert "being worked on" in page.words
+        assert "running" in page.words
+        assert "interrupted" not in page.words
 
-    def test_what_is_missing_is_named(self, out):
+    def test_missing_outputs_are_listed(self, out):
         page = Page(write_participant_report(out, "01"))
-        assert "sub-01_task-music_bold: no quality numbers, no figures, no embedding." in page.words
+        assert (
+            "sub-01_task-music_bold: no quality measures, no figures, no embedding." in page.words
+        )
         assert "sub-01_task-rest_bold: no embedding." in page.words
 
-    def test_needs_nothing_from_elsewhere_and_runs_nothing(self, out):
+    def test_the_page_loads_nothing_and_runs_nothing(self, out):
         page = Page(write_participant_report(out, "01"))
         assert "script" not in page.tags
         assert "link" not in page.tags
@@ -182,7 +186,7 @@ class TestParticipant:
         assert all(link.startswith("https://doi.org/") for link in outside)
         assert "url(" not in page.html
 
-    def test_links_lead_somewhere_and_pictures_have_words(self, out):
+    def test_links_have_targets_and_images_have_alternative_text(self, out):
         page = Page(write_participant_report(out, "01"))
         anchors = {link[1:] for link in page.links if link.startswith("#")}
         assert anchors <= set(page.ids)
@@ -190,9 +194,9 @@ class TestParticipant:
         assert page.sources
         assert all(page.alts)
 
-    def test_is_written_even_when_there_is_nothing(self, tmp_path):
+    def test_an_empty_output_gives_a_page(self, tmp_path):
         page = Page(write_participant_report(tmp_path, "09"))
-        assert "There is nothing in the output folder for this participant yet." in page.words
+        assert "The output folder has no results of this participant yet." in page.words
         assert "no status.json" in page.words
 
     @pytest.mark.parametrize(
@@ -226,20 +230,20 @@ class TestParticipant:
         assert "synthetic: simulated signals" in page.words
         assert "Jane Doe" not in page.words
 
-    def test_missing_alpha_rise_is_said(self, out):
+    def test_a_missing_alpha_increase_is_reported(self, out):
         for task, alpha in (("eyesopen", 0.4), ("eyesclosed", 0.2)):
             put(out / f"sub-01/eeg/sub-01_task-{task}_desc-eeg_qc.json",
                 {"alpha_relative_occipital": alpha})  # fmt: skip
         page = Page(write_participant_report(out, "01"))
-        assert "most people is missing. Check the labels of the tasks" in page.words
+        assert "most people is absent. Check the task labels" in page.words
 
-    def test_twice_the_same_bytes(self, out):
+    def test_writing_twice_gives_the_same_bytes(self, out):
         first = write_participant_report(out, "01").read_bytes()
         assert write_participant_report(out, "01").read_bytes() == first
 
 
 @pytest.mark.parametrize(
-    ("quality", "key", "form", "spelled"),
+    ("quality", "key", "form", "text"),
     [
         ({"fd_mean_mm": 0.12345}, "fd_mean_mm", "3", "0.123"),
         ({"share": 0.256}, "share", "%", "26"),
@@ -249,12 +253,14 @@ class TestParticipant:
         ({}, "x", "2", "n/a"),
     ],
 )
-def test_numbers_are_spelled(quality, key, form, spelled):
-    assert quality_value(quality, key, form) == spelled
+def test_measures_are_formatted(quality, key, form, text):
+    assert format_measure(quality, key, form) == text
 
 
-def test_citations_are_numbered_by_first_use_and_all_known():
-    marked, references = numbered([[("a.", ("power2012",)), ("b.", ("friston1996", "power2012"))]])
+def test_citations_are_numbered_by_first_use():
+    marked, references = number_citations(
+        [[("a.", ("power2012",)), ("b.", ("friston1996", "power2012"))]]
+    )
     assert [numbers for _, numbers in marked[0]] == [[1], [2, 1]]
     assert [text[:5] for text, _ in references] == ["Power", "Frist"]
 
@@ -292,13 +298,13 @@ def evaluated(tmp_path_factory):
     return out
 
 
-def test_what_was_evaluated_is_mapped_and_coloured_by_any_column(tmp_path):
+def test_evaluated_rows_are_mapped_and_coloured_by_columns(tmp_path):
     people = pd.DataFrame({
         "participant_id": [f"sub-{number:02d}" for number in range(10)],
         "group": ["a", "b"] * 5,
         "age": range(20, 30),
         "iq": range(95, 105),
-        "remark": ["nobody else was so calm"] * 10,
+        "remark": ["the same for all"] * 10,
     })  # fmt: skip
     recordings = [eeg(f"{number:02d}", "rest", number, number % 2) for number in range(10)]
     config = EvaluateConfig(target="group", n_splits=2, n_permutations=0, n_episodes=0)
@@ -311,7 +317,7 @@ def test_what_was_evaluated_is_mapped_and_coloured_by_any_column(tmp_path):
     assert list(numbers["age"]) == list(range(20, 30))
     assert "remark" not in numbers
     titles = re.findall("<!-- (.*?) -->", (tmp_path / "group/figures/maps.svg").read_text())
-    assert {"group", "age", "iq"} <= set(titles)  # one of which was asked for nowhere
+    assert {"group", "age", "iq"} <= set(titles)
 
 
 def test_classes_that_look_like_numbers_are_counted_in_the_figures(tmp_path):
@@ -328,21 +334,21 @@ def test_classes_that_look_like_numbers_are_counted_in_the_figures(tmp_path):
 
 
 class TestGroup:
-    def test_answer_comes_first_and_all_parts_are_there(self, evaluated):
+    def test_the_result_comes_first_and_all_sections_follow(self, evaluated):
         page = Page(write_group_report(evaluated))
         answer = page.words.index("eyesopen and eyesclosed can be told apart in EEG with")
         assert answer < page.words.index("All methods on the same folds")
         for words in (
             "ROC AUC", "95 % interval", "this says nothing about new people",
             "log band power", "Riemannian tangent space", "guess without any signal",
-            "Fold by fold", "Could this be chance?", "Confusion", "Embeddings of EEG, model tiny",
-            "occipital alpha", "0.71", "1 recordings, 0.02 hours", "Pretraining of tiny",
+            "Scores by fold", "Permutation test", "Confusion matrix", "Embeddings of EEG, model tiny",
+            "occipital alpha", "0.71", "1 recording, 0.02 h", "Pretraining of tiny",
             "A card", "n participants", "permutations of the labels",
         ):  # fmt: skip
             assert words in page.words, words
         assert "sub-01.html" in page.links
 
-    def test_figures_are_files_too_with_their_numbers(self, evaluated):
+    def test_figures_are_written_with_their_data(self, evaluated):
         page = Page(write_group_report(evaluated))
         folder = evaluated / "group/figures"
         names = {path.stem for path in folder.glob("*.svg")}
@@ -354,7 +360,7 @@ class TestGroup:
         scores = pd.read_csv(folder / "methods.tsv", sep="\t")
         assert scores["value"].between(0, 1).all()
 
-    def test_nothing_is_markup_or_loaded(self, evaluated):
+    def test_the_page_has_no_markup_from_the_data(self, evaluated):
         page = Page(write_group_report(evaluated))
         assert "script" not in page.tags
         assert EVIL in page.words
@@ -362,18 +368,18 @@ class TestGroup:
         anchors = {link[1:] for link in page.links if link.startswith("#")}
         assert anchors <= set(page.ids)
 
-    def test_twice_the_same_bytes(self, evaluated):
+    def test_writing_twice_gives_the_same_bytes(self, evaluated):
         first = write_group_report(evaluated).read_bytes()
         assert write_group_report(evaluated).read_bytes() == first
 
-    def test_without_a_question_it_says_how_to_ask_one(self, out):
+    def test_without_an_evaluation_the_options_are_named(self, out):
         page = Page(write_group_report(out))
-        assert "No question was asked of these data" in page.words
+        assert "Nothing was evaluated" in page.words
         assert "--contrast TASK TASK" in page.words
 
     def test_an_empty_output_gives_a_page(self, tmp_path):
         page = Page(write_group_report(tmp_path))
-        assert "There is no participant in this output." in page.words
+        assert "The output folder has no participants." in page.words
 
     def test_many_recordings_are_mapped_on_two_components(self, out):
         rng = np.random.default_rng(0)
@@ -386,15 +392,15 @@ class TestGroup:
         assert {"pc1", "pc2"} <= set(found)
         assert len(found) == 12
 
-    def test_a_number_and_three_classes_have_their_own_figures(self, tmp_path):
+    def test_regression_and_three_classes_have_their_own_figures(self, tmp_path):
         recordings = [eeg(f"{i:02d}", "rest", i, i / 10) for i in range(12)]
         people = pd.DataFrame({
             "participant_id": [f"sub-{i:02d}" for i in range(12)],
             "age": np.arange(12) + 20.0,
             "group": np.repeat(["a", "b", "c"], 4),
         })  # fmt: skip
-        put(tmp_path / "group/figures/roc.svg", "of an earlier question")
-        for target, title in (("age", "Predicted against true"), ("group", "Confusion")):
+        put(tmp_path / "group/figures/roc.svg", "of an earlier evaluation")
+        for target, title in (("age", "Predicted against true"), ("group", "Confusion matrix")):
             config = EvaluateConfig(target=target, n_splits=3, n_permutations=5)
             evaluate_outputs(tmp_path, config, recordings=recordings, participants=people)
             page = Page(write_group_report(tmp_path))

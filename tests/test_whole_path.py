@@ -81,7 +81,7 @@ def test_the_status_is_done_and_names_every_file_of_each_recording(study, person
 def test_the_report_stands_alone(study, person):
     html = (study / "out" / f"{person.name}.html").read_text()
     assert 'src="http' not in html
-    assert "all steps done" in html
+    assert "all steps completed" in html
 
 
 def test_the_validator_finds_no_error(study):

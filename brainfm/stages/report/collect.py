@@ -1,40 +1,61 @@
-"""What an output folder says about a participant, gathered for the report; nothing is computed."""
+"""Collect the outputs of one participant for the reports."""
 
-import json
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from brainfm.errors import BrainFMError
-from brainfm.files import read_json
-from brainfm.storage.bids.names import entities_of, stem_of
+from brainfm.stages.report.read import (
+    as_dict,
+    latest_settings,
+    participants_table,
+    read_json_object,
+)
+from brainfm.storage.bids.query import entities_of, stem_of
 from brainfm.storage.derivatives.status import status_to_show
 
-#: What a reader wants to see first; figures nobody thought of come after, by name.
-_ORDER = (
+#: Order of the figures in a report; other figures follow, sorted by name.
+_FIGURE_ORDER = (
     "brain", "mask", "template", "normalisation", "segmentation", "coregistration", "alignment",
     "motion", "carpet", "coverage", "connectivity", "psd", "traces", "components", "sensors",
     "bands",
 )  # fmt: skip
 _SUFFIXES = ("T1w", "bold", "eeg")
+#: Entities of raw file names, in contrast to those that derivatives add.
+_RAW_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FigureFile:
-    """One picture, with what its sidecar says."""
+    """A figure of a recording, with title and caption from its sidecar.
+
+    Parameters
+    ----------
+    path : Path
+        PNG or SVG file.
+    desc : str
+        Label of the ``desc`` entity.
+    title, caption : str
+    """
 
     path: Path
-    what: str
+    desc: str
     title: str
     caption: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingFile:
-    """One embedding of a recording: its sidecar, and the vector when it can be read."""
+    """An embedding of a recording.
+
+    Parameters
+    ----------
+    name : str
+        File name.
+    sidecar : dict
+    vector : ndarray of float, shape (n_dimensions,), or None
+        None if the file cannot be read.
+    """
 
     name: str
     sidecar: dict
@@ -42,8 +63,24 @@ class EmbeddingFile:
 
 
 @dataclass(kw_only=True)
-class RecordingFacts:
-    """All that the output folder says about one run (or one T1w image)."""
+class RecordingOutputs:
+    """Outputs of one run or one T1w image.
+
+    Parameters
+    ----------
+    stem : str
+        Entities of the raw file name.
+    suffix : {"T1w", "bold", "eeg"}
+    quality : dict
+        Measures of ``*_qc.json``.
+    sidecar : dict
+        Sidecar of the standardised signal.
+    embeddings : list of EmbeddingFile
+    status : dict
+        Entry of ``status.json``.
+    figures : list of FigureFile
+        In the order of the report.
+    """
 
     stem: str
     suffix: str
@@ -55,7 +92,7 @@ class RecordingFacts:
 
     @property
     def name(self):
-        """``sub-01_task-rest_bold``."""
+        """Name of the raw file without extension, such as ``sub-01_task-rest_bold``."""
         return f"{self.stem}_{self.suffix}"
 
     @property
@@ -65,7 +102,7 @@ class RecordingFacts:
 
     @property
     def title(self):
-        """Name for people: the labels after the participant."""
+        """Labels of task, session, run and acquisition, or the suffix if there are none."""
         entities = entities_of(f"{self.name}.x")
         words = {"task": "", "ses": "session ", "run": "run ", "acq": "acquisition "}
         parts = [f"{words[key]}{entities[key]}" for key in words if key in entities]
@@ -73,181 +110,167 @@ class RecordingFacts:
 
     @property
     def anchor(self):
-        """Name usable as an HTML id."""
+        """Name as an HTML id."""
         return "".join(c if c.isalnum() else "-" for c in self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParticipantFacts:
-    """All that the output folder says about one participant."""
+class ParticipantOutputs:
+    """Outputs of one participant.
+
+    Parameters
+    ----------
+    label : str
+        Without ``sub-``.
+    status : dict
+        Content of ``status.json``.
+    recordings : list of RecordingOutputs
+        T1w images first, then BOLD, then EEG.
+    dataset : dict
+        ``dataset_description.json`` of the output.
+    settings : dict of dict
+        Settings of the last call, by section.
+    kind : str
+        Column ``kind`` of ``participants.tsv``; empty if there is none. Other columns are
+        personal data and are not read, since reports are shared.
+    """
 
     label: str
     status: dict
     recordings: list
     dataset: dict
     settings: dict
-    person: dict
+    kind: str
 
     def of(self, suffix):
-        """Recordings of one kind: T1w, bold or eeg."""
+        """Return the recordings of one kind.
+
+        Parameters
+        ----------
+        suffix : {"T1w", "bold", "eeg"}
+
+        Returns
+        -------
+        recordings : list of RecordingOutputs
+        """
         return [recording for recording in self.recordings if recording.suffix == suffix]
 
     @property
     def is_synthetic(self):
-        """Whether label, dataset or participants.tsv call this participant synthetic."""
-        return "synthetic" in f"{self.label} {self.person.get('kind', '')}".lower()
+        """Whether the label or ``participants.tsv`` marks the participant as synthetic."""
+        return "synthetic" in f"{self.label} {self.kind}".lower()
 
 
-def gather(out_dir, participant):
-    """Read what there is about a participant; whatever is missing or damaged is left empty.
+def collect_outputs(out_dir, participant):
+    """Collect the outputs of a participant; missing and damaged files are left out.
 
     Parameters
     ----------
     out_dir : path
+        Output folder of brainfm.
     participant : str
         Label without ``sub-``.
 
     Returns
     -------
-    ParticipantFacts
+    outputs : ParticipantOutputs
     """
     out_dir, folder = Path(out_dir), Path(out_dir) / f"sub-{participant}"
     status = status_to_show(out_dir, participant)
+    dataset = read_json_object(out_dir / "dataset_description.json")
     found = {}
 
-    def at(stem, suffix):
-        return found.setdefault((stem, suffix), RecordingFacts(stem=stem, suffix=suffix))
+    def entry(stem, suffix):
+        return found.setdefault((stem, suffix), RecordingOutputs(stem=stem, suffix=suffix))
 
-    _take_figures(folder, at)
-    for path in _under(folder, "*_qc.json"):
-        if path.parent.name in ("func", "eeg"):
-            at(_raw_stem(path), _suffix_of(path)).quality = quiet_json(path)
-    for path in _under(folder, "*_desc-brain_mask.json"):
-        overlap = quiet_json(path).get("DiceTemplate")
-        if path.parent.name == "anat" and overlap is not None:
-            at(_raw_stem(path), "T1w").quality = {"dice_template": overlap}
-    for path in _under(folder, "*_embedding.json"):
-        array = path.with_suffix(".npy")
-        made = EmbeddingFile(name=array.name, sidecar=quiet_json(path), vector=_vector(array))
-        at(_raw_stem(path), _suffix_of(path)).embeddings.append(made)
-    for pattern in ("*_desc-preproc_eeg.json", "*_desc-denoised_timeseries.json"):
-        for path in _under(folder, pattern):
-            at(_raw_stem(path), _suffix_of(path)).sidecar = quiet_json(path)
-    for name, entry in _dict(status.get("recordings")).items():
+    _add_figures(folder, entry)
+    _add_quality(folder, entry)
+    _add_signals(folder, entry)
+    for name, state in as_dict(status.get("recordings")).items():
         stem, _, suffix = str(name).rpartition("_")
         if suffix in _SUFFIXES and stem.startswith(f"sub-{participant}"):
-            at(stem, suffix).status = _dict(entry)
+            entry(stem, suffix).status = as_dict(state)
     order = sorted(found, key=lambda key: (_SUFFIXES.index(key[1]), key[0]))
-    return ParticipantFacts(
+    return ParticipantOutputs(
         label=participant,
         status=status,
         recordings=[found[key] for key in order],
-        dataset=quiet_json(out_dir / "dataset_description.json"),
+        dataset=dataset,
         settings=latest_settings(out_dir),
-        person=_person(out_dir, participant),
+        kind=_kind(participants_table(out_dir, dataset), participant),
     )
 
 
-def quiet_json(path):
-    """Read a JSON object; an empty dict where there is none or it is damaged."""
-    try:
-        return _dict(read_json(path))
-    except (BrainFMError, UnicodeDecodeError):
-        return {}
-
-
-def latest_settings(out_dir):
-    """Return the settings of the last call as nested dict; empty when there are none."""
-    for path in sorted(Path(out_dir).glob("logs/*/settings.toml"), reverse=True):
-        try:
-            return tomllib.loads(path.read_text(encoding="utf8"))
-        except (OSError, ValueError):
-            continue
-    return {}
-
-
-def source_root(out_dir, dataset):
-    """Return the raw dataset the output was made from, or None when it is not there (any more)."""
-    link = _dict(dataset.get("DatasetLinks")).get("raw")
-    root = Path(out_dir) / str(link) if link else None
-    return root if root is not None and root.is_dir() else None
-
-
-def people_table(out_dir, dataset):
-    """Read participants.tsv of the output or of its source; an empty table when there is none."""
-    source = source_root(out_dir, dataset)
-    for root in (Path(out_dir), source):
-        path = root / "participants.tsv" if root is not None else None
-        try:
-            frame = pd.read_csv(path, sep="\t", dtype=str, na_values=["n/a"]) if path else None
-        except (OSError, ValueError):
-            continue
-        if frame is not None and "participant_id" in frame:
-            return frame
-    return pd.DataFrame({"participant_id": []})
-
-
-def _person(out_dir, participant):
-    table = people_table(out_dir, quiet_json(Path(out_dir) / "dataset_description.json"))
+def _kind(table, participant):
     rows = table[table["participant_id"] == f"sub-{participant}"]
-    # Labels only: other columns are about the person, and a report gets passed around.
-    return {"kind": rows["kind"].iloc[0]} if len(rows) and "kind" in rows else {}
+    return str(rows["kind"].iloc[0]) if len(rows) and "kind" in rows else ""
 
 
-def _take_figures(folder, at):
+def _add_figures(folder, entry):
     for path in sorted([*folder.glob("figures/*"), *folder.glob("ses-*/figures/*")]):
-        what = entities_of(path).get("desc")
-        if path.suffix not in (".svg", ".png") or not what or _suffix_of(path) is None:
+        desc = entities_of(path).get("desc")
+        if path.suffix not in (".svg", ".png") or not desc or _suffix_of(path) is None:
             continue
-        told = quiet_json(path.with_suffix(".json"))
+        sidecar = read_json_object(path.with_suffix(".json"))
         figure = FigureFile(
             path=path,
-            what=what,
-            title=str(told.get("title") or what),
-            caption=str(told.get("caption") or ""),
+            desc=desc,
+            title=str(sidecar.get("title") or desc),
+            caption=str(sidecar.get("caption") or ""),
         )
-        at(_raw_stem(path), _suffix_of(path)).figures.append(figure)
-        at(_raw_stem(path), _suffix_of(path)).figures.sort(key=_rank)
+        figures = entry(_raw_stem(path), _suffix_of(path)).figures
+        figures.append(figure)
+        figures.sort(key=_figure_rank)
 
 
-def _rank(figure):
-    place = next((i for i, word in enumerate(_ORDER) if word in figure.what.lower()), len(_ORDER))
-    return place, figure.what
+def _figure_rank(figure):
+    desc = figure.desc.lower()
+    rank = next((i for i, word in enumerate(_FIGURE_ORDER) if word in desc), len(_FIGURE_ORDER))
+    return rank, figure.desc
 
 
-def _under(folder, pattern):
+def _add_quality(folder, entry):
+    for path in _files(folder, "*_qc.json"):
+        if path.parent.name in ("func", "eeg"):
+            entry(_raw_stem(path), _suffix_of(path)).quality = read_json_object(path)
+    for path in _files(folder, "*_desc-brain_mask.json"):
+        overlap = read_json_object(path).get("DiceTemplate")
+        if path.parent.name == "anat" and overlap is not None:
+            entry(_raw_stem(path), "T1w").quality = {"dice_template": overlap}
+
+
+def _add_signals(folder, entry):
+    for path in _files(folder, "*_embedding.json"):
+        array = path.with_suffix(".npy")
+        embedding = EmbeddingFile(
+            name=array.name, sidecar=read_json_object(path), vector=_read_vector(array)
+        )
+        entry(_raw_stem(path), _suffix_of(path)).embeddings.append(embedding)
+    for pattern in ("*_desc-preproc_eeg.json", "*_desc-denoised_timeseries.json"):
+        for path in _files(folder, pattern):
+            entry(_raw_stem(path), _suffix_of(path)).sidecar = read_json_object(path)
+
+
+def _files(folder, pattern):
     return sorted([*folder.glob(f"*/{pattern}"), *folder.glob(f"ses-*/*/{pattern}")])
 
 
 def _raw_stem(path):
-    """Stem of the raw run: without what derivatives add."""
-    raw = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo")
     entities = entities_of(path)
-    return "_".join(f"{key}-{entities[key]}" for key in entities if key in raw)
+    return "_".join(f"{key}-{entities[key]}" for key in entities if key in _RAW_ENTITIES)
 
 
 def _suffix_of(path):
-    """T1w, bold or eeg, by the suffix of the name, or else by the folder."""
+    """T1w, bold or eeg, by the suffix of the file name or by the folder."""
     suffix = Path(path).name.removeprefix(f"{stem_of(path)}_").partition(".")[0]
     if suffix in _SUFFIXES:
         return suffix
     return {"func": "bold", "eeg": "eeg", "anat": "T1w"}.get(Path(path).parent.name)
 
 
-def _vector(path):
+def _read_vector(path):
     try:
         vector = np.load(path, allow_pickle=False)
     except (OSError, ValueError):
         return None
     return vector if vector.ndim == 1 and vector.size and np.isfinite(vector).all() else None
-
-
-def _dict(value):
-    return value if isinstance(value, dict) else {}
-
-
-def as_text(value):
-    """Spell a value of a sidecar for people."""
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return "n/a" if value is None else str(value)

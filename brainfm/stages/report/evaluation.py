@@ -1,182 +1,179 @@
-"""The part of the group report that answers a question, with its figures."""
+"""Evaluation section of the group report: summary, table of methods and figures."""
 
-import pandas as pd
+from functools import partial
 
-from brainfm.files import write_text, write_tsv
 from brainfm.stages.evaluate.summary_text import score_name, spell_p
-from brainfm.stages.report.figures import evaluation as around
-from brainfm.stages.report.figures import group as draw
-from brainfm.stages.report.figures.importance import (
-    bands_figure,
-    edges_figure,
-    pairs_figure,
-    sensors_figure,
-)
-from brainfm.stages.report.render import picture
+from brainfm.stages.report.figures import evaluation as figures
+from brainfm.stages.report.figures import importance, predictions
+from brainfm.stages.report.read import read_group_table
+from brainfm.stages.report.render import write_figure
 
-_NULL_CAPTION = (
-    "Scores when labels are exchanged between the units that are independent, within the fold that "
-    "tests them; what counts is how many reach the score of the real labels."
-)
 _KINDS = {
     "pretrained": "pretrained",
-    "combined": "both",
+    "combined": "pretrained + baseline",
     "classical": "baseline",
-    "covariates": "no signal",
+    "covariates": "confounds only",
     "dummy": "chance",
 }
 
 
-def evaluation_part(folder, evaluation):
-    """The answer, the table of methods and the figures; None when nothing was evaluated."""
+def evaluation_section(folder, evaluation):
+    """Build the evaluation section and write its figures.
+
+    Parameters
+    ----------
+    folder : Path
+        ``group`` folder.
+    evaluation : dict
+        Content of ``evaluation.json``; empty if nothing was evaluated.
+
+    Returns
+    -------
+    section : dict or None
+        Variables of the template; None if nothing was evaluated.
+    """
     if not evaluation:
         return None
-    primary = evaluation["primary"]
     names = list(evaluation["methods"][0]["scores"])
     best = evaluation["comparison"]["best_baseline"]
-    lead = evaluation["comparison"].get("method", best)
+    main = evaluation["comparison"].get("method", best)
     methods = [
         {
             "name": method["name"],
             "kind": _KINDS.get(method["kind"], method["kind"])
             + (", best" if method["name"] == best else ""),
-            "scores": [spell_score(method["scores"][name]) for name in names],
+            "scores": [_format_score(method["scores"][name]) for name in names],
             "p": "" if method["p"] is None else spell_p(method["p"]),
-            "lead": method["name"] == lead,
+            "is_main": method["name"] == main,
         }
         for method in evaluation["methods"]
     ]
     return {
         "sentences": evaluation["answer"],
         "score_names": [score_name(name) for name in names],
-        "primary": score_name(primary),
+        "primary": score_name(evaluation["primary"]),
         "methods": methods,
-        "figures": _evaluation_figures(folder, evaluation, lead),
+        "figures": _figures(folder, evaluation, main),
         "data": evaluation["data"],
-        "question": evaluation["question"],
-        "audit": [_audited(row) for row in evaluation["audit"]],
-        "lead_name": evaluation["methods"][0]["name"],
+        "target": evaluation["question"]["name"],
+        "audit": [_audit_row(row) for row in evaluation["audit"]],
+        "audited": evaluation["methods"][0]["name"],
     }
 
 
-def _evaluation_figures(folder, evaluation, lead):
-    classes = evaluation["question"]["classes"]
-    rows = table_of(folder / "folds.tsv", **({"target": str} if classes else {}))
-    null = table_of(folder / "null.tsv")
-    made = [
-        kept(folder, "methods", "Methods on the same folds", draw.methods_figure(evaluation),
-              "Points: score; lines: 95 % bootstrap interval."),
-    ]  # fmt: skip
-    made += [
-        kept(folder, "curves", "With few people", around.curves_figure(evaluation),
-              "Mean over episodes, the same for all methods, with 95 % interval; all other people "
-              "are tested."),
-        kept(folder, "audit", "With confounds removed", around.audit_figure(evaluation),
-              "Each column is regressed out of the features inside the folds."),
-    ]  # fmt: skip
-    made += _network_figures(folder, evaluation) + _band_figures(folder, evaluation)
-    if rows is not None:
-        predictions = draw.predictions_of(rows, evaluation)
-        confusion = draw.confusion_figure(predictions, evaluation, lead)
-        title = "Confusion" if evaluation["question"]["classes"] else "Predicted against true"
-        made += [
-            kept(folder, "folds", "Fold by fold", draw.fold_figure(rows, evaluation),
-                  "Spread over folds is a part of the uncertainty; folds of one repeat share "
-                  "training data, so they are not independent."),
-            kept(folder, "roc", "ROC curves", draw.roc_figure(predictions, evaluation),
-                  "Pooled over folds.", width="narrow"),
-            kept(folder, "confusion", f"{title}, {lead}", confusion, "", width="narrow"),
-            kept(folder, "calibration", f"Are probabilities true? {lead}",
-                  around.calibration_figure(predictions, evaluation, lead),
-                  "Pooled over folds; on the dotted line they are.", width="narrow"),
-        ]  # fmt: skip
-    if null is not None and lead in null and _has_p(evaluation, lead):
-        made.append(
-            kept(folder, "permutation", "Could this be chance?",
-                  draw.null_figure(null, evaluation, lead),
-                  _NULL_CAPTION)
-        )  # fmt: skip
-    return [figure for figure in made if figure]
+def _audit_row(row):
+    """Cells of the confound audit: confound, score for predicting it, score without it."""
+    read = row["read"]
+    score = f"{score_name(read['score'])} {_format_score(read)}" if read else ""
+    cell = "; ".join(part for part in (score, row["why"]) if part)
+    return [row["column"].replace("_", " "), cell, _format_score(row["without"])]
 
 
-def _has_p(evaluation, name):
-    return any(one["name"] == name and one["p"] is not None for one in evaluation["methods"])
+def _format_score(score):
+    """Format a score with its interval, as far as they are defined."""
+    value, low, high = (score[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "n/a"
+    return f"{value:.2f}" if low is None else f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _figures(folder, evaluation, main):
+    shown = [
+        *_score_figures(folder, evaluation),
+        *_network_figures(folder, evaluation),
+        *_band_figures(folder, evaluation),
+        *_prediction_figures(folder, evaluation, main),
+        _permutation_figure(folder, evaluation, main),
+    ]
+    return [figure for figure in shown if figure]
+
+
+def _score_figures(folder, evaluation):
+    write = partial(write_figure, folder)
+    return [
+        write("methods", "Scores of all methods", figures.methods_figure(evaluation),
+              "Methods are tested on the same folds. Points: scores; lines: 95 % bootstrap "
+              "intervals."),
+        write("curves", "Few-shot learning curves", figures.curves_figure(evaluation),
+              "Mean score over random draws of training participants, the same draws for all "
+              "methods, with 95 % intervals. All other participants are the test set."),
+        write("audit", "Scores after regressing out confounds", figures.audit_figure(evaluation),
+              "Each confound is regressed out of the features within the folds."),
+    ]  # fmt: skip
 
 
 def _network_figures(folder, evaluation):
-    """What the connectivity of some networks, or of all, rests on; none for EEG."""
-    pairs, edges = table_of(folder / "networks.tsv"), table_of(folder / "edges.tsv")
+    """Importance of networks and edges; none for EEG."""
+    pairs = read_group_table(folder / "networks.tsv")
+    edges = read_group_table(folder / "edges.tsv")
     if pairs is None or not len(pairs):
         return []
+    write = partial(write_figure, folder)
     return [
-        kept(folder, "networks", "What connectivity rests on, by pairs of networks",
-             pairs_figure(pairs, evaluation),
-             "Fall of the score when all edges of a pair of networks are exchanged among test "
-             "rows; lines: deviation over exchanges. Edges that say the same cover each other."),
-        kept(folder, "edges", "Edges that go with the prediction", edges_figure(edges),
-             f"The strongest; red: the stronger the edge, the more {_more_of(evaluation)}. A "
-             "pattern of the model on training rows, not a test of each edge."),
+        write("networks", "Permutation importance of pairs of networks",
+              importance.pairs_figure(pairs, evaluation),
+              "Decrease of the score when all edges between two networks are permuted across test "
+              "rows; lines: standard deviation over permutations. Correlated edges can replace "
+              "each other, which lowers the importance of both."),
+        write("edges", "Edges with the strongest patterns", importance.edges_figure(edges),
+              f"Red: stronger edges for {_predictions(evaluation)}. Patterns (Haufe et al., "
+              "2014) of the model on training rows; single edges are not tested."),
     ]  # fmt: skip
 
 
 def _band_figures(folder, evaluation):
-    """What log band power rests on; none for fMRI and for more than two classes."""
-    bands, sensors = table_of(folder / "bands.tsv"), table_of(folder / "sensors.tsv")
+    """Importance of frequency bands; none for fMRI and for more than two classes."""
+    bands = read_group_table(folder / "bands.tsv")
+    sensors = read_group_table(folder / "sensors.tsv")
     if bands is None or not len(bands):
         return []
+    write = partial(write_figure, folder)
     return [
-        kept(folder, "bands", "What log band power rests on", bands_figure(bands, evaluation),
-             "Fall of the score when the power of all electrodes in a band is exchanged among test "
-             "rows; lines: deviation over exchanges. Bands that say the same cover each other."),
-        kept(folder, "sensors", "Electrodes that go with the prediction", sensors_figure(sensors),
-             f"Log power; red: the more of it, the more {_more_of(evaluation)}. A pattern of the "
-             "model on training rows, not a test of each electrode."),
+        write("bands", "Permutation importance of frequency bands",
+              importance.bands_figure(bands, evaluation),
+              "Decrease of the score of log band power when the power of all electrodes in a band "
+              "is permuted across test rows; lines: standard deviation over permutations. "
+              "Correlated bands can replace each other, which lowers the importance of both."),
+        write("sensors", "Patterns of the electrodes", importance.sensors_figure(sensors),
+              f"Red: higher log band power for {_predictions(evaluation)}. Patterns (Haufe "
+              "et al., 2014) of the model on training rows; single electrodes are not tested."),
     ]  # fmt: skip
 
 
-def _more_of(evaluation):
-    """What a larger prediction means."""
-    return (evaluation["question"]["classes"] or [None, "a larger value"])[1]
+def _predictions(evaluation):
+    """Name the predictions that a positive weight goes with."""
+    classes = evaluation["question"]["classes"]
+    return f"predictions of {classes[1]}" if classes else "larger predicted values"
 
 
-def _audited(row):
-    """One row of the table of what else is read from the features."""
-    read, without = row["read"], row["without"]
-    said = f"{score_name(read['score'])} {spell_score(read)}" if read else ""
-    said = "; ".join(part for part in (said, row["why"]) if part)
-    return [row["column"].replace("_", " "), said, spell_score(without)]
+def _prediction_figures(folder, evaluation, main):
+    classes = evaluation["question"]["classes"]
+    rows = read_group_table(folder / "folds.tsv", **({"target": str} if classes else {}))
+    if rows is None:
+        return []
+    averaged = predictions.average_predictions(rows, evaluation)
+    title = "Confusion matrix" if classes else "Predicted against true values"
+    write = partial(write_figure, folder)
+    return [
+        write("folds", "Scores by fold", predictions.fold_figure(rows, evaluation),
+              "The folds of one repeat share training data, so their scores are not independent."),
+        write("roc", "ROC curves", predictions.roc_figure(averaged, evaluation),
+              "Predictions of all folds.", width="narrow"),
+        write("confusion", f"{title}, {main}",
+              predictions.confusion_figure(averaged, evaluation, main), width="narrow"),
+        write("calibration", f"Calibration, {main}",
+              predictions.calibration_figure(averaged, evaluation, main),
+              "Predictions of all folds; dotted line: perfect calibration.", width="narrow"),
+    ]  # fmt: skip
 
 
-def kept(folder, name, title, drawn, caption, *, width=""):
-    """Write a figure and its numbers into ``group/figures``; return what the page shows."""
-    if drawn is None:
+def _permutation_figure(folder, evaluation, main):
+    null = read_group_table(folder / "null.tsv")
+    is_tested = any(m["name"] == main and m["p"] is not None for m in evaluation["methods"])
+    if null is None or main not in null or not is_tested:
         return None
-    svg, data = drawn
-    stem = folder / "figures" / name
-    write_text(stem.with_suffix(".svg"), svg)
-    write_tsv(stem.with_suffix(".tsv"), data)
-    link = f"group/figures/{name}.tsv"
-    return picture(title, caption, svg=svg, data=link, width=width)
-
-
-def spell_score(score):
-    """Spell a score with its interval, as far as they are known."""
-    value, low, high = (score[key] for key in ("value", "low", "high"))
-    if value is None:
-        return "n/a"
-    if low is None:
-        return f"{value:.2f}"
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
-
-
-def table_of(path, **dtypes):
-    """Read a table of the group folder; None where there is none.
-
-    Labels are text, as ``dtypes`` of other columns may say too.
-    """
-    text = dict.fromkeys(("dataset", "participant", "session", "task", "run", "site"), str)
-    options = {"na_values": ["n/a"], "keep_default_na": False, "dtype": text | dtypes}
-    try:
-        return pd.read_csv(path, sep="\t", **options)
-    except (OSError, ValueError):
-        return None
+    return write_figure(
+        folder, "permutation", "Permutation test", figures.null_figure(null, evaluation, main),
+        "Scores with labels permuted between independent units within the test folds. The p value "
+        "is the share of permutations that reach the score with the true labels.",
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Fill the templates of the reports: one HTML file that needs nothing else."""
+"""Templates and embedded figures: each report is one self-contained HTML file."""
 
 import base64
 from importlib.resources import files
@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 
 from brainfm import __version__
+from brainfm.files import write_text, write_tsv
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _REPORTS = files("brainfm.data") / "reports"
@@ -15,7 +16,13 @@ _REPORTS = files("brainfm.data") / "reports"
 def render(template, **context):
     """Render a template of ``brainfm/data/reports``.
 
-    Everything in ``context`` is escaped, so that labels and table values are text, never markup.
+    Parameters
+    ----------
+    template : str
+        File name.
+    **context
+        Variables of the template. They are escaped, so labels and table values cannot become
+        markup.
 
     Returns
     -------
@@ -33,23 +40,24 @@ def render(template, **context):
 
 
 def picture(title, caption="", *, path=None, svg=None, data=None, width=""):
-    """Make what the ``picture`` macro shows.
+    """Build the argument of the ``picture`` macro of the templates.
 
     Parameters
     ----------
     title, caption : str
     path : Path, optional
-        PNG or SVG file to put into the page.
+        PNG or SVG file that is embedded in the page.
     svg : str, optional
-        SVG text, where there is no file.
+        SVG text, if there is no file.
     data : str, optional
-        Relative link to the numbers behind the figure.
+        Relative link to the data of the figure.
     width : {"", "medium", "narrow"}
-        Part of the page it is shown on.
+        Width on the page.
 
     Returns
     -------
-    dict, or None when the file cannot be read
+    picture : dict or None
+        None if the file cannot be read.
     """
     try:
         content = svg.encode("utf8") if svg is not None else Path(path).read_bytes()
@@ -58,11 +66,38 @@ def picture(title, caption="", *, path=None, svg=None, data=None, width=""):
     kind = _TYPES[".svg" if svg is not None else Path(path).suffix]
     # As an image, an SVG cannot run scripts or load anything.
     uri = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    title, caption = title.rstrip(". "), caption.strip()
     return {
         "uri": uri,
-        "title": title,
-        "caption": caption,
+        "title": title.rstrip(". "),
+        "caption": caption.strip(),
         "data": data,
         "class": width,
     }
+
+
+def write_figure(folder, name, title, figure, caption="", *, width=""):
+    """Write a figure and its data to ``group/figures``.
+
+    Parameters
+    ----------
+    folder : Path
+        ``group`` folder.
+    name : str
+        File name without extension.
+    title, caption : str
+    figure : tuple of (str, DataFrame) or None
+        SVG text and data of the figure.
+    width : {"", "medium", "narrow"}
+
+    Returns
+    -------
+    picture : dict or None
+        As :func:`picture` returns it; None if there is no figure.
+    """
+    if figure is None:
+        return None
+    svg, data = figure
+    path = folder / "figures" / name
+    write_text(path.with_suffix(".svg"), svg)
+    write_tsv(path.with_suffix(".tsv"), data)
+    return picture(title, caption, svg=svg, data=f"group/figures/{name}.tsv", width=width)

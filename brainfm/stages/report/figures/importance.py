@@ -1,4 +1,4 @@
-"""Figures of what a prediction rests on: networks and edges, or bands and electrodes."""
+"""Figures of feature importance: networks and edges of fMRI, bands and electrodes of EEG."""
 
 import mne
 import numpy as np
@@ -9,17 +9,19 @@ from brainfm.stages.preprocess.eeg_figures import head_sphere
 from brainfm.stages.report.figures.style import BLUE, GREY, figure_svg
 
 _MOST_PAIRS, _MOST_EDGES = 15, 30
-#: Fewer electrodes make no map.
+#: With fewer electrodes no scalp map is interpolated.
 _FEWEST_MAPPED = 8
 
 
 def pairs_figure(pairs, evaluation):
-    """Draw how much the score falls when the edges of a pair of networks are exchanged.
+    """Draw the permutation importance of pairs of networks.
 
     Parameters
     ----------
     pairs : DataFrame
-        ``networks.tsv``.
+        ``networks.tsv``; the first 15 pairs are drawn.
+    evaluation : dict
+        Content of ``evaluation.json``.
 
     Returns
     -------
@@ -27,43 +29,45 @@ def pairs_figure(pairs, evaluation):
     data : DataFrame
     """
     data = pairs.head(_MOST_PAIRS)
-    names = data["network"] + " to " + data["other"]
-    names = names.where(data["network"] != data["other"], data["network"])
-    return _falls(names, data, evaluation), data
+    names = data["network"] + " – " + data["other"]
+    names = names.where(data["network"] != data["other"], "within " + data["network"])
+    return _importance(names, data, evaluation), data
 
 
 def bands_figure(bands, evaluation):
-    """Draw how much the score falls when the power in a band is exchanged.
+    """Draw the permutation importance of frequency bands.
 
     Parameters
     ----------
     bands : DataFrame
         ``bands.tsv``.
+    evaluation : dict
+        Content of ``evaluation.json``.
 
     Returns
     -------
     svg : str
     data : DataFrame
     """
-    return _falls(bands["band"], bands, evaluation), bands
+    return _importance(bands["band"], bands, evaluation), bands
 
 
-def _falls(names, data, evaluation):
+def _importance(names, data, evaluation):
     def draw(figure):
         axis = figure.subplots()
-        places = np.arange(len(data))[::-1]
-        axis.barh(places, data["drop"], xerr=data["drop_sd"], height=0.6, color=BLUE,
+        heights = np.arange(len(data))[::-1]
+        axis.barh(heights, data["drop"], xerr=data["drop_sd"], height=0.6, color=BLUE,
                   error_kw={"ecolor": GREY, "elinewidth": 1.2})  # fmt: skip
-        axis.set_yticks(places, names)
+        axis.set_yticks(heights, names)
         axis.axvline(0, color=GREY, linewidth=1)
         axis.tick_params(axis="y", length=0)
-        axis.set_xlabel(f"fall of {score_name(evaluation['primary'])}")
+        axis.set_xlabel(f"decrease of {score_name(evaluation['primary'])}")
 
     return figure_svg(draw, size=(8.5, 0.9 + 0.28 * len(data)))
 
 
 def edges_figure(edges):
-    """Draw the edges that go most with the prediction on a glass brain.
+    """Draw the edges with the strongest patterns on a glass brain.
 
     Parameters
     ----------
@@ -74,13 +78,14 @@ def edges_figure(edges):
     -------
     svg : str
     data : DataFrame
+        The 30 edges that are drawn.
     """
     strongest = edges["pattern"].abs().sort_values(ascending=False).index[:_MOST_EDGES]
     data = edges.loc[strongest].reset_index(drop=True)
     ends = [data[["parcel", "parcel_x", "parcel_y", "parcel_z"]].to_numpy(),
             data[["other", "other_x", "other_y", "other_z"]].to_numpy()]  # fmt: skip
-    place = {row[0]: row[1:].astype(float) for row in np.vstack(ends)}
-    names = list(place)
+    positions = {row[0]: row[1:].astype(float) for row in np.vstack(ends)}
+    names = list(positions)
     matrix = np.zeros((len(names), len(names)))
     for row in data.itertuples():
         one, other = names.index(row.parcel), names.index(row.other)
@@ -89,7 +94,7 @@ def edges_figure(edges):
     def draw(figure):
         figure.set_layout_engine("none")
         plot_connectome(
-            matrix, np.array(list(place.values())), figure=figure, axes=(0, 0, 1, 1),
+            matrix, np.array(list(positions.values())), figure=figure, axes=(0, 0, 1, 1),
             node_size=18, node_color=GREY, edge_cmap="RdBu_r", colorbar=True,
         )  # fmt: skip
 
@@ -97,35 +102,37 @@ def edges_figure(edges):
 
 
 def sensors_figure(sensors):
-    """Draw the pattern of each band on the scalp; None with fewer than eight electrodes.
+    """Draw the pattern of each frequency band on the scalp.
 
     Parameters
     ----------
     sensors : DataFrame
-        ``sensors.tsv``: ``channel``, ``band``, ``pattern``, and positions in metres of the head.
+        ``sensors.tsv``: ``channel``, ``band``, ``pattern``, and positions ``x``, ``y``, ``z`` in
+        head coordinates (metres).
 
     Returns
     -------
     svg : str
     data : DataFrame
+        None is returned instead of both with fewer than 8 electrodes.
     """
     names = list(dict.fromkeys(sensors["channel"]))
     if len(names) < _FEWEST_MAPPED:
         return None
-    places = sensors.drop_duplicates("channel")[["x", "y", "z"]].to_numpy(float)
+    positions = sensors.drop_duplicates("channel")[["x", "y", "z"]].to_numpy(float)
     info = mne.create_info(names, 1.0, "eeg")
     info.set_montage(mne.channels.make_dig_montage(
-        dict(zip(names, places, strict=True)), coord_frame="head"
+        dict(zip(names, positions, strict=True)), coord_frame="head"
     ))  # fmt: skip
     bands = list(dict.fromkeys(sensors["band"]))
-    most = sensors["pattern"].abs().max() or 1.0
+    limit = sensors["pattern"].abs().max() or 1.0
 
     def draw(figure):
         axes = figure.subplots(1, len(bands))
         for axis, band in zip(axes, bands, strict=True):
             values = sensors.loc[sensors["band"] == band, "pattern"].to_numpy(float)
             image, _ = mne.viz.plot_topomap(
-                values, info, axes=axis, show=False, cmap="RdBu_r", vlim=(-most, most),
+                values, info, axes=axis, show=False, cmap="RdBu_r", vlim=(-limit, limit),
                 sphere=head_sphere(info), contours=4,
             )  # fmt: skip
             axis.set_title(band)

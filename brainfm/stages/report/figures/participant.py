@@ -1,0 +1,103 @@
+"""Figures of one participant: occipital alpha and embeddings."""
+
+import numpy as np
+
+from brainfm.stages.report.figures.style import BLUE, GREY, OCHRE, figure_svg
+
+
+def alpha_figure(recordings):
+    """Draw the relative occipital alpha power of several recordings as bars.
+
+    Parameters
+    ----------
+    recordings : list of (str, float)
+        Title, and share of alpha in the total power (0 to 1).
+
+    Returns
+    -------
+    svg : str
+    """
+
+    def draw(figure):
+        axis = figure.subplots()
+        names, shares = zip(*recordings, strict=True)
+        heights = np.arange(len(names))[::-1]
+        axis.barh(heights, shares, height=0.55, color=[_eyes_colour(name) for name in names])
+        for height, share in zip(heights, shares, strict=True):
+            axis.text(share + 0.01, height, f"{share:.2f}", va="center")
+        axis.set_yticks(heights, names)
+        axis.tick_params(axis="y", length=0)
+        axis.set_xlim(0, max(0.5, *shares) * 1.15)
+        axis.set_xlabel("alpha power (8 to 13 Hz) / total power (1 to 45 Hz) at O1, Oz and O2")
+
+    return figure_svg(draw, size=(7.5, 0.9 + 0.42 * len(recordings)))
+
+
+def _eyes_colour(name):
+    words = name.lower().replace(" ", "")
+    if "closed" in words or words.startswith(("ec", "restec")):
+        return BLUE
+    return OCHRE if "open" in words else GREY
+
+
+def embedding_figure(names, vectors):
+    """Draw embeddings as rows of colour, and their cosine similarity.
+
+    Parameters
+    ----------
+    names : list of str
+        Names of the recordings.
+    vectors : ndarray of float, shape (n_recordings, n_dimensions)
+
+    Returns
+    -------
+    svg : str
+    """
+
+    def draw(figure):
+        if len(names) == 1:
+            _draw_vectors(figure, figure.subplots(), names, vectors)
+            return
+        left, right = figure.subplots(1, 2, width_ratios=[2, 1])
+        _draw_vectors(figure, left, names, vectors)
+        similarity = cosine_similarities(vectors)
+        right.imshow(similarity, cmap="Blues", vmin=-0.2, vmax=1.2)
+        for row, column in np.ndindex(similarity.shape):
+            value = similarity[row, column]
+            right.text(column, row, f"{value:.2f}".replace("-", "−"), ha="center", va="center",
+                       fontsize=9, color="white" if value > 0.7 else "black")  # fmt: skip
+        right.set_yticks([])
+        right.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        right.set_title("cosine similarity", fontsize=10)
+        right.spines[:].set_visible(False)
+        right.tick_params(length=0)
+
+    return figure_svg(draw, size=(11, (1.8 if len(names) > 1 else 1.2) + 0.4 * len(names)))
+
+
+def _draw_vectors(figure, axis, names, vectors):
+    limit = np.percentile(np.abs(vectors), 98) or 1.0
+    image = axis.imshow(vectors, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit,
+                        interpolation="nearest")  # fmt: skip
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel("dimension of the embedding")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    figure.colorbar(image, ax=axis, shrink=0.8, label="value")
+
+
+def cosine_similarities(vectors):
+    """Compute the cosine similarity of all pairs of vectors.
+
+    Parameters
+    ----------
+    vectors : ndarray of float, shape (n_vectors, n_dimensions)
+
+    Returns
+    -------
+    similarity : ndarray of float, shape (n_vectors, n_vectors)
+        NaN for vectors of zeros.
+    """
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, norms, out=np.full_like(vectors, np.nan), where=norms > 0)
+    return unit @ unit.T
