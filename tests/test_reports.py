@@ -341,7 +341,8 @@ class TestGroup:
         for words in (
             "ROC AUC", "95 % interval", "this says nothing about new people",
             "log band power", "Riemannian tangent space", "guess without any signal",
-            "Scores by fold", "Permutation test", "Confusion matrix", "Embeddings of EEG, model tiny",
+            "Scores by fold", "Permutation test", "Confusion matrix",
+            "Embeddings of EEG, model tiny",
             "occipital alpha", "0.71", "1 recording, 0.02 h", "Pretraining of tiny",
             "A card", "n participants", "permutations of the labels",
         ):  # fmt: skip
