@@ -63,3 +63,61 @@ def test_a_parcel_that_is_not_in_the_image_is_refused(own_atlas):
 def test_an_unknown_atlas_is_refused_with_what_there_is(tmp_path):
     with pytest.raises(MissingInput, match=r"no atlas 'AAL': expected Schaefer100"):
         load_atlas("AAL")
+
+
+IDENTIFIER = "tpl-MNI152NLin2009cAsym_atlas-Schaefer2018_desc-2Parcels7Networks"
+
+
+@pytest.fixture
+def templateflow(tmp_path, monkeypatch):
+    """A home folder of TemplateFlow with an atlas of two parcels at 10 mm and at 20 mm."""
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "home" / "tpl-MNI152NLin2009cAsym"
+    folder.mkdir(parents=True)
+    stem = str(folder / "tpl-MNI152NLin2009cAsym_{}atlas-Schaefer2018_desc-{}_dseg.{}")
+    for name, size in (("res-01_", 10), ("res-02_", 20)):
+        labels = np.zeros((200 // size, 2, 2), np.int16)
+        labels[0], labels[-1] = 1, 2
+        affine = np.diag([float(size)] * 3 + [1])
+        affine[0, 3] = -(200 - size) / 2
+        path = stem.format(name, "2Parcels7Networks", "nii.gz")
+        nib.save(nib.Nifti1Image(labels, affine), path)
+    names = ["7Networks_LH_Vis_1", "7Networks_RH_Cont_PFCl_1"]
+    table = pd.DataFrame({"index": [1, 2], "name": names, "color": "#781283"})
+    table.to_csv(stem.format("", "2Parcels7Networks", "tsv"), sep="\t", index=False)
+    for name, ending in (("res-01_", "nii.gz"), ("", "tsv")):  # listed, not fetched
+        open(stem.format(name, "4Parcels7Networks", ending), "w").close()
+    return tmp_path / "home"
+
+
+class TestTemplateFlow:
+    def test_an_atlas_in_its_home_is_loaded_by_its_identifier(self, templateflow):
+        atlas = load_atlas(IDENTIFIER)
+        assert atlas.names == ("7Networks_LH_Vis_1", "7Networks_RH_Cont_PFCl_1")
+        assert atlas.networks == ("Vis", "Cont")
+        assert atlas.entities == "atlas-Schaefer2018_seg-2Parcels7Networks"
+
+    def test_the_coarsest_resolution_is_taken_unless_the_identifier_names_one(self, templateflow):
+        assert load_atlas(IDENTIFIER).positions[1, 0] == 90
+        fine = load_atlas(IDENTIFIER.replace("_atlas", "_res-01_atlas"))
+        assert fine.positions[1, 0] == 95
+
+    @pytest.mark.parametrize("n_parcels", [4, 9])
+    def test_one_that_is_not_there_is_refused_and_nothing_is_fetched(
+        self, templateflow, monkeypatch, n_parcels
+    ):
+        monkeypatch.setattr("socket.socket", None)
+        before = sorted(templateflow.rglob("*"))
+        absent = IDENTIFIER.replace("2P", f"{n_parcels}P")
+        fetch = rf"get\('MNI152NLin2009cAsym', atlas='Schaefer2018', desc='{n_parcels}Parcels"
+        with pytest.raises(
+            MissingInput, match=rf"holds no {absent}_dseg.nii.gz: fetch it .*{fetch}"
+        ):
+            load_atlas(absent)
+        assert sorted(templateflow.rglob("*")) == before
+
+    def test_an_absent_home_is_refused_and_not_created(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "nowhere"))
+        with pytest.raises(MissingInput, match=r"nowhere holds no .* set TEMPLATEFLOW_HOME"):
+            load_atlas(IDENTIFIER)
+        assert not (tmp_path / "nowhere").exists()

@@ -1,5 +1,6 @@
 """Parcellations: the image of labels, the names of the parcels and where they lie."""
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +11,10 @@ import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.storage.bids.names import entities_of
+from brainfm.storage.templateflow import find_templateflow
 
+#: Hemisphere and network in the parcel names of the Schaefer and Yeo atlases of TemplateFlow.
+_YEO_NAME = re.compile(r"\d+Networks_([LR])H_([^_]+)")
 _PACKAGED = {"Schaefer100": "atlas-Schaefer2018_seg-7n_scale-100_dseg.nii.gz"}
 
 
@@ -39,13 +43,19 @@ class Atlas:
 
 
 def load_atlas(name_or_path):
-    """Load a packaged atlas by name, or a user's own by the path of its NIfTI.
+    """Load an atlas: a packaged one, one of TemplateFlow, or a NIfTI with its table.
 
     Parameters
     ----------
     name_or_path : str or path
-        ``Schaefer100``, or ``NAME.nii.gz`` with ``NAME.tsv`` beside it (columns ``index`` and
-        ``name``; ``network`` and ``hemisphere``, L or R, if known) in MNI space.
+        ``Schaefer100``; the identifier of a ``dseg`` image in the home folder of TemplateFlow,
+        such as ``tpl-MNI152NLin2009cAsym_atlas-Schaefer2018_desc-200Parcels7Networks``; or
+        ``NAME.nii.gz`` with ``NAME.tsv`` beside it (columns ``index`` and ``name``; ``network``
+        and ``hemisphere``, L or R, if known) in MNI space.
+
+    Returns
+    -------
+    Atlas
 
     Raises
     ------
@@ -54,16 +64,8 @@ def load_atlas(name_or_path):
     DataError
         If labels and table disagree, or left and right are exchanged.
     """
-    if name_or_path in _PACKAGED:
-        image_path = Path(str(files("brainfm.data") / "atlases" / _PACKAGED[name_or_path]))
-    else:
-        image_path = Path(name_or_path)
-    if not image_path.exists():
-        raise MissingInput(
-            f"there is no atlas {name_or_path!r}: expected {', '.join(_PACKAGED)}, or the path of "
-            "a NIfTI with a TSV of the same name."
-        )
-    table = _read_table(image_path)
+    image_path, table_path = _files_of(name_or_path)
+    table = _read_table(table_path)
     image, positions = _relabel(image_path, table)
     _check_sides(image_path, table, positions)
     return Atlas(
@@ -75,8 +77,26 @@ def load_atlas(name_or_path):
     )
 
 
-def _read_table(image_path):
-    path = image_path.with_name(image_path.name.split(".")[0] + ".tsv")
+def _files_of(name_or_path):
+    """Return the paths of the image and of the table of an atlas."""
+    if str(name_or_path).startswith("tpl-") and not Path(name_or_path).exists():
+        image_path = find_templateflow(str(name_or_path), "dseg")
+        without_resolution = re.sub(r"_res-\d+", "", str(name_or_path))
+        return image_path, find_templateflow(without_resolution, "dseg", ".tsv")
+    if name_or_path in _PACKAGED:
+        image_path = Path(str(files("brainfm.data") / "atlases" / _PACKAGED[name_or_path]))
+    else:
+        image_path = Path(name_or_path)
+    if not image_path.exists():
+        raise MissingInput(
+            f"there is no atlas {name_or_path!r}: expected {', '.join(_PACKAGED)}, the identifier "
+            "of an atlas of TemplateFlow (tpl-*_atlas-*), or the path of a NIfTI with a TSV of "
+            "the same name."
+        )
+    return image_path, image_path.with_name(image_path.name.split(".")[0] + ".tsv")
+
+
+def _read_table(path):
     if not path.exists():
         raise MissingInput(f"{path} does not exist: an atlas needs a table with index and name.")
     table = pd.read_csv(path, sep="\t", keep_default_na=False)
@@ -86,7 +106,12 @@ def _read_table(image_path):
         raise DataError(
             f"{path} names {table['name'][table['name'].duplicated()].iloc[0]!r} twice."
         )
-    return table[table["index"] > 0].sort_values("index", ignore_index=True)
+    table = table[table["index"] > 0].sort_values("index", ignore_index=True)
+    matches = [_YEO_NAME.match(str(name)) for name in table["name"]]
+    if all(matches) and "network" not in table:
+        sides, networks = zip(*(match.groups() for match in matches), strict=True)
+        table = table.assign(hemisphere=sides, network=networks)
+    return table
 
 
 def _relabel(image_path, table):
@@ -128,6 +153,8 @@ def _check_sides(image_path, table, positions):
 def _entities(image_path):
     found = {key: value for key, value in entities_of(image_path).items()
              if key in ("atlas", "seg", "scale")}  # fmt: skip
+    if image_path.name.startswith("tpl-") and "desc" in entities_of(image_path):
+        found["seg"] = entities_of(image_path)["desc"]  # TemplateFlow's name of a segmentation
     if "atlas" not in found:
         label = "".join(char for char in image_path.name.split(".")[0] if char.isalnum())
         found = {"atlas": label}
