@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from features import Block, Kernels, Method
 from people import arguments_of, load_cohort
+from pyriemann.geometry.tangentspace import tangent_space
 from representation import score_all
 from scoring import episodes, repeated_folds
 
@@ -28,7 +29,6 @@ from brainfm.models.encoder.reliability import Reliability
 from brainfm.models.encoder.windows import halves, prepare
 from brainfm.models.features.classical import ConnectivityFeatures
 from brainfm.models.training.initialisation import fit_anchors
-from brainfm.signal.covariance import tangent
 
 #: Number of places and the deviation of their Gaussian in units of 100 mm.
 PLACES = ((100, 0.08), (150, 0.06), (200, 0.08), (200, 0.06), (200, 0.04))
@@ -101,9 +101,9 @@ def connectivity(cohort, learned, n_places, width):
     encoder.tokens["bold"].places.width = width
     covariances = [readout.place_covariances(encoder, one)[0] for one in prepared]
     reference = np.mean([covariances[row] for row in learned], axis=0)
-    whole = np.stack([tangent(one, reference) for one in covariances])
+    whole = np.stack([tangent_space(one, reference) for one in covariances])
     both = [
-        [tangent(readout.place_covariances(encoder, half)[0], reference) for half in pair]
+        [tangent_space(readout.place_covariances(encoder, half)[0], reference) for half in pair]
         for pair in map(halves, prepared)
     ]
     return whole, np.stack(both, axis=1)

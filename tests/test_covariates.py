@@ -35,7 +35,7 @@ def test_a_column_no_training_row_knows_is_left_out(table):
 
 
 def test_somebody_unknown_is_refused(table):
-    features = CovariateFeatures.of(table[:4], pd.DataFrame({"age": [1.0, 2, 3, 4]}))
+    features = CovariateFeatures.of(table[:4], pd.DataFrame({"age": [1.0, 2, 3, 4]})).fit(table[:4])
     with pytest.raises(DataError, match=r"nothing is known of .*sub-09.*give its covariates"):
         features.transform(table[9:])
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import has_fit_parameter
 from brainfm.errors import DataError, UsageError
 from brainfm.evaluation.scores import aggregate_predictions
 from brainfm.models.estimators.heads import RowSpacePCA, TunedLinearHead
+from brainfm.models.features.protocol import FeatureExtractor
 from brainfm.models.features.registry import FEATURES, EmbeddingFeatures, scaler_of
 
 #: Classical features every report compares with; the first is fused with the embedding too.
@@ -129,7 +130,7 @@ def precompute_features(method, table, measured):
     measured : dict
         What is measured of this method, so that another process gets no more.
     """
-    can = [features for features in method.features if hasattr(features, "precompute")]
+    can = [features for features in method.features if isinstance(features, FeatureExtractor)]
     for features in can:
         if features not in measured:
             measured[features] = precompute_rows(features, table)

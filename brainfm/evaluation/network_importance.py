@@ -62,14 +62,14 @@ class NetworkConnectivity(ConnectivityFeatures):
         rows, columns = np.triu_indices(len(self.channels_), k=1)
         return inside[rows] | inside[columns]
 
-    def _apply(self, matrices):
+    def _transform_arrays(self, matrices):
         kept = self._kept()
         if not kept.any():
             raise SignalError(
                 f"no parcel that all recordings have is of {', '.join(self.networks)}; there are: "
                 f"{', '.join(sorted({self.network_of[name] for name in self.channels_}))}."
             )
-        return super()._apply(matrices)[:, kept]
+        return super()._transform_arrays(matrices)[:, kept]
 
     def get_feature_names_out(self, input_features=None):
         """Return ``one~other`` of each edge, ndarray of str, shape (n_features,)."""
@@ -95,10 +95,10 @@ def network_importance(features, head, table, y, folds, *, task, n_shuffles=10, 
     edges : DataFrame
         ``parcel``, ``other``, and ``pattern``.
     """
-    features = features.fit_precomputed(features.precompute(table))  # channels all rows have
+    X = features.fit_transform(table)  # on the channels that all rows have
     names, pair_of = _pairs(features)
     drop, pattern = group_importance(
-        features.transform(table), pair_of, head, y, folds,
+        X, pair_of, head, y, folds,
         scaler=features.scaler, task=task, n_shuffles=n_shuffles, seed=seed,
     )  # fmt: skip
     pairs = pd.DataFrame(names, columns=["network", "other"]).assign(

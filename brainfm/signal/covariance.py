@@ -1,4 +1,4 @@
-"""Covariances between channels: shrunk, completed where channels are missing, seen from a mean."""
+"""Covariances between channels: shrinkage, imputation of missing channels, partial correlation."""
 
 import numpy as np
 from sklearn.covariance import oas
@@ -13,8 +13,8 @@ def shrunk_covariance(signal):
 
     Returns
     -------
-    covariance : ndarray of float, shape (n_channels, n_channels)
-        Eigenvalues that are not positive are lifted.
+    covariance : ndarray of float, shape (n_channels, n_channels), positive definite
+        In the squared unit of ``signal``; eigenvalues are at least a millionth of the largest.
 
     References
     ----------
@@ -27,23 +27,32 @@ def shrunk_covariance(signal):
 
 
 def impute_nan(array, mean):
-    """Take what is NaN of an array from the mean."""
+    """Replace NaN by the mean.
+
+    Parameters
+    ----------
+    array, mean : ndarray of float, shape (...), equal shapes
+
+    Returns
+    -------
+    imputed : ndarray of float, shape (...)
+    """
     missing = np.isnan(array)
     return np.where(missing, mean, array) if missing.any() else array
 
 
 def impute_channels(matrices, mean):
-    """Fill in missing channels of covariances; what that made indefinite is lifted.
+    """Impute missing channels of covariances by the mean, and keep them positive definite.
 
     Parameters
     ----------
-    matrices : sequence of ndarray, shape (n, n)
-        NaN in rows and columns of missing channels.
-    mean : ndarray, shape (n, n)
+    matrices : sequence of ndarray of float, shape (n, n)
+        NaN in the rows and columns of missing channels.
+    mean : ndarray of float, shape (n, n)
 
     Returns
     -------
-    covariances : ndarray, shape (n_matrices, n, n)
+    covariances : ndarray of float, shape (n_matrices, n, n)
     """
     return np.array([
         _definite(impute_nan(matrix, mean)) if np.isnan(matrix).any() else matrix
@@ -51,47 +60,28 @@ def impute_channels(matrices, mean):
     ])  # fmt: skip
 
 
-def log_euclidean_mean(matrices):
-    """Exponential of the mean logarithm, (n_matrices, n, n) to (n, n)."""
-    return _of_eigenvalues(np.exp, _of_eigenvalues(np.log, np.asarray(matrices)).mean(axis=0))
-
-
-def tangent(matrices, reference):
-    """Logarithms of covariances at a reference, as vectors of the same length.
+def partial_correlations(covariances):
+    """Compute the correlation of each pair of channels given all others.
 
     Parameters
     ----------
-    matrices : ndarray, shape (..., n, n), positive definite
-    reference : ndarray, shape (n, n)
+    covariances : ndarray of float, shape (n_matrices, n, n), positive definite
 
     Returns
     -------
-    vectors : ndarray, shape (..., n * (n + 1) / 2)
-        The upper triangle, off the diagonal times the root of 2.
+    correlations : ndarray of float, shape (n_matrices, n, n)
+        -1 on the diagonal.
 
     References
     ----------
-    .. [1] Varoquaux et al., 2010, MICCAI. https://doi.org/10.1007/978-3-642-15705-9_25
+    .. [1] Marrelec et al., 2006, NeuroImage 32. https://doi.org/10.1016/j.neuroimage.2005.12.057
     """
-    whiten = _of_eigenvalues(lambda values: 1 / np.sqrt(values), reference)
-    logs = _of_eigenvalues(np.log, whiten @ matrices @ whiten)
-    rows, columns = np.triu_indices(len(reference))
-    return logs[..., rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
-
-
-def partial_correlations(covariances):
-    """Correlation of each pair given all others, (n_matrices, n, n)."""
     precision = np.linalg.inv(covariances)
     scale = 1 / np.sqrt(np.diagonal(precision, axis1=1, axis2=2))
     return -precision * scale[:, :, None] * scale[:, None, :]
 
 
-def _of_eigenvalues(function, matrices):
-    """Apply a function to the eigenvalues of symmetric matrices (..., n, n)."""
-    values, vectors = np.linalg.eigh(matrices)
-    return (vectors * function(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-
-
 def _definite(matrix):
-    """Lift eigenvalues that are not positive, to the last of a million parts of the largest."""
-    return _of_eigenvalues(lambda values: np.maximum(values, 1e-6 * values[-1]), matrix)
+    """Raise eigenvalues below a millionth of the largest to that."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.maximum(values, 1e-6 * values[-1])) @ vectors.T

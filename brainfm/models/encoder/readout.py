@@ -26,11 +26,11 @@ import functools
 
 import numpy as np
 import torch
+from pyriemann.geometry.tangentspace import tangent_space
 from threadpoolctl import ThreadpoolController
 
 from brainfm.models.encoder.tokens import SHRINKAGE
 from brainfm.models.encoder.windows import SPECS, Windows, all_windows
-from brainfm.signal.covariance import tangent
 
 #: Bins of 1 Hz of a patch spectrum, both ends included: finer than
 #: :data:`brainfm.signal.eeg.BANDS_HZ`, and fixed by the checkpoints.
@@ -145,7 +145,7 @@ def _features(encoder, prepared, batch_size):
     parts = [*_context(pieces, encoder.config.n_queries)]
     references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
     covariances = place_covariances(encoder, prepared)
-    parts += [tangent(*pair) for pair in zip(covariances, references, strict=True)]
+    parts += [tangent_space(*pair) for pair in zip(covariances, references, strict=True)]
     if prepared.modality == "eeg":
         spectrum = torch.cat([one.mixed["eeg"].spectrum for one in pieces])
         bands = _place_bands(spectrum, windows.patches)

@@ -23,6 +23,7 @@ from brainfm.models.estimators.adaptation import class_stopping
 from brainfm.models.estimators.fine_tuning import supervised_callbacks
 from brainfm.models.estimators.heads import weights_by_number
 from brainfm.models.features.classical import ConnectivityFeatures, common_channels, usable_channels
+from brainfm.models.features.protocol import FeatureExtractorMixin
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.targets import check_target
 
@@ -127,7 +128,7 @@ class _Matrices(ConnectivityFeatures):
         return [squareform(row).astype(np.float32)[None] for row in edges]
 
 
-class _EEGWindows:
+class _EEGWindows(FeatureExtractorMixin):
     """EEG -> windows that follow each other, (n_windows, n_channels, n_times).
 
     A channel that a new recording lacks is 0, the mean of all.
@@ -257,7 +258,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         make = NETWORKS[self.network].load()
         self.classes_, numbers = np.unique(y, return_inverse=True)
         self.input_ = _INPUTS[NETWORKS[self.network].modality]()
-        examples = self._fit_input(table)
+        examples = self.input_.fit_transform(self._recordings(table))
         device = device_of(self.device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.random_state)
@@ -278,7 +279,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         module = deepcopy(self.module_).to(device)
         said = []
         for one in self._recordings(as_table(X)):
-            (examples,) = self.input_.transform_precomputed(self.input_.precompute([one]))
+            (examples,) = self.input_.transform([one])
             parts = torch.from_numpy(examples).split(self.batch_size)
             outputs = torch.cat([module(part.to(device)) for part in parts])
             said.append(outputs.softmax(dim=1).mean(dim=0).cpu().numpy())
@@ -294,10 +295,6 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
                 "another network, or leave the row out."
             )
         return found
-
-    def _fit_input(self, table):
-        measured = self.input_.precompute(self._recordings(table))
-        return self.input_.fit_precomputed(measured).transform_precomputed(measured)
 
     def _train(self, module, examples, numbers, apart):
         row_of = np.repeat(np.arange(len(examples)), [len(one) for one in examples])

@@ -1,11 +1,12 @@
-"""The classical features every learned model is compared with, as scikit-learn transformers.
+"""Classical features, the baselines of every learned model, as scikit-learn transformers.
 
-Each has two parts: what one recording gives by itself (:meth:`measure`, nothing is learned) and
-what is learned from the training recordings (which channels all of them have, the reference of a
-tangent space). An evaluation measures once and learns in every fold.
+The work on a single recording (:meth:`precompute`) is separate from what is learned from the
+training recordings (their common channels, the reference of a tangent space); see
+:class:`~brainfm.models.features.protocol.FeatureExtractor`.
 """
 
 import numpy as np
+from pyriemann.tangentspace import TangentSpace
 from scipy.signal import butter, sosfiltfilt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -15,20 +16,21 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainfm.errors import SignalError, UsageError
+from brainfm.models.features.protocol import FeatureExtractorMixin
 from brainfm.recording import Recording
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.covariance import (
     impute_channels,
     impute_nan,
-    log_euclidean_mean,
     partial_correlations,
     shrunk_covariance,
-    tangent,
 )
 from brainfm.signal.eeg import BANDS_HZ, aperiodic, band_power
 
 #: Frequencies below carry drift, above carry muscle, in resting EEG at the scalp.
 _RIEMANN_BANDS = {name: BANDS_HZ[name] for name in ("delta", "theta", "alpha", "beta")}
+#: The log-Euclidean mean has a closed form; the Riemannian mean is found by iteration.
+_METRIC = {"mean": "logeuclid", "map": "riemann"}
 _TASKS = ("classification", "regression")
 
 
@@ -64,22 +66,17 @@ class LengthScaler(TransformerMixin, BaseEstimator):
         return (X - self.mean_) / self.length_
 
 
-class _RecordingFeatures(TransformerMixin, BaseEstimator):
-    """Features of single recordings of one modality, learned on the channels common to all."""
+class _RecordingFeatures(FeatureExtractorMixin):
+    """Features of single recordings of one modality, on the channels common to all.
+
+    A subclass defines ``_precompute_one`` (of one recording), ``_fit_arrays`` and
+    ``_transform_arrays`` (of the arrays of all rows on the common channels).
+    """
 
     scaler = BlockScaler()
 
-    def fit(self, X, y=None):
-        """Learn from the training recordings; ``y`` is not used."""
-        return self.fit_precomputed(self.precompute(X))
-
-    def transform(self, X):
-        """Return features, ndarray of float, shape (n_rows, n_features)."""
-        check_is_fitted(self)
-        return self.transform_precomputed(self.precompute(X))
-
     def precompute(self, X):
-        """Compute what each recording gives by itself; nothing is learned here.
+        """Compute the array of each recording.
 
         Parameters
         ----------
@@ -87,27 +84,36 @@ class _RecordingFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        measured : list of (tuple of str, ndarray)
-            Usable channels, and the array of each recording.
+        precomputed : list of (tuple of str, ndarray)
+            Names of the usable channels, and the array with one or two axes of them.
 
         Raises
         ------
         SignalError
             If a row has no recording of the modality, or a recording fewer than two channels.
         """
-        return [self._measure(*usable_channels(recording)) for recording in self._recordings(X)]
+        rows = self._recordings(X)
+        return [self._precompute_one(*usable_channels(recording)) for recording in rows]
 
-    def fit_precomputed(self, measured):
-        """Like :meth:`fit`, from what :meth:`measure` returned."""
-        channels = common_channels([names for names, _ in measured])
-        self.channels_ = np.array(channels)
-        self._learn([_pick(*one, channels, self._channel_axes) for one in measured])
+    def fit_precomputed(self, precomputed):
+        """See :meth:`~brainfm.models.features.protocol.FeatureExtractor.fit_precomputed`.
+
+        Raises
+        ------
+        SignalError
+            If the rows have fewer than two channels in common.
+        """
+        self.channels_ = np.array(common_channels([names for names, _ in precomputed]))
+        self._fit_arrays(self._on_common_channels(precomputed))
         return self
 
-    def transform_precomputed(self, measured):
-        """Like :meth:`transform`, from what :meth:`measure` returned."""
+    def transform_precomputed(self, precomputed):
+        """See :meth:`~brainfm.models.features.protocol.FeatureExtractor.transform_precomputed`."""
         check_is_fitted(self)
-        return self._apply([_pick(*one, self.channels_, self._channel_axes) for one in measured])
+        return self._transform_arrays(self._on_common_channels(precomputed))
+
+    def _on_common_channels(self, precomputed):
+        return [_pick(*one, self.channels_, self._channel_axes) for one in precomputed]
 
     def _recordings(self, X):
         rows = [(row,) if isinstance(row, Recording) else tuple(row) for row in X]
@@ -127,18 +133,24 @@ class ConnectivityFeatures(_RecordingFeatures):
     Parameters
     ----------
     kind : {"pearson", "partial", "tangent"}
-        Correlations; correlations given all other channels; or covariances seen from the tangent
-        space at their log-Euclidean mean. The last two are of covariances shrunk by OAS, of
-        series scaled to unit variance.
+        Correlations; partial correlations, given all other channels; or covariances in the
+        tangent space at their log-Euclidean mean [2]_. The last two use covariances shrunk by
+        OAS, of series scaled to unit variance.
 
-    Notes
-    -----
-    Only channels that every training recording has are used. Where a new recording lacks one,
-    its edges are taken from the mean of the training recordings, so that they say nothing.
+    Attributes
+    ----------
+    channels_ : ndarray of str, shape (n_channels,)
+        Channels that every training recording has; only these are used.
+    mean_ : ndarray of float, shape (n_channels, n_channels)
+        Mean over the training recordings; imputes the edges of a channel that a new recording
+        lacks.
+    tangent_space_ : pyriemann.tangentspace.TangentSpace
+        Of ``kind="tangent"`` only.
 
     References
     ----------
     .. [1] Dadi et al., 2019, NeuroImage 192. https://doi.org/10.1016/j.neuroimage.2019.02.062
+    .. [2] Varoquaux et al., 2010, MICCAI. https://doi.org/10.1007/978-3-642-15705-9_25
     """
 
     _modality, _channel_axes = None, (0, 1)
@@ -146,57 +158,57 @@ class ConnectivityFeatures(_RecordingFeatures):
     def __init__(self, kind="pearson"):
         self.kind = kind
 
-    def _measure(self, names, signal, sampling_hz):
+    def _precompute_one(self, names, signal, sampling_hz):
         if self.kind not in ("pearson", "partial", "tangent"):
             raise UsageError(f"kind is {self.kind!r}; expected pearson, partial or tangent.")
         if self.kind == "pearson":
             return names, pearson(signal)
         return names, shrunk_covariance(signal / signal.std(axis=0))
 
-    def _learn(self, matrices):
+    def _fit_arrays(self, matrices):
         self.mean_ = np.nanmean(matrices, axis=0)
         if self.kind == "tangent":
-            self.reference_ = log_euclidean_mean(matrices)
+            self.tangent_space_ = TangentSpace(metric=_METRIC).fit(np.array(matrices))
 
-    def _apply(self, matrices):
+    def _transform_arrays(self, matrices):
         if self.kind == "tangent":
-            return tangent(impute_channels(matrices, self.mean_), self.reference_)
+            return self.tangent_space_.transform(impute_channels(matrices, self.mean_))
         if self.kind == "partial":
-            found = partial_correlations(impute_channels(matrices, self.mean_))
+            edges = partial_correlations(impute_channels(matrices, self.mean_))
         else:
-            found = np.array([impute_nan(matrix, self.mean_) for matrix in matrices])
-        return found[:, *np.triu_indices(len(self.channels_), k=1)]
+            edges = np.array([impute_nan(matrix, self.mean_) for matrix in matrices])
+        return edges[:, *np.triu_indices(len(self.channels_), k=1)]
 
     def get_feature_names_out(self, input_features=None):
-        """Return ``one~other`` of each pair, ndarray of str, shape (n_features,)."""
+        """Return ``channel~channel`` of each pair, ndarray of str, shape (n_features,)."""
         return _pairs(self.channels_, k=0 if self.kind == "tangent" else 1)
 
 
 class _ChannelFeatures(_RecordingFeatures):
-    """A few numbers of each channel of EEG.
+    """A few values of each channel of EEG.
 
-    A channel that a new recording lacks is taken from the mean of the training recordings.
+    A channel that a new recording lacks is imputed by the mean of the training recordings.
     """
 
     _modality, _channel_axes = "eeg", (0,)
 
-    def _learn(self, values):
+    def _fit_arrays(self, values):
         self.mean_ = np.mean(values, axis=0)
 
-    def _apply(self, values):
+    def _transform_arrays(self, values):
         return np.array([impute_nan(value, self.mean_).ravel() for value in values])
 
     def get_feature_names_out(self, input_features=None):
-        """Return ``channel_value`` of each number, ndarray of str, shape (n_features,)."""
+        """Return ``channel_name`` of each value, ndarray of str, shape (n_features,)."""
         return np.array([f"{one}_{name}" for one in self.channels_ for name in self._names])
 
 
 class BandPowerFeatures(_ChannelFeatures):
-    """Logarithm of the power of each channel in five bands (log10 of V²)."""
+    """Logarithm of the power of each channel of EEG in five bands (log10 of V²)."""
 
     _names = tuple(BANDS_HZ)
 
-    def _measure(self, names, signal, sampling_hz):
+    def _precompute_one(self, names, signal, sampling_hz):
         power = band_power(signal, sampling_hz, bands=BANDS_HZ)  # (n_channels, n_bands)
         return names, np.log10(np.maximum(power, np.finfo(float).tiny))
 
@@ -211,21 +223,23 @@ class AperiodicFeatures(_ChannelFeatures):
 
     _names = ("offset", "exponent")
 
-    def _measure(self, names, signal, sampling_hz):
+    def _precompute_one(self, names, signal, sampling_hz):
         return names, aperiodic(signal, sampling_hz)
 
 
 class RiemannFeatures(_RecordingFeatures):
-    """Covariances between channels in four bands, in the tangent space at their mean.
+    """Covariances between channels of EEG in four bands, in the tangent space at their mean.
 
     Parameters
     ----------
-    bands : dict of (float, float) or None
-        Edges in Hz; None for delta, theta, alpha and beta.
+    bands : dict of str to (float, float), optional
+        Edges in Hz; by default delta, theta, alpha and beta.
 
     References
     ----------
     .. [1] Sabbagh et al., 2020, NeuroImage 222. https://doi.org/10.1016/j.neuroimage.2020.116893
+    .. [2] Barachant et al., 2012, IEEE Trans. Biomedical Engineering 59.
+       https://doi.org/10.1109/TBME.2011.2172210
     """
 
     _modality, _channel_axes = "eeg", (0, 1)
@@ -233,23 +247,25 @@ class RiemannFeatures(_RecordingFeatures):
     def __init__(self, bands=None):
         self.bands = bands
 
-    def _measure(self, names, signal, sampling_hz):
+    def _precompute_one(self, names, signal, sampling_hz):
         bands = self.bands or _RIEMANN_BANDS
         covariances = [shrunk_covariance(_band_pass(signal, sampling_hz, band))
                        for band in bands.values()]  # fmt: skip
         return names, np.moveaxis(covariances, 0, -1)  # (n_channels, n_channels, n_bands)
 
-    def _learn(self, stacks):
+    def _fit_arrays(self, stacks):
         stacks = np.array(stacks)  # (n_rows, n_channels, n_channels, n_bands)
         self.mean_ = stacks.mean(axis=0)
-        self.reference_ = [log_euclidean_mean(band) for band in _bands(stacks)]
+        self.tangent_spaces_ = [TangentSpace(metric=_METRIC).fit(band) for band in _bands(stacks)]
 
-    def _apply(self, stacks):
-        bands = zip(_bands(np.array(stacks)), _bands(self.mean_), self.reference_, strict=True)
-        return np.hstack([tangent(impute_channels(band, mean), at) for band, mean, at in bands])
+    def _transform_arrays(self, stacks):
+        bands = zip(_bands(np.array(stacks)), _bands(self.mean_), self.tangent_spaces_, strict=True)
+        return np.hstack(
+            [space.transform(impute_channels(band, mean)) for band, mean, space in bands]
+        )
 
     def get_feature_names_out(self, input_features=None):
-        """Return ``band:one~other`` of each number, ndarray of str, shape (n_features,)."""
+        """Return ``band:channel~channel`` of each value, ndarray of str, shape (n_features,)."""
         pairs = _pairs(self.channels_, k=0)
         return np.array(
             [f"{band}:{pair}" for band in self.bands or _RIEMANN_BANDS for pair in pairs]

@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import DataError
+from brainfm.models.features.protocol import FeatureExtractorMixin
 from brainfm.recording import Recording
 
 
@@ -35,7 +36,7 @@ def design_matrix(columns):
     return np.hstack(parts) if parts else np.empty((len(columns), 0))
 
 
-class CovariateFeatures(TransformerMixin, BaseEstimator):
+class CovariateFeatures(FeatureExtractorMixin):
     """Covariates of recordings, such as site, age, sex and motion, looked up and never measured.
 
     Parameters
@@ -90,14 +91,6 @@ class CovariateFeatures(TransformerMixin, BaseEstimator):
             return np.zeros((len(measured), 1))
         kept = np.asarray(measured)[:, self.known_]
         return np.where(np.isfinite(kept), kept, self.mean_)
-
-    def fit(self, X, y=None):
-        """Learn from the training rows; ``y`` is not used."""
-        return self.fit_precomputed(self.precompute(X))
-
-    def transform(self, X):
-        """Return the covariates, ndarray of float, shape (n_rows, n_kept)."""
-        return self.transform_precomputed(self.precompute(X))
 
     def __sklearn_clone__(self):
         return type(self)(self.values)  # not copied for each fold

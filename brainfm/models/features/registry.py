@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from brainfm.errors import ModelError
 from brainfm.models.features.classical import (
@@ -20,9 +19,10 @@ from brainfm.models.features.classical import (
     RiemannFeatures,
 )
 from brainfm.models.features.embedder import BrainEmbedder, modalities_of
+from brainfm.models.features.protocol import FeatureExtractorMixin
 
 
-class EmbeddingFeatures(TransformerMixin, BaseEstimator):
+class EmbeddingFeatures(FeatureExtractorMixin):
     """Vectors of a frozen pretrained embedder: nothing is learned from the training rows.
 
     Parameters
@@ -49,12 +49,8 @@ class EmbeddingFeatures(TransformerMixin, BaseEstimator):
         return np.asarray(measured)
 
     def fit(self, X, y=None):
-        """Learn nothing."""
+        """Return self without embedding ``X``: nothing is learned."""
         return self
-
-    def transform(self, X):
-        """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
-        return self.precompute(X)
 
     def __sklearn_is_fitted__(self):
         return True
