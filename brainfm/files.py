@@ -16,7 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import CannotCreateOutput, DataError, MissingInput, ReadWriteFailed
+from brainfm.errors import (
+    CannotCreateOutput,
+    DataError,
+    MissingInput,
+    ReadWriteFailed,
+    is_disk_error,
+)
 
 _ABANDONED_AFTER_S = 3600.0
 
@@ -40,9 +46,9 @@ def atomic(path, *, sync=False):
     Raises
     ------
     CannotCreateOutput
-        If the folder cannot be made or is not writable.
+        If the folder or the file cannot be created.
     ReadWriteFailed
-        If writing stops half-way; the former file stays.
+        If the disk is full, read-only or broken; the former file stays.
     """
     path = Path(path)
     with _partial_folder(path.parent, path) as folder:
@@ -132,18 +138,28 @@ def _partial_folder(parent, target):
         parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
     except OSError as error:
+        if is_disk_error(error):
+            raise _disk_error(parent, error) from error
         raise CannotCreateOutput(
             f"{parent} cannot be written ({error.strerror}): choose a folder you may write to."
         ) from error
     try:
         yield partial
     except OSError as error:
-        raise ReadWriteFailed(
-            f"{target} could not be written ({error.strerror or error}): is the disk full? "
-            "What stood there before is untouched."
+        if is_disk_error(error):
+            raise _disk_error(target, error) from error
+        raise CannotCreateOutput(
+            f"{target} could not be written ({error}). The former file is untouched."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _disk_error(path, error):
+    return ReadWriteFailed(
+        f"{path} could not be written ({error.strerror}): is the disk full? The former file is "
+        "untouched; make room and run the same command again."
+    )
 
 
 def remove_partial(folder):

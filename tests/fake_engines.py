@@ -24,6 +24,7 @@ from nipype.interfaces.utility import IdentityInterface
 from brainfm.errors import SignalError
 from brainfm.files import write_json, write_npy, write_text
 from brainfm.storage.bids.names import entities_of, stem_of
+from brainfm.workflows.step import Step
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
 
@@ -86,7 +87,7 @@ class FakeEmbed(SimpleInterface):
 
 def fake_eeg_wf(*, eeg_file, out_dir, name="eeg_wf", **settings):
     """Stand in for ``init_eeg_wf``."""
-    clean = Node(Make(in_file=eeg_file, out_dir=str(out_dir)), name="clean")
+    clean = Step(Make(in_file=eeg_file, out_dir=str(out_dir)), name="clean")
     clean.inputs.ending = "_desc-preproc_eeg.vhdr"
     outputnode = Node(IdentityInterface(["eeg_file"]), name="outputnode")
     workflow = Workflow(name=name)
@@ -96,7 +97,7 @@ def fake_eeg_wf(*, eeg_file, out_dir, name="eeg_wf", **settings):
 
 def fake_anat_wf(*, t1w_file, out_dir, name, **settings):
     """Stand in for ``init_anat_wf``."""
-    brain = Node(Make(in_file=t1w_file, out_dir=str(out_dir)), name="brain")
+    brain = Step(Make(in_file=t1w_file, out_dir=str(out_dir)), name="brain")
     brain.inputs.ending = "_desc-preproc_T1w.txt"
     outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
     workflow = Workflow(name=name)
@@ -107,7 +108,7 @@ def fake_anat_wf(*, t1w_file, out_dir, name, **settings):
 def fake_bold_wf(*, bold_file, out_dir, name="bold_wf", **settings):
     """Stand in for ``init_bold_wf``."""
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
-    parcels = Node(Make(in_file=bold_file, out_dir=str(out_dir)), name="parcels")
+    parcels = Step(Make(in_file=bold_file, out_dir=str(out_dir)), name="parcels")
     parcels.inputs.ending = "_desc-denoised_timeseries.tsv"
     outputnode = Node(IdentityInterface(["timeseries_file"]), name="outputnode")
     workflow = Workflow(name=name)

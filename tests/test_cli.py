@@ -140,7 +140,7 @@ class TestTemplates:
 
     def templates(self, out):
         words = {"bids_dir": "/data", "output_dir": str(out), "level": "participant"}
-        Job.start(words, Settings(), sources={}, argv=[]).confine()
+        Job.start(words, Settings(), sources={}, argv=[]).limit_libraries()
         return os.environ["TEMPLATEFLOW_HOME"]
 
     def test_fmriprep_finds_those_that_lie_in_home(self, home, tmp_path):

@@ -100,7 +100,7 @@ class TestOneRun:
         (drawn,) = (brainfm.out / "logs").glob("*/graph.dot")
         assert "clean" in drawn.read_text()
         is_svg = bool(list(drawn.parent.glob("graph*.svg")))
-        assert is_svg or "install Graphviz" in capsys.readouterr().err
+        assert is_svg or "Graphviz (dot) is not on PATH" in capsys.readouterr().err
 
     def test_memory_is_recorded_when_asked_for(self, brainfm, monkeypatch):
         monkeypatch.setenv("BRAINFM_FAKE_WAIT_S", "0.3")
@@ -194,7 +194,7 @@ class TestResume:
             "sub-01_task-rest_eeg.edf",
         ]
 
-    def test_a_sidecar_mended_after_a_failure_is_a_changed_input_too(
+    def test_a_sidecar_fixed_after_a_failure_is_a_changed_input_too(
         self, brainfm, raw, monkeypatch
     ):
         monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_T1w")
@@ -241,12 +241,11 @@ class TestResume:
         with monkeypatch.context() as patch:
             patch.setattr(FakeEmbed, "_run_interface", _interrupted)
             if how == "killed":  # nothing is written any more
-                patch.setattr("brainfm.cli.run_status.RunTracker.finish", _interrupted)
-                patch.setattr("brainfm.cli.run_status.RunTracker.stop", lambda *words: None)
-                with pytest.raises(TypeError):
-                    brainfm("--model", "other")
-            else:
-                assert brainfm("--model", "other") == 1
+                for method in ("note_failed", "finish"):
+                    patch.setattr(
+                        f"brainfm.cli.run_status.RunTracker.{method}", lambda *words: None
+                    )
+            assert brainfm("--model", "other") == {"failed": 1, "killed": 0}[how]
         assert state(brainfm.out, "sub-01_task-rest_eeg") == {"killed": "running"}.get(how, how)
         shutil.rmtree(brainfm.out / "work")
         again = self.ran(brainfm, "--model", "other")
@@ -274,6 +273,14 @@ class TestFailures:
         assert entry["error"] == (
             "SignalError: sub-01_task-rest_eeg.edf is flat; expected a signal: check the amplifier."
         )
+        assert entry["failure"] == {
+            "error": "SignalError",
+            "message": entry["error"].removeprefix("SignalError: "),
+            "exit_code": 65,
+            "participant": "01",
+            "step": "brainfm_wf.sub01_wf.sub01_taskrest_eeg_wf.eeg_wf.clean",
+        }
+        assert entry["crash_file"].endswith("/crash/sub-01_task-rest_eeg_clean.txt")
         assert "Traceback" in (brainfm.out / entry["crash_file"]).read_text()
         assert state(brainfm.out, "sub-01_task-rest_bold") == "done"
         assert status(brainfm.out, "02")["state"] == "done"
@@ -317,13 +324,13 @@ class TestFailures:
         assert brainfm("--stop-on-first-crash") == 1
         assert len(calls(brainfm.out)) == 1
         errors = [entry["error"] for entry in status(brainfm.out, "02")["recordings"].values()]
-        assert "not run, since the workflow was stopped before." in errors
+        assert "StepFailed: not run, because the workflow stopped at an earlier failure." in errors
 
     def test_a_killed_worker_ends_with_75_and_the_others_are_done(self, brainfm, monkeypatch):
         monkeypatch.setenv("BRAINFM_FAKE_KILL", "sub-02_task-rest_eeg")
         assert brainfm(nprocs="2") == 75
         assert (
-            "killed, most likely for memory"
+            "TemporaryFailure: the process was killed, most likely because memory ran out"
             in status(brainfm.out, "02")["recordings"]["sub-02_task-rest_eeg"]["error"]
         )
         monkeypatch.delenv("BRAINFM_FAKE_KILL")
@@ -336,8 +343,8 @@ class TestFailures:
         monkeypatch.setattr("brainfm.cli.participant.write_description", full)
         assert brainfm() == 74
         said = capsys.readouterr().err
-        assert "No space left on device: settings.toml" in said
-        assert "What is finished stays; run the same command again" in said
+        assert "No space left on device: 'settings.toml'" in said
+        assert "Finished results stay; run the same command again to continue" in said
 
     def test_a_step_that_finds_the_disk_full_ends_with_74(self, brainfm, monkeypatch):
         def full(*words, **options):
@@ -348,9 +355,21 @@ class TestFailures:
         entry = status(brainfm.out)["recordings"]["sub-01_task-rest_eeg"]
         assert "No space left on device" in entry["error"]
 
-    def test_a_run_that_ends_before_its_end_leaves_nothing_that_seems_to_run(
-        self, brainfm, monkeypatch
+    def test_another_error_of_the_system_is_no_disk_error_and_leaves_its_traceback(
+        self, brainfm, monkeypatch, capsys
     ):
+        def duplicate(*words, **options):
+            raise OSError("Duplicate node name clean found.")
+
+        monkeypatch.setattr("brainfm.cli.participant.write_description", duplicate)
+        assert brainfm() == 1
+        said = capsys.readouterr().err
+        assert "unexpected error: OSError: Duplicate node name clean found." in said
+        (log,) = (brainfm.out / "logs").glob("*/brainfm.log")
+        assert f"Its traceback is in {log}; please report it." in said
+        assert "Traceback" in log.read_text()
+
+    def test_a_stopped_run_leaves_no_recording_with_the_state_running(self, brainfm, monkeypatch):
         def stop(*words, **options):
             raise KeyboardInterrupt
 
@@ -358,7 +377,7 @@ class TestFailures:
         assert brainfm() == 130
         written = status(brainfm.out)
         assert written["state"] == "failed"
-        error = "stopped before its end (KeyboardInterrupt); run the same command again."
+        error = "TemporaryFailure: stopped early (KeyboardInterrupt); run the same command again."
         assert {entry["error"] for entry in written["recordings"].values()} == {error}
 
     def test_a_report_that_cannot_be_written_is_said_and_shows_in_the_exit_code(
@@ -379,7 +398,7 @@ class TestInvalidParticipants:
         assert "has no T1w image" in status(brainfm.out)["problems"][0]
         assert status(brainfm.out, "02")["state"] == "done"
 
-    def test_what_was_mended_is_done(self, brainfm, raw):
+    def test_what_was_fixed_is_done(self, brainfm, raw):
         path = raw / "sub-01" / "eeg" / "sub-01_task-rest_eeg.edf"
         whole = path.read_bytes()
         path.write_bytes(whole[:-100])
@@ -393,7 +412,7 @@ class TestInvalidParticipants:
         assert brainfm("--participant-label", "01", "77") == 66
         assert not (brainfm.out / "sub-77").exists()
 
-    def test_one_problem_of_one_participant_is_told_in_the_singular(self, brainfm, raw, capsys):
+    def test_one_problem_of_one_participant_is_reported_in_the_singular(self, brainfm, raw, capsys):
         shutil.rmtree(raw / "sub-01" / "anat")
         brainfm("--dry-run")
         said = capsys.readouterr().err
@@ -437,7 +456,7 @@ class TestPrivacy:
         assert brainfm() == (failing != "nothing")
         assert not where_identities_show(brainfm.out)
 
-    def test_what_a_header_says_is_not_told_with_its_problem(self, brainfm, raw):
+    def test_values_of_a_header_are_not_reported_with_its_problem(self, brainfm, raw):
         plant_identities(raw)
         for path in raw.rglob("sub-01*.edf"):
             path.write_bytes(path.read_bytes()[:-200])

@@ -34,7 +34,7 @@ def run_group_level(job: Job):
     if job.settings.run.dry_run:
         _log_plan(job, derivatives)
         return 0
-    job.confine()
+    job.limit_libraries()
     job.open()
     # Imported late, behind the refusals: these load the numerical libraries.
     from brainfm.stages.report.group import write_group_report

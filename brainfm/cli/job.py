@@ -1,4 +1,4 @@
-"""One call of the program: its folders, its share of the machine, its messages."""
+"""One call of the program: folders, processes, memory and messages."""
 
 import hashlib
 import logging
@@ -17,7 +17,7 @@ from brainfm.cli.resources import available_cpus, memory_limit_gb
 from brainfm.cli.settings import settings_as_toml
 from brainfm.config import Settings, memory_gb
 from brainfm.errors import CannotCreateOutput
-from brainfm.files import write_json, write_text
+from brainfm.files import write_text
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
             "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "NUMEXPR_MAX_THREADS")  # fmt: skip
@@ -25,7 +25,25 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 
 @dataclass
 class Job:
-    """What both levels need to know of the call they serve."""
+    """One call of the program, as both levels use it.
+
+    Parameters
+    ----------
+    bids_dir, output_dir : Path
+        Absolute.
+    level : {"participant", "group"}
+    settings : Settings
+    sources : dict of str to str
+        Source of each ``"section.name"``.
+    argv : list of str
+    nprocs, omp_nthreads : int
+    memory_gb : float
+    log : logging.Logger
+    log_dir : Path or None
+        Folder of the messages; None until :meth:`open`.
+    began : float
+        Time of the start on the monotonic clock.
+    """
 
     bids_dir: Path
     output_dir: Path
@@ -42,7 +60,20 @@ class Job:
 
     @classmethod
     def start(cls, arguments, settings, *, sources, argv):
-        """Take stock of the machine and show messages on stderr; write nothing."""
+        """Find out CPUs and memory, and show messages on stderr; write nothing.
+
+        Parameters
+        ----------
+        arguments : dict
+            See :func:`brainfm.cli.parser.parse_command`.
+        settings : Settings
+        sources : dict of str to str
+        argv : list of str
+
+        Returns
+        -------
+        Job
+        """
         run = settings.run
         nprocs = run.nprocs or available_cpus()
         job = cls(
@@ -61,39 +92,39 @@ class Job:
 
     @property
     def work_dir(self):
-        """Where intermediate files go."""
+        """Folder of intermediate files."""
         work_dir = self.settings.run.work_dir or self.output_dir / "work"
         return Path(os.path.abspath(work_dir))
 
     @property
     def scratch_dir(self):
-        """The part of the work folder that serves this dataset and this output, at this place.
+        """Part of the work folder for this dataset and this output at their present paths.
 
-        The workflow engine keeps absolute paths: after a move it would look for files where they
-        were, and two datasets that share ``--work-dir`` would overwrite each other's.
+        Nipype stores absolute paths: after a move it would look for files at their former paths,
+        and two datasets that share ``--work-dir`` would overwrite each other's.
         """
-        place = "\n".join(str(path) for path in (self.bids_dir, self.output_dir, self.work_dir))
-        return self.work_dir / f"place-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+        paths = "\n".join(str(path) for path in (self.bids_dir, self.output_dir, self.work_dir))
+        return self.work_dir / f"place-{hashlib.sha256(paths.encode()).hexdigest()[:8]}"
 
     @property
     def took_s(self):
         """Seconds since the call began."""
         return time.monotonic() - self.began
 
-    def confine(self):
-        """Keep libraries from the network, from writing to HOME and from taking every CPU.
+    def limit_libraries(self):
+        """Keep libraries from the network, from writing to HOME and from using every CPU.
 
-        Before they are imported, since most look once.
+        Call this before they are imported: most read the environment only once.
         """
-        _confine(self.work_dir / "cache", self.omp_nthreads)
+        _set_environment(self.work_dir / "cache", self.omp_nthreads)
 
     def open(self):
-        """Make the folder of this call's messages and settings.
+        """Create the folder of messages and settings of this call.
 
         Raises
         ------
         CannotCreateOutput
-            If the output cannot be written.
+            If the folder cannot be created.
         """
         self.log_dir = _new_folder(self.output_dir / "logs")
         _write_messages(self.log, self.log_dir)
@@ -115,23 +146,19 @@ class Job:
             level = logging.DEBUG if source == "default" else logging.INFO
             self.log.log(level, "setting %s = %s (%s)", key, value, source)
 
-    def log_json(self, name, data):
-        """Write facts of this call beside its messages."""
-        write_json(self.log_dir / name, data)
-
 
 def _show_messages(log, verbose):
     for handler in list(log.handlers):
         log.removeHandler(handler)
         handler.close()
-    logging.raiseExceptions = False  # on a full disk each line would bring a traceback
+    logging.raiseExceptions = False  # on a full disk each line would print a traceback
     log.setLevel(logging.DEBUG)
     log.propagate = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
     handler.setLevel(logging.DEBUG if verbose else logging.INFO)
     log.addHandler(handler)
-    if verbose > 1:  # also the workflow engine
+    if verbose > 1:  # also Nipype
         logging.getLogger("nipype").addHandler(handler)
 
 
@@ -141,8 +168,13 @@ def _write_messages(log, log_dir):
     log.addHandler(handler)
 
 
-def engine_messages_to(log_dir):
-    """Send what the workflow engine says to a file instead of stdout."""
+def redirect_nipype_log(log_dir):
+    """Write the messages of Nipype to ``nipype.log`` instead of stdout.
+
+    Parameters
+    ----------
+    log_dir : Path
+    """
     engine = logging.getLogger("nipype")
     for handler in list(engine.handlers):
         stream = getattr(handler, "stream", None)
@@ -164,35 +196,37 @@ def _new_folder(parent):
             continue
         except OSError as error:
             raise CannotCreateOutput(
-                f"{parent} cannot be made ({error.strerror}): choose another output."
+                f"{parent} cannot be created ({error.strerror}): choose another output_dir."
             ) from error
         return parent / (stamp + suffix)
-    raise CannotCreateOutput(f"{parent} holds too many calls of this second: try again.")
+    raise CannotCreateOutput(f"{parent} holds too many logs of this second: run the command again.")
 
 
-def _confine(cache, omp_nthreads):
+def _set_environment(cache, omp_nthreads):
     os.environ.update({"NO_ET": "1", "NIPYPE_NO_ET": "1"})
     for name in _THREADS:
         os.environ.setdefault(name, str(omp_nthreads))
     os.environ.setdefault("MPLBACKEND", "Agg")
-    os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")  # in a container nobody has a name
+    os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")  # a container may know no user
     os.environ.setdefault("TEMPLATEFLOW_HOME", _templates() or str(cache / "templateflow_home"))
     for name in ("MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "NUMBA_CACHE_DIR"):
         os.environ.setdefault(name, str(cache / name.lower()))
     if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
         os.environ["HOME"] = str(cache / "home")
-        _make(cache / "home")
+        _create(cache / "home")
 
 
 def _templates():
-    """Return where the user keeps templates, which fMRIPrep would else download, or None."""
+    """Return the TemplateFlow folder of the user, which spares fMRIPrep downloads, or None."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = os.path.expanduser(os.path.join(caches, "templateflow"))
     return folder if glob("tpl-*", root_dir=folder) else None
 
 
-def _make(folder):
+def _create(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotCreateOutput(f"{folder} cannot be made ({error.strerror}).") from error
+        raise CannotCreateOutput(
+            f"{folder} cannot be created ({error.strerror}); choose another --work-dir."
+        ) from error

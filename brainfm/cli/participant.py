@@ -1,4 +1,4 @@
-"""The participant level: check, plan, run, note what came of it, report."""
+"""The participant level: check, plan, run, report."""
 
 import contextlib
 import copy
@@ -7,11 +7,11 @@ from collections import defaultdict
 from dataclasses import replace
 from functools import cache, partial
 
-from brainfm.cli.job import Job, engine_messages_to
+from brainfm.cli.job import Job, redirect_nipype_log
 from brainfm.cli.messages import log_plan, log_problems, log_summary
-from brainfm.cli.reports import only_reports, write_reports
+from brainfm.cli.reports import rewrite_reports, write_reports
 from brainfm.cli.run_status import RunTracker
-from brainfm.errors import ReadWriteFailed, TemporaryFailure
+from brainfm.errors import BrainFMError, TemporaryFailure
 from brainfm.files import remove_old_partial, remove_partial
 from brainfm.models.checkpoint.locate import find_checkpoint, pin_revision
 from brainfm.stages.query.validate import preflight
@@ -19,26 +19,33 @@ from brainfm.storage.derivatives.dataset_description import write_description
 from brainfm.storage.derivatives.status import read_status, write_status
 from brainfm.storage.lock import WorkLock
 
-_FAILED = 1
-
 
 def run_participant_level(job: Job):
     """Process the selected participants.
 
+    Parameters
+    ----------
+    job : Job
+
     Returns
     -------
     exit_code : int
-        0; 75 when trying again may help; 74 when the disk is full; 1 when a step or a report
-        failed; 65 or 66 when participants were left out for their data.
+        0; 75 if running again may help; 74 if the disk is full; 1 if a step or a report failed;
+        65 or 66 if participants were left out because of their data.
+
+    Raises
+    ------
+    BrainFMError
+        For problems of the whole dataset, the command or the output.
     """
     if job.settings.run.reports_only:
-        return only_reports(job)
-    stages = Stages()
-    with stages("check"):
+        return rewrite_reports(job)
+    timer = StageTimer()
+    with timer("check"):
         checks = preflight(job.bids_dir, job.output_dir, job.settings)
     if not job.settings.run.dry_run:
-        job.confine()
-    with stages("plan"):
+        job.limit_libraries()
+    with timer("plan"):
         pin_model(job)
         model, plans = _plan(job, checks)
     if not job.settings.run.dry_run:
@@ -53,12 +60,16 @@ def run_participant_level(job: Job):
         derivatives=checks.derivatives,
         models=[find_checkpoint(job.settings.model.model).name],
     )
-    invalid = _note_invalid(job, checks)
-    return _run(job, checks, plans, stages, model=model, invalid=invalid)
+    invalid = _mark_invalid(job, checks)
+    return _run(job, checks, plans, timer, model=model, invalid=invalid)
 
 
 def pin_model(job):
-    """Let the whole call, and who takes up its settings, use the same revision of the model.
+    """Replace the model of the settings by one revision, for this call and its settings file.
+
+    Parameters
+    ----------
+    job : Job
 
     Raises
     ------
@@ -69,12 +80,21 @@ def pin_model(job):
     job.settings = replace(job.settings, model=replace(model, model=pin_revision(model.model)))
 
 
-class Stages(dict):
-    """Seconds of each stage of a call, filled by ``with stages("name"):``."""
+class StageTimer(dict):
+    """Seconds of each stage of a call, measured by ``with timer("name"):``."""
 
     @contextlib.contextmanager
     def __call__(self, name):
-        """Time a block."""
+        """Time a block.
+
+        Parameters
+        ----------
+        name : str
+
+        Yields
+        ------
+        None
+        """
         began = time.monotonic()
         try:
             yield
@@ -83,11 +103,11 @@ class Stages(dict):
 
 
 def _plan(job, checks):
-    # Imported now: the refusals of the preflight must not wait for the numerical libraries.
+    # Imported late: errors of the preflight do not wait for the numerical libraries.
     from brainfm.stages.query.plan import model_key, plan_participant
 
     model = cache(partial(model_key, job.settings.model.model))
-    if not job.settings.run.dry_run:  # refused now, not after the first recording
+    if not job.settings.run.dry_run:  # refused before the first recording
         from brainfm.models.inputs import device_of
 
         device_of(job.settings.model.device)
@@ -105,8 +125,8 @@ def _plan(job, checks):
     }
 
 
-def _note_invalid(job, checks):
-    """Write the status of those left out and return them; what was finished before stays."""
+def _mark_invalid(job, checks):
+    """Write the status of the participants left out; return their labels."""
     problems = defaultdict(list)
     for problem in checks.problems:
         problems[problem.participant].append(str(problem))
@@ -118,30 +138,30 @@ def _note_invalid(job, checks):
     return invalid
 
 
-def _run(job, checks, plans, stages, *, model, invalid):
-    todo = {label: tasks for label, tasks in plans.items() if any(not t.is_done for t in tasks)}
+def _run(job, checks, plans, timer, *, model, invalid):
+    todo = {label: own for label, own in plans.items() if any(not one.is_done for one in own)}
     with contextlib.ExitStack() as locks:
-        busy = [label for label in todo if not _locked(job, label, locks)]
-        mine = {label: tasks for label, tasks in todo.items() if label not in busy}
-        outcome = RunTracker(job.output_dir, job.log_dir, runs=checks.runs, plans=mine)
+        busy = [label for label in todo if not _lock(job, label, locks)]
+        selected = {label: own for label, own in todo.items() if label not in busy}
+        tracker = RunTracker(job.output_dir, job.log_dir, runs=checks.runs, plans=selected)
         remove_old_partial(job.output_dir)
-        if mine:
-            with stages("preprocess and embed"):
-                _execute(job, checks, outcome, model)
-        with stages("report"):
+        if selected:
+            with timer("preprocess and embed"):
+                _execute(job, checks, tracker, model)
+        with timer("report"):
             free = [*(label for label in plans if label not in busy), *invalid]
-            anew = {*mine, *invalid}
-            reports, failures = write_reports(job, free, worked_on=anew, errors=outcome.errors)
-    log_summary(job, outcome, plans=plans, stages=stages, reports=reports)
-    if busy or outcome.is_temporary:
+            errors = {label: tracker.errors_of(label) for label in free}
+            reports, n_failed = write_reports(
+                job, free, changed={*selected, *invalid}, errors=errors
+            )
+    log_summary(job, tracker, plans=plans, timer=timer, reports=reports)
+    if busy:
         return TemporaryFailure.exit_code
-    if outcome.is_out_of_space:
-        return ReadWriteFailed.exit_code
-    return _FAILED if outcome.errors or failures else checks.exit_code
+    return tracker.exit_code or (BrainFMError.exit_code if n_failed else checks.exit_code)
 
 
-def _locked(job, label, locks):
-    """Lock a participant and clear what a killed call left; or say who works on it."""
+def _lock(job, label, locks):
+    """Lock a participant and remove partial files of a killed call; False if it is in use."""
     lock = WorkLock(job.output_dir, f"sub-{label}")
     try:
         lock.acquire()
@@ -153,13 +173,13 @@ def _locked(job, label, locks):
     return True
 
 
-def _execute(job, checks, outcome, model):
+def _execute(job, checks, tracker, model):
     from brainfm.workflows.participant import WorkflowContext, init_brainfm_wf
     from brainfm.workflows.runner import Progress, Resources, execute
 
     run = job.settings.run
-    engine_messages_to(job.log_dir)
-    _forget_stale(job, outcome.plans)
+    redirect_nipype_log(job.log_dir)
+    _clear_stale_cache(job, tracker.plans)
     context = WorkflowContext(
         bids_dir=job.bids_dir,
         out_dir=job.output_dir,
@@ -169,31 +189,30 @@ def _execute(job, checks, outcome, model):
         omp_nthreads=job.omp_nthreads,
         derivatives=checks.derivatives,
     )
-    workflow, steps = init_brainfm_wf(outcome.plans, context)
+    workflow, steps = init_brainfm_wf(tracker.plans, context)
     if run.write_graph:
         _draw(job, workflow)
-    outcome.progress = Progress(
+    tracker.progress = Progress(
         expected=copy.deepcopy(steps),
-        say=job.log.info,
-        on_done=outcome.note_done,
-        watch_memory=run.resource_monitor,
+        log=job.log.info,
+        on_done=tracker.note_done,
+        on_failed=tracker.note_failed,
+        record_memory=run.resource_monitor,
     )
-    machine = Resources(
+    resources = Resources(
         nprocs=job.nprocs,
         memory_gb=job.memory_gb,
         plugin_file=run.use_plugin,
         stop_on_first_crash=run.stop_on_first_crash,
         resource_monitor=run.resource_monitor,
     )
-    outcome.begin()
+    tracker.begin()
     try:
-        crashes = execute(
-            workflow, machine=machine, progress=outcome.progress, crash_dir=job.log_dir / "crash"
-        )
+        execute(workflow, resources=resources, progress=tracker.progress)
     except BaseException as error:
-        outcome.stop(error)
+        tracker.stop(error)
         raise
-    outcome.finish(crashes, steps=steps)
+    tracker.finish()
 
 
 def _draw(job, workflow):
@@ -201,23 +220,25 @@ def _draw(job, workflow):
     try:
         workflow.write_graph(str(path), graph2use="colored", format="svg")
     except OSError:
-        job.log.warning("%s is written; to draw it, install Graphviz: dot is not on PATH.", path)
+        job.log.warning(
+            "%s is written, but not drawn: Graphviz (dot) is not on PATH; install it.", path
+        )
 
 
-def _forget_stale(job, plans):
-    """Drop what the work folder remembers and must not be believed.
+def _clear_stale_cache(job, plans):
+    """Remove cached results of the work folder that no longer hold.
 
-    An embedding that is to be made is always made: the workflow engine sees the name of the
-    checkpoint, not its content, and not whether the file it wrote is still there.
+    An embedding in the plan is always computed: Nipype compares the name of the checkpoint, not
+    its content, and does not check whether the file written is still there.
     """
     from brainfm.workflows.participant import wf_name
     from brainfm.workflows.runner import clear_cached_node
 
-    for label, tasks in plans.items():
-        for task in [task for task in tasks if not task.is_done]:
-            place = ("brainfm_wf", wf_name(f"sub-{label}"))
-            clear_cached_node(job.scratch_dir, *place, wf_name(task.run.name), "embed")
-            if task.stale:
-                clear_cached_node(job.scratch_dir, *place, wf_name(task.run.name))
-                if task.upstream:
-                    clear_cached_node(job.scratch_dir, *place, wf_name(task.upstream))
+    for label, own in plans.items():
+        for plan in [one for one in own if not one.is_done]:
+            parents = ("brainfm_wf", wf_name(f"sub-{label}"))
+            clear_cached_node(job.scratch_dir, *parents, wf_name(plan.run.name), "embed")
+            if plan.stale:
+                clear_cached_node(job.scratch_dir, *parents, wf_name(plan.run.name))
+                if plan.upstream:
+                    clear_cached_node(job.scratch_dir, *parents, wf_name(plan.upstream))

@@ -1,12 +1,13 @@
-"""``brainfm``: parse, resolve the settings, run the level asked for, return the exit code."""
+"""The ``brainfm`` command: parse, resolve the settings, run one level, return the exit code."""
 
 import contextlib
+import logging
 import signal
 import sys
 import threading
 
 from brainfm.cli.parser import parse_command, print_error
-from brainfm.errors import BrainFMError, ReadWriteFailed, TemporaryFailure
+from brainfm.errors import BrainFMError, ReadWriteFailed, TemporaryFailure, is_disk_error
 
 _INTERRUPTED = 130
 
@@ -32,28 +33,46 @@ def main(argv=None):
         return error.exit_code
     except Stopped as stop:
         _end_children()
-        print_error(f"stopped ({stop}); run the same command again to go on from here.")
+        print_error(f"stopped ({stop}); run the same command again to continue.")
         return TemporaryFailure.exit_code
     except KeyboardInterrupt:
         _end_children()
-        print_error("interrupted; run the same command again to go on from here.")
+        print_error("interrupted; run the same command again to continue.")
         return _INTERRUPTED
-    except OSError as error:
+    except Exception as error:
         _end_children()
-        print_error(
-            f"reading or writing stopped ({error.strerror or error}{_where(error)}). Is the disk "
-            "full or gone? What is finished stays; run the same command again to go on from here."
-        )
-        return ReadWriteFailed.exit_code
+        if is_disk_error(error):
+            print_error(
+                f"reading or writing stopped ({error}). Is the disk full or gone? Finished results "
+                "stay; run the same command again to continue."
+            )
+            return ReadWriteFailed.exit_code
+        logging.getLogger("brainfm").debug("unexpected error", exc_info=True)
+        print_error(f"unexpected error: {type(error).__name__}: {error}. {_where_traceback_is()}")
+        return BrainFMError.exit_code
 
 
 class Stopped(BaseException):
-    """The scheduler asks for the machine back; like KeyboardInterrupt, nothing may catch it."""
+    """Stop signal of the scheduler; like KeyboardInterrupt, no handler of errors catches it."""
 
 
 @contextlib.contextmanager
 def stoppable(*numbers):
-    """Raise :class:`Stopped` when one of these signals comes."""
+    """Raise :class:`Stopped` on one of these signals.
+
+    Parameters
+    ----------
+    *numbers : signal.Signals
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    Stopped
+        On the signal, wherever the main thread is.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -69,12 +88,15 @@ def _stop(number, frame):
     raise Stopped(signal.Signals(number).name)
 
 
-def _where(error):
-    return f": {error.filename}" if error.filename else ""
+def _where_traceback_is():
+    files = [one for one in logging.getLogger("brainfm").handlers if hasattr(one, "baseFilename")]
+    if not files:
+        return "Add -vv to see its traceback."
+    return f"Its traceback is in {files[0].baseFilename}; please report it."
 
 
 def _end_children():
-    """End the worker processes of this run, which would otherwise finish their step first."""
+    """Kill the worker processes of this run, which would otherwise finish their step first."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):
@@ -83,15 +105,15 @@ def _end_children():
 
 def _run(argv):
     arguments = parse_command(argv)
-    # Imported late: --help, --version and a mistyped command answer at once.
+    # Imported late: --help, --version and errors of usage answer at once.
     from brainfm.cli.settings import resolve_settings
 
     settings, sources, ignored = resolve_settings(arguments)
     from brainfm.cli.job import Job
 
     job = Job.start(arguments, settings, sources=sources, argv=argv)
-    for sentence in ignored:
-        job.log.warning("%s", sentence)
+    for warning in ignored:
+        job.log.warning("%s", warning)
     if arguments["level"] == "group":
         from brainfm.cli.group import run_group_level
 

@@ -13,7 +13,10 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from brainfm.errors import UsageError
+from brainfm.errors import StepFailed, TemporaryFailure, UsageError
+
+_KILLED = (-9, 137)  # SIGKILL, of the program itself or inside a container
+_N_LAST_LINES = 5
 
 
 class _FMRIPrepInputSpec(CommandLineInputSpec):
@@ -69,6 +72,21 @@ class FMRIPrep(CommandLine):
             if value := getattr(self.inputs, name):
                 binds[Path(value).absolute()] = "rw"
         return binds
+
+    def _run_interface(self, runtime, correct_return_codes=(0,)):
+        runtime = super()._run_interface(runtime, correct_return_codes)
+        if runtime.returncode in _KILLED:
+            raise TemporaryFailure(
+                "fMRIPrep was killed, most likely because memory ran out; give the job more memory "
+                "and run the same command again."
+            )
+        if runtime.returncode not in correct_return_codes:
+            last = "\n".join((runtime.stderr or "").strip().splitlines()[-_N_LAST_LINES:])
+            raise StepFailed(
+                f"fMRIPrep ended with exit code {runtime.returncode}; see its logs in "
+                f"{self.inputs.output_dir}. Its last lines:\n{last}"
+            )
+        return runtime
 
     def _list_outputs(self):
         return {"out_dir": os.path.abspath(self.inputs.output_dir)}

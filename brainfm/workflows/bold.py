@@ -27,6 +27,7 @@ from brainfm.interfaces.bold import (
 )
 from brainfm.interfaces.fmriprep import FMRIPrep
 from brainfm.storage.bids.names import entities_of, stem_of
+from brainfm.workflows.step import Step
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
 _PREPARED = [(name, name) for name in ("t1w", "head", "brain", "mask", "affine")]
@@ -55,17 +56,17 @@ def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf
         ``template_to_t1w`` (transform files) and ``segmentation``.
     """
     t1w_file, stem = str(t1w_file), stem_of(t1w_file)
-    prepare = Node(PrepareT1w(t1w_file=t1w_file, sloppy=sloppy), name="prepare", mem_gb=2)
-    normalise = Node(
+    prepare = Step(PrepareT1w(t1w_file=t1w_file, sloppy=sloppy), name="prepare", mem_gb=2)
+    normalise = Step(
         NormaliseT1w(seed=seed, threads=omp_nthreads, sloppy=sloppy),
         name="normalise",
         mem_gb=1.5,
         n_procs=omp_nthreads,
     )
-    segment = Node(SegmentT1w(sloppy=sloppy), name="segment", mem_gb=1)
-    write = Node(WriteAnatomy(t1w_file=t1w_file, stem=stem), name="write", mem_gb=1.5)
+    segment = Step(SegmentT1w(sloppy=sloppy), name="segment", mem_gb=1)
+    write = Step(WriteAnatomy(t1w_file=t1w_file, stem=stem), name="write", mem_gb=1.5)
     write.inputs.anat_dir = str(_folder(out_dir, t1w_file, "anat"))
-    draw = Node(DrawAnatomy(t1w_file=t1w_file, stem=stem), name="draw", mem_gb=1)
+    draw = Step(DrawAnatomy(t1w_file=t1w_file, stem=stem), name="draw", mem_gb=1)
     draw.inputs.figures_dir = str(_figures_dir(out_dir, t1w_file))
     outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
 
@@ -115,10 +116,10 @@ def init_bold_wf(
     size_gb = _size_gb(bold_file)
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
     realign = RealignBold(bold_file=bold_file, metadata=known, n_dummy=config.n_dummy)
-    realign = Node(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
-    align = Node(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
+    realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
+    align = Step(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
     alignment_qc = _alignment_qc_node(out_dir, bold_file)
-    resample = Node(ResampleBold(metadata=known, **func), name="resample", mem_gb=0.7 + 4 * size_gb)
+    resample = Step(ResampleBold(metadata=known, **func), name="resample", mem_gb=0.7 + 4 * size_gb)
     confounds = _confounds_node(config, float(repetition_time_s), func, size_gb)
     standardise, bold_qc = _standardise_nodes(
         bold_file, out_dir, config, repetition_time_s, "builtin"
@@ -178,7 +179,7 @@ def init_bold_derivatives_wf(
     inputnode = Node(IdentityInterface(["derivatives_dir"]), name="inputnode")
     if derivatives_dir:
         inputnode.inputs.derivatives_dir = str(derivatives_dir)
-    find = Node(FindFmriprep(bold_file=str(bold_file)), name="find", mem_gb=0.1)
+    find = Step(FindFmriprep(bold_file=str(bold_file)), name="find", mem_gb=0.1)
     standardise, bold_qc = _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine)
     outputnode = _outputnode()
 
@@ -221,7 +222,7 @@ def init_fmriprep_wf(
     for folder in (output_dir, work_dir):  # bound into the container, so they must be there
         folder.mkdir(parents=True, exist_ok=True)
     licence = config.fs_license_file or os.environ.get("FS_LICENSE")
-    fmriprep = Node(
+    fmriprep = Step(
         FMRIPrep(
             bids_dir=str(bids_dir),
             output_dir=str(output_dir),
@@ -257,7 +258,7 @@ def _used_metadata(metadata, repetition_time_s):
 def _alignment_qc_node(out_dir, bold_file):
     figures_dir = str(_figures_dir(out_dir, bold_file))
     interface = AlignmentQC(stem=stem_of(bold_file), figures_dir=figures_dir)
-    return Node(interface, name="alignment_qc", mem_gb=1)
+    return Step(interface, name="alignment_qc", mem_gb=1)
 
 
 def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):
@@ -277,8 +278,8 @@ def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):
     )
     mem_gb = 1 + 4 * _size_gb(bold_file)
     return (
-        Node(standardise, name="standardise", mem_gb=mem_gb),
-        Node(bold_qc, name="bold_qc", mem_gb=mem_gb),
+        Step(standardise, name="standardise", mem_gb=mem_gb),
+        Step(bold_qc, name="bold_qc", mem_gb=mem_gb),
     )
 
 
@@ -298,7 +299,7 @@ def _size_gb(bold_file):
 
 
 def _confounds_node(config, repetition_time_s, func, size_gb):
-    return Node(
+    return Step(
         WriteConfounds(
             repetition_time_s=repetition_time_s,
             n_dummy=config.n_dummy,

@@ -5,6 +5,7 @@ from nipype.pipeline.engine import Node, Workflow
 
 from brainfm.interfaces.eeg import DrawEEG, PreprocessEEG
 from brainfm.storage.bids.read_eeg import files_beside
+from brainfm.workflows.step import Step
 
 
 def init_eeg_wf(*, eeg_file, out_dir, config, seed=0, sloppy=False, name="eeg_wf"):
@@ -26,7 +27,7 @@ def init_eeg_wf(*, eeg_file, out_dir, config, seed=0, sloppy=False, name="eeg_wf
     Workflow
         ``outputnode`` has ``eeg_file`` (the cleaned ``.vhdr``) and ``figures``.
     """
-    preprocess = Node(
+    preprocess = Step(
         PreprocessEEG(
             eeg_file=str(eeg_file),
             beside_files=[str(path) for path in files_beside(eeg_file)],
@@ -38,7 +39,7 @@ def init_eeg_wf(*, eeg_file, out_dir, config, seed=0, sloppy=False, name="eeg_wf
         name="preprocess",
         mem_gb=2,
     )
-    draw = Node(DrawEEG(out_dir=str(out_dir)), name="draw", mem_gb=1)
+    draw = Step(DrawEEG(out_dir=str(out_dir)), name="draw", mem_gb=1)
     outputnode = Node(IdentityInterface(["eeg_file", "figures"]), name="outputnode")
 
     workflow = Workflow(name=name)

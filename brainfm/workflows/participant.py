@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nipype import Node, Workflow
+from nipype import Workflow
 
 from brainfm.config import Settings
 from brainfm.interfaces.embedding import EmbedRecording
@@ -16,6 +16,7 @@ from brainfm.workflows.bold import (
 )
 from brainfm.workflows.eeg import init_eeg_wf
 from brainfm.workflows.runner import steps_of
+from brainfm.workflows.step import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ def init_participant_wf(participant, tasks, context):
 def init_recording_wf(task, context):
     """Wire one recording: preprocess and standardise it unless that is done, then embed it."""
     config = context.settings.model
-    embed = Node(
+    embed = Step(
         EmbedRecording(
             model=config.model,
             model_key=context.model_key,

@@ -1,4 +1,4 @@
-"""Run a Nipype workflow: plugin, crash files, progress, and no messages of Nipype on the screen."""
+"""Run of a Nipype workflow: plugin, progress messages and records of failed steps."""
 
 import contextlib
 import gc
@@ -7,7 +7,7 @@ import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,18 +15,27 @@ import nipype
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
-from brainfm.errors import UsageError
+from brainfm.errors import Failure, ReadWriteFailed, TemporaryFailure, UsageError
 from brainfm.storage.plugin_file import read_plugin
+from brainfm.workflows.step import read_failure, remove_failure
 
-_KILLED = (
-    "TemporaryFailure: a worker process was killed, most likely for memory; give the job more "
-    "memory, or --nprocs 1, and run the same command again."
-)
+_MIN_FREE_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a run may use, and how."""
+    """Processes and memory of a run, and the Nipype plugin that uses them.
+
+    Parameters
+    ----------
+    nprocs : int
+        Processes that run at the same time.
+    memory_gb : float
+        Memory of all processes together, in GB.
+    plugin_file : Path, optional
+        YAML file of another Nipype plugin than Linear or MultiProc.
+    stop_on_first_crash, resource_monitor : bool
+    """
 
     nprocs: int
     memory_gb: float
@@ -37,62 +46,92 @@ class Resources:
 
 @dataclass
 class Progress:
-    """Turn the events of Nipype into sentences, durations and failures of recordings.
+    """Turn the events of a Nipype plugin into messages, durations and failures.
 
     Parameters
     ----------
     expected : dict of str to set of str
-        The full names of the steps of each recording (or of its anatomy).
-    say : callable
+        Full names of the steps of each recording (or of its anatomy).
+    log : callable
         Takes one line of text.
     on_done : callable
-        Called with the key of a recording when all its steps have ended.
+        Called with the name of a recording when all its steps have ended.
+    on_failed : callable
+        Called with the name of a recording and the Failure of one of its steps.
+    record_memory : bool
     """
 
     expected: dict[str, set[str]]
-    say: object
+    log: object
     on_done: object
+    on_failed: object
+    record_memory: bool = False
     seconds: dict = field(default_factory=dict)
     peak_gb: dict = field(default_factory=dict)
-    failed: dict = field(default_factory=dict)
-    watch_memory: bool = False
+    has_failures: bool = False
     _started: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        self._home = {name: key for key, names in self.expected.items() for name in names}
+        self._recording_of = {step: name for name, steps in self.expected.items() for step in steps}
 
     def __call__(self, node, event):
-        """Take one event of a plugin."""
-        key = self._home.get(node.fullname)
-        if key is None:  # a part of a MapNode; its whole is what counts
+        """Handle one event of a plugin: a node starts, ends or raises an exception."""
+        recording = self._recording_of.get(node.fullname)
+        if recording is None:
             return
         if event == "start":
             self._started[node.fullname] = time.monotonic()
-            self.say(f"{key}: {node.name} started")
+            remove_failure(node)
+            self.log(f"{recording}: {node.name} started")
             return
-        if node.fullname not in self._started:  # Linear also "ends" what waits for a failed step
+        if node.fullname not in self._started:  # Linear also "ends" the dependents of failed steps
             return
-        took = time.monotonic() - self._started[node.fullname]
-        self.seconds.setdefault(key, {})[node.name] = round(took, 2)
+        took_s = time.monotonic() - self._started[node.fullname]
+        self.seconds.setdefault(recording, {})[node.name] = round(took_s, 2)
         if event == "exception":
-            self.failed.setdefault(key, node.fullname)
-            self.say(f"{key}: {node.name} FAILED after {took:.1f} s")
+            self.has_failures = True
+            self.log(f"{recording}: {node.name} FAILED after {took_s:.1f} s")
+            self.on_failed(recording, _failure_of(node))
             return
-        self.say(f"{key}: {node.name} done in {took:.1f} s")
-        self._note_memory(key, node)
-        self.expected[key].discard(node.fullname)
-        if not self.expected[key]:
-            self.on_done(key)
+        self.log(f"{recording}: {node.name} done in {took_s:.1f} s")
+        self._note_memory(recording, node)
+        self.expected[recording].discard(node.fullname)
+        if not self.expected[recording]:
+            self.on_done(recording)
 
-    def _note_memory(self, key, node):
-        if self.watch_memory:
-            peak = getattr(getattr(node.result, "runtime", None), "mem_peak_gb", None)
-            if peak:
-                self.peak_gb[key] = max(peak, self.peak_gb.get(key, 0.0))
+    def _note_memory(self, recording, node):
+        if self.record_memory:
+            peak_gb = getattr(getattr(node.result, "runtime", None), "mem_peak_gb", None)
+            if peak_gb:
+                self.peak_gb[recording] = max(peak_gb, self.peak_gb.get(recording, 0.0))
+
+
+def _failure_of(node):
+    """Return the record of a failed node, or what its absence means."""
+    failure = read_failure(node)
+    if failure:
+        return failure
+    if shutil.disk_usage(node.base_dir).free < _MIN_FREE_BYTES:
+        error = ReadWriteFailed(
+            f"no space is left for intermediate files in {node.base_dir}; make room, or choose "
+            "another --work-dir, and run the same command again."
+        )
+    else:
+        error = TemporaryFailure(
+            "the process was killed, most likely because memory ran out; give the job more "
+            "memory, or --nprocs 1, and run the same command again."
+        )
+    return replace(Failure.from_exception(error, step=node.fullname), traceback="")
 
 
 class ResilientMultiProc(MultiProcPlugin):
-    """MultiProc that reports a killed worker as a failed step instead of waiting for ever."""
+    """MultiProc that reports a killed worker as a failed step instead of waiting forever.
+
+    Parameters
+    ----------
+    plugin_args : dict, optional
+        See Nipype's MultiProc.
+    """
 
     def __init__(self, plugin_args=None):
         super().__init__(plugin_args=plugin_args)
@@ -109,7 +148,7 @@ class ResilientMultiProc(MultiProcPlugin):
             node.interface.terminal_output = "allatonce"
         try:
             future = self.pool.submit(run_node, node, updatehash, self._taskid)
-        except BrokenProcessPool:  # killed while this step was on its way: a new pool for the rest
+        except BrokenProcessPool:  # a worker was killed just before; the rest needs a new pool
             self.pool = self._new_pool()
             future = self.pool.submit(run_node, node, updatehash, self._taskid)
         self._task_obj[self._taskid] = future
@@ -117,26 +156,28 @@ class ResilientMultiProc(MultiProcPlugin):
         return self._taskid
 
     def _task_finished_cb(self, jobid, cached=False):
-        """Let what an interrupted call had finished start too: it ends here without that."""
+        """Report the start of a step whose result is cached; Nipype reports only its end."""
         if cached and self._status_callback:
             self._status_callback(self.procs[jobid], "start")
         super()._task_finished_cb(jobid, cached=cached)
 
     def _collect(self, taskid, future):
-        if future.exception() is None:
-            self._taskresult[taskid] = future.result()
-        else:
-            self._taskresult[taskid] = {"taskid": taskid, "result": None, "traceback": [_KILLED]}
+        error = future.exception()
+        self._taskresult[taskid] = (
+            {"taskid": taskid, "result": None, "traceback": [repr(error)]}
+            if error
+            else future.result()
+        )
 
 
 def _begin_worker(folder):
-    """Let a signal end a worker at once: what the main process does on one is not its business."""
+    """Let SIGTERM end a worker at once; the handler of the main process is not for it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     process_initializer(folder)
 
 
-def _spare_garbage_collection():
-    """Keep what is loaded now out of later collections of garbage.
+def _reduce_garbage_collection():
+    """Exclude the objects that exist now from later garbage collections.
 
     MultiProc collects each time it looks for work: half a second with all libraries loaded, which
     was two thirds of a short run (59.6 s with, 24.5 s without, on the tiny synthetic dataset).
@@ -146,7 +187,19 @@ def _spare_garbage_collection():
 
 
 def steps_of(workflow, prefix=""):
-    """Return the full names of all steps of a workflow that compute something."""
+    """List the steps of a workflow that compute something.
+
+    Parameters
+    ----------
+    workflow : nipype.Workflow
+    prefix : str
+        Full name of the workflow around it.
+
+    Returns
+    -------
+    set of str
+        Full names.
+    """
     prefix = f"{prefix}.{workflow.name}" if prefix else workflow.name
     return {
         f"{prefix}.{name}"
@@ -155,105 +208,74 @@ def steps_of(workflow, prefix=""):
     }
 
 
-def execute(workflow, *, machine, progress, crash_dir):
-    """Run a workflow to its end, whatever fails on the way.
+def execute(workflow, *, resources, progress):
+    """Run a workflow to its end; steps that do not depend on a failed one still run.
 
     Parameters
     ----------
     workflow : nipype.Workflow
-    machine : Resources
+    resources : Resources
     progress : Progress
-    crash_dir : Path
-        Where the text files of failures go; made when needed.
-
-    Returns
-    -------
-    list of (str, str, Path)
-        Full name of the failed step, the error as a sentence, the crash file.
+        Receives the failures.
 
     Raises
     ------
     UsageError, MissingInput
-        If the plugin file is none.
+        If the plugin file cannot be read or names no plugin of Nipype.
     """
-    plugin, arguments = _plugin(machine)
-    crash_dir.mkdir(parents=True, exist_ok=True)
+    plugin, arguments = _plugin(resources)
+    base_dir = Path(workflow.base_dir)
+    base_dir.mkdir(parents=True, exist_ok=True)
     workflow.config["execution"] = {
-        "crashdump_dir": str(crash_dir),
+        "crashdump_dir": str(base_dir / "crash"),
         "crashfile_format": "txt",
         "create_report": "false",
         "hash_method": "content",
         "poll_sleep_duration": "0.1",
         "check_version": "false",
-        "stop_on_first_crash": str(machine.stop_on_first_crash).lower(),
+        "stop_on_first_crash": str(resources.stop_on_first_crash).lower(),
     }
-    if machine.resource_monitor:
+    if resources.resource_monitor:
         nipype.config.enable_resource_monitor()
     else:
         nipype.config.disable_resource_monitor()
     arguments["status_callback"] = progress
     try:
-        with contextlib.chdir(_made(workflow.base_dir)):  # what is written "here" lands in scratch
+        with contextlib.chdir(base_dir):  # relative paths written by libraries stay in it
             runner = ResilientMultiProc(arguments) if plugin == "MultiProc" else plugin
-            _spare_garbage_collection()
+            _reduce_garbage_collection()
             workflow.run(plugin=runner, plugin_args=arguments)
     except Exception:
-        crashes = read_crashes(crash_dir)
-        if not crashes:
+        if not progress.has_failures:
             raise
-        return crashes
-    if not any(crash_dir.iterdir()):
-        crash_dir.rmdir()
-    return []
-
-
-def _made(folder):
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def read_crashes(crash_dir):
-    """Read the crash files of one run, oldest first; see :func:`execute`."""
-    files = sorted(crash_dir.glob("crash-*.txt"), key=lambda path: path.stat().st_mtime)
-    return [(*_node_and_error(path.read_text(errors="replace")), path) for path in files]
 
 
 def clear_cached_node(work_dir, workflow_name, *parts):
-    """Remove what the work folder remembers of a part of a workflow."""
+    """Remove the cached results of a part of a workflow.
+
+    Parameters
+    ----------
+    work_dir : path
+    workflow_name : str
+    *parts : str
+        Names of the workflow and node inside it.
+    """
     shutil.rmtree(Path(work_dir).joinpath(workflow_name, *parts), ignore_errors=True)
 
 
-def _node_and_error(text):
-    lines = text.splitlines()
-    node = next((line[5:].strip() for line in lines if line.startswith("Node:")), "")
-    last = [number for number, line in enumerate(lines) if _is_error(line)]
-    if not last:
-        return node, (lines[-1].strip() if lines else "unknown error")
-    sentence = " ".join(line.strip() for line in lines[last[-1] :] if line.strip())
-    return node, sentence.removeprefix("brainfm.errors.")
-
-
-def _is_error(line):
-    """Tell whether a line of a traceback is the one that names the exception."""
-    name, colon, _ = line.strip().partition(":")
-    return bool(colon) and name.replace(".", "").replace("_", "").isalnum() and (
-        name.rpartition(".")[2][:1].isupper() and name != "Node" and " " not in name
-    )  # fmt: skip
-
-
-def _plugin(machine):
-    if machine.plugin_file:
-        return _known_plugin(machine.plugin_file)
-    if machine.nprocs == 1:
+def _plugin(resources):
+    if resources.plugin_file:
+        return _plugin_of_file(resources.plugin_file)
+    if resources.nprocs == 1:
         return "Linear", {}
     return "MultiProc", {
-        "n_procs": machine.nprocs,
-        "memory_gb": machine.memory_gb,
+        "n_procs": resources.nprocs,
+        "memory_gb": resources.memory_gb,
         "raise_insufficient": False,
     }
 
 
-def _known_plugin(path):
+def _plugin_of_file(path):
     name, arguments = read_plugin(path)
     if not hasattr(nipype.pipeline.plugins, f"{name}Plugin"):
         raise UsageError(f"--use-plugin {path}: Nipype has no plugin {name!r}; try MultiProc.")
