@@ -30,7 +30,9 @@ import numpy as np
 import pyarrow as pa
 import zarr
 
-from brainfm.storage.corpus import merge_rows, read_corpus, read_manifest, store_recording
+from brainfm.storage.corpus.changes import merge_rows
+from brainfm.storage.corpus.manifest import read_manifest
+from brainfm.storage.corpus.recordings import read_corpus, store_recording
 from brainfm.storage.derivatives.recordings import find_recordings
 
 WINDOW_S = {"bold": 120.0, "eeg": 20.0}

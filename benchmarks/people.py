@@ -19,7 +19,7 @@ from brainfm.errors import UsageError
 from brainfm.recording import RecordingTable
 from brainfm.stages.corpus.build import build_corpus
 from brainfm.stages.preprocess.eeg import preprocess_eeg
-from brainfm.storage.corpus import read_corpus
+from brainfm.storage.corpus.recordings import read_corpus
 
 log = logging.getLogger("brainfm")
 

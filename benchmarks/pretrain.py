@@ -6,7 +6,8 @@
 DATA_DIR holds the unpacked datasets ``abide-cc200`` (parcel series) and ``eegmat`` (raw EEG).
 The EEG goes through brainfm's own participant stage first. Left out of pretraining, so that the
 checkpoint can be judged on them: a fifth of all participants (by the hash of dataset and
-participant, :func:`brainfm.storage.corpus.split_of`) and the whole ABIDE sites in HELD_OUT_SITES.
+participant, :func:`brainfm.storage.corpus.manifest.split_of`) and the whole ABIDE sites in
+HELD_OUT_SITES.
 The same command goes on where it was stopped, and gives the same weights on the same machine.
 """
 
@@ -26,7 +27,7 @@ from brainfm.recording import RecordingTable
 from brainfm.stages.corpus.build import build_corpus
 from brainfm.stages.evaluate.participants_table import phenotypes_of
 from brainfm.stages.preprocess.eeg import preprocess_eeg
-from brainfm.storage.corpus import read_corpus
+from brainfm.storage.corpus.recordings import read_corpus
 
 RECIPE = {"batch_size": 16, "learning_rate": 2e-3}
 LICENCE = "CC BY-NC-SA 4.0"

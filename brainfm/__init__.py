@@ -13,7 +13,7 @@ _HOME_OF = {
     "add_to_corpus": "brainfm.stages.corpus.build",
     "withdraw_participant": "brainfm.stages.corpus.withdraw",
     "readmit_participant": "brainfm.stages.corpus.withdraw",
-    "read_corpus": "brainfm.storage.corpus",
+    "read_corpus": "brainfm.storage.corpus.recordings",
     "pretrain_corpus": "brainfm.stages.pretrain.run",
     "BrainPretrainer": "brainfm.models.estimators.pretrainer",
     "BrainEmbedder": "brainfm.models.features.embedder",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from brains import bold, eeg
 
-from brainfm.storage.corpus import key_of, read_manifest
+from brainfm.storage.corpus.manifest import key_of, read_manifest
 
 
 def write_dataset(root, name, participants, **options):

@@ -1,4 +1,4 @@
-"""The corpus: nothing is lost, whoever writes and whatever dies."""
+"""The corpus: contents, concurrent jobs, interruptions and bad input."""
 
 import errno
 import multiprocessing
@@ -27,9 +27,10 @@ from brainfm.models.encoder.windows import prepare
 from brainfm.recording import RecordingTable
 from brainfm.stages.corpus import build as stage
 from brainfm.stages.corpus.build import build_corpus
-from brainfm.storage import corpus as storage
-from brainfm.storage.corpus import read_manifest, split_of
+from brainfm.storage.corpus import recordings as storage
+from brainfm.storage.corpus.manifest import read_manifest, signal_path, split_of
 from brainfm.storage.derivatives.recordings import find_recordings
+from brainfm.storage.lock import exclusive
 
 FORK = multiprocessing.get_context("fork")
 
@@ -66,8 +67,8 @@ def wait_for(condition, job):
         time.sleep(0.01)
 
 
-class TestWhatIsStored:
-    def test_is_what_the_datasets_hold(self, two, corpus):
+class TestContent:
+    def test_signals_and_layouts_are_those_of_the_datasets(self, two, corpus):
         add_to_corpus(two, corpus)
         found = {one.key: one for root in two for one in find_recordings(root, modality="bold")}
         assert len(read_corpus(corpus)) == 7
@@ -79,25 +80,25 @@ class TestWhatIsStored:
                 assert one.sampling_hz == other.sampling_hz
                 assert one.channels == other.channels
 
-    def test_keeps_which_channels_are_bad(self, two, corpus):
+    def test_bad_channels_stay_masked(self, two, corpus):
         add_to_corpus(two, corpus)
         first = next(one for one in read_corpus(corpus) if one.modality == "eeg")
         assert list(first.mask) == [False, True, True, True, True]
         assert np.abs(first.signal).max() < 1e-3  # volts
 
-    def test_stands_in_the_manifest(self, two, corpus):
+    def test_the_manifest_describes_every_recording(self, two, corpus):
         frame = read_manifest(add_to_corpus(two, corpus).parent)
         assert set(frame["dataset"]) == {"One", "Second"}
         assert sorted(set(frame["modality"])) == ["bold", "eeg"]
         assert set(frame[frame["modality"] == "bold"]["layout"].str.split("-").str[0]) == {"X"}
         assert set(frame[frame["modality"] == "eeg"]["sampling_hz"]) == {128.0, 200.0}
         for row in frame.to_dict("records"):
-            shape = np.load(storage.signal_path(corpus, row)).shape
+            shape = np.load(signal_path(corpus, row)).shape
             assert (row["n_times"], row["n_channels"]) == shape
         one_file_each = {p.stem for p in (corpus / "recordings").iterdir()}
         assert len(one_file_each) == len(frame)
 
-    def test_any_sampling_rate_and_atlas_is_cut_into_the_same_windows(self, two, corpus):
+    def test_any_sampling_rate_and_atlas_gives_windows_of_one_shape(self, two, corpus):
         add_to_corpus(two, corpus)
         rng = np.random.default_rng(0)
         for one in read_corpus(corpus):
@@ -109,20 +110,20 @@ class TestWhatIsStored:
 
 
 class TestAdding:
-    def test_again_reads_and_writes_nothing_anew(self, two, corpus, monkeypatch):
+    def test_adding_again_stores_nothing(self, two, corpus, monkeypatch):
         before = add_to_corpus(two, corpus).read_bytes()
         files = stored(corpus)
         monkeypatch.setattr(stage, "store_recording", None)
         assert add_to_corpus(two, corpus).read_bytes() == before
         assert stored(corpus) == files
 
-    def test_in_any_order_gives_the_same_manifest(self, two, corpus, tmp_path):
+    def test_any_order_gives_the_same_manifest(self, two, corpus, tmp_path):
         add_to_corpus(two[1], corpus)
         assert len(read_corpus(corpus)) == 2
         one_by_one = add_to_corpus(two[0], corpus).read_bytes()
         assert build_corpus(two, tmp_path / "other").read_bytes() == one_by_one
 
-    def test_replaces_what_has_changed_and_removes_its_bytes(self, two, corpus):
+    def test_changed_recordings_replace_the_old_files(self, two, corpus):
         add_to_corpus(two, corpus)
         before = stored(corpus)
         write_series(two[0], "01", seed=99, tr_s=2.2)
@@ -131,18 +132,18 @@ class TestAdding:
         assert len(after) == len(before)
         assert len(before.keys() - after.keys()) == 3  # signal, prepared, positions
 
-    def test_notices_a_change_outside_the_file_of_the_recording(self, two, corpus):
+    def test_a_change_of_other_files_of_a_recording_is_noticed(self, two, corpus):
         (two[0] / "participants.tsv").write_text("participant_id\tsite\nsub-01\tnorth\n")
         storage_rows = read_manifest(add_to_corpus(two, corpus).parent)
         write_clean_eeg(two[0], "01", places=1.02)
         rows = read_manifest(add_to_corpus(two, corpus).parent)
         assert (rows["checksum"] != storage_rows["checksum"]).tolist().count(True) == 1
 
-    def test_only_what_is_asked_for(self, two, corpus):
+    def test_labels_select_recordings(self, two, corpus):
         add_to_corpus(two, corpus, modality="eeg", participant="sub-01")
         assert labels(corpus) == {("One", "01", None, "rest", None, "eeg")}
 
-    def test_building_leaves_nothing_but_what_was_asked_for(self, two, corpus):
+    def test_building_removes_all_other_recordings(self, two, corpus):
         build_corpus(two, corpus)
         build_corpus(two[1:], corpus)
         assert {row[0] for row in labels(corpus)} == {"Second"}
@@ -153,14 +154,14 @@ class TestAdding:
         write_series(two[0], "01", atlas="Y")
         with pytest.raises(DataError, match=r"atlas-X.* and .*atlas-Y.* have the same labels"):
             add_to_corpus(two, corpus)
-        with pytest.raises(DataError, match=r"in the corpus with atlas X.* Choose X with atlas="):
+        with pytest.raises(DataError, match=r"in the corpus with atlas X.* Select X with atlas="):
             add_to_corpus(two, corpus, atlas="Y")
         assert len(labels(corpus)) == 7
 
 
 class TestSeveralJobs:
-    def test_adding_different_datasets_at_once_lose_nothing(self, tmp_path, corpus, monkeypatch):
-        monkeypatch.setattr(stage, "_MERGE_EVERY", 1)  # they meet as often as can be
+    def test_jobs_that_add_different_datasets_lose_nothing(self, tmp_path, corpus, monkeypatch):
+        monkeypatch.setattr(stage, "_MERGE_EVERY", 1)  # many changes of the manifest
         roots = [
             write_dataset(tmp_path / name, name, [f"{n:02d}" for n in range(5)], n_channels=4)
             for name in ("A", "BB", "CCC", "DDDD")
@@ -172,15 +173,15 @@ class TestSeveralJobs:
         for one in read_corpus(corpus):
             assert prepare(one).signal.shape == (4, 80)
 
-    def test_adding_one_dataset_at_once_store_it_once(self, two, corpus):
+    def test_jobs_that_add_one_dataset_store_it_once(self, two, corpus):
         in_processes(*[lambda: add_to_corpus(two, corpus)] * 3)
         assert len(labels(corpus)) == len(list((corpus / "recordings").iterdir())) == 7
 
-    def test_of_which_one_withdraws_someone_do_not_bring_them_back(self, two, corpus, monkeypatch):
+    def test_a_participant_withdrawn_by_another_job_is_not_added(self, two, corpus, monkeypatch):
         build_corpus(two, corpus)
         monkeypatch.setattr(stage, "_MERGE_EVERY", 1)
         for path in two[0].rglob("*_timeseries.tsv"):
-            path.write_text(path.read_text().replace("0.1", "0.2"))  # all must be stored anew
+            path.write_text(path.read_text().replace("0.1", "0.2"))  # all must be stored again
         in_processes(
             lambda: withdraw_participant(corpus, "One", "01"),
             lambda: add_to_corpus(two[0], corpus),
@@ -192,22 +193,22 @@ class TestSeveralJobs:
         assert len(list((corpus / "recordings").iterdir())) == 5
 
     @pytest.mark.parametrize("n_stored", [0, 1, 3])
-    def test_a_killed_one_is_taken_up(self, two, corpus, tmp_path, monkeypatch, n_stored):
+    def test_a_killed_job_is_resumed(self, two, corpus, tmp_path, monkeypatch, n_stored):
         write = storage.write_npy
 
-        def hang(path, array):
+        def wait(path, array):
             if len(list(path.parent.glob("*.npy"))) == n_stored:
                 with atomic(path) as partial:
                     partial.write_bytes(b"half")
-                    (tmp_path / "hangs").touch()
+                    (tmp_path / "waiting").touch()
                     time.sleep(600)
             return write(path, array)
 
         monkeypatch.setattr(stage, "_MERGE_EVERY", 2)
-        monkeypatch.setattr(storage, "write_npy", hang)
+        monkeypatch.setattr(storage, "write_npy", wait)
         job = FORK.Process(target=add_to_corpus, args=(two, corpus))
         job.start()
-        wait_for((tmp_path / "hangs").exists, job)
+        wait_for((tmp_path / "waiting").exists, job)
         os.kill(job.pid, signal.SIGKILL)
         job.join()
         monkeypatch.undo()
@@ -215,13 +216,13 @@ class TestSeveralJobs:
             assert len(read_corpus(corpus)) == 2  # the last good state
         whole = build_corpus(two, tmp_path / "whole")
         assert add_to_corpus(two, corpus).read_bytes() == whole.read_bytes()
-        monkeypatch.setattr(storage, "_LEFT_BEHIND_S", 0.0)
+        monkeypatch.setattr("brainfm.files._ABANDONED_AFTER_S", 0.0)
         add_to_corpus(two, corpus)
         assert {p.name for p in corpus.rglob("*")} == {p.name for p in whole.parent.rglob("*")}
 
-    def test_a_killed_one_leaves_no_lock_behind(self, two, corpus):
+    def test_a_killed_job_releases_its_lock(self, two, corpus):
         def hold():
-            with storage.exclusive(corpus / ".lock"):
+            with exclusive(corpus / ".lock"):
                 (corpus / "held").touch()
                 time.sleep(600)
 
@@ -236,7 +237,7 @@ class TestSeveralJobs:
 
 
 class TestBadInput:
-    def test_leaves_the_others_in_and_names_every_file_at_once(self, two, corpus):
+    def test_all_unusable_files_are_named_and_the_others_are_added(self, two, corpus):
         before = labels(add_to_corpus(two[1], corpus).parent)
         short = write_series(two[0], "01", n_times=4)
         empty = write_series(two[0], "02", edit=holes)
@@ -254,7 +255,7 @@ class TestBadInput:
         assert labels(corpus) == before | good
         assert len(list((corpus / "recordings").iterdir())) == 4
 
-    def test_of_withdrawn_people_is_no_problem(self, two, corpus):
+    def test_bad_files_of_withdrawn_participants_are_skipped(self, two, corpus):
         add_to_corpus(two, corpus)
         write_series(two[0], "01", n_times=4)
         withdraw_participant(corpus, "One", "01")
@@ -274,7 +275,7 @@ class TestBadInput:
              r"sub-01.* 2 column names and 1 values in its first row"),
         ],
     )  # fmt: skip
-    def test_that_cannot_be_described_changes_nothing(self, two, corpus, spoil, error, words):
+    def test_an_invalid_description_changes_nothing(self, two, corpus, spoil, error, words):
         before = add_to_corpus(two, corpus).read_bytes()
         files = stored(corpus)
         spoil(two[0])
@@ -284,7 +285,7 @@ class TestBadInput:
         assert stored(corpus) == files
 
     @pytest.mark.parametrize("which", ["recordings", "prepared", "manifest", "layouts"])
-    def test_a_full_disk_leaves_the_last_good_state(self, two, corpus, monkeypatch, which):
+    def test_a_full_disk_keeps_the_last_good_state(self, two, corpus, monkeypatch, which):
         before = add_to_corpus(two[1], corpus).read_bytes()
         replace_file = os.replace
 
@@ -304,8 +305,8 @@ class TestBadInput:
         assert len(labels(corpus)) == 7
 
     @pytest.mark.parametrize("n_bytes", [100, 2000, 7000])
-    def test_no_writer_hides_that_it_could_not_write(self, two, corpus, n_bytes):
-        """The signals here have 6.5 kB, what is prepared of them 7 kB, the manifest 1 kB."""
+    def test_every_failed_write_is_reported(self, two, corpus, n_bytes):
+        """The signals here have 6.5 kB, the prepared signals 7 kB, the manifest 1 kB."""
         before = add_to_corpus(two[1], corpus).read_bytes()
 
         def cramped():
@@ -323,11 +324,11 @@ class TestBadInput:
             add_to_corpus(tmp_path / "data", corpus)
         assert not corpus.exists()
 
-    def test_a_corpus_that_is_not_there_says_what_to_do(self, tmp_path):
+    def test_a_missing_corpus_is_refused(self, tmp_path):
         with pytest.raises(MissingInput, match=r"manifest.tsv does not exist: build the corpus"):
             read_corpus(tmp_path)
 
-    def test_a_broken_signal_file_is_named_and_stored_anew_once_removed(self, two, corpus):
+    def test_a_damaged_signal_is_named_and_stored_again_after_removal(self, two, corpus):
         add_to_corpus(two, corpus)
         one = read_corpus(corpus)[0]
         path = corpus / "recordings" / one.source
@@ -339,14 +340,14 @@ class TestBadInput:
         assert np.isfinite(read_corpus(corpus)[0].signal).all()
 
 
-def test_splits_are_by_participant_and_stay_when_the_corpus_grows():
+def test_splits_depend_on_the_participant_only():
     people = [str(number) for number in range(2000)]
     splits = [split_of("data", label) for label in people]
     assert splits == [split_of("data", label) for label in people]
     assert 0.17 < splits.count("validation") / len(splits) < 0.23
 
 
-def test_a_split_is_what_the_manifest_says_and_holds_whole_people(two, corpus):
+def test_splits_have_different_participants(two, corpus):
     add_to_corpus(two, corpus)
     parts = {name: read_corpus(corpus, split=name) for name in ("train", "validation")}
     people = [{one.key[:2] for one in part} for part in parts.values()]

@@ -17,7 +17,7 @@ from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.stages.evaluate.n_jobs import n_jobs_for
 from brainfm.stages.evaluate.tables import remove_outdated_evaluation
 from brainfm.storage.cache.steps import StepCache
-from brainfm.storage.corpus import read_manifest
+from brainfm.storage.corpus.manifest import read_manifest
 from brainfm.storage.lock import WorkLock
 from brainfm.workflows import group as group_level
 from brainfm.workflows.group import Group
@@ -219,7 +219,7 @@ class TestPeople:
         write(tmp_path / "raw" / "dataset_description.json", {"Name": "r", "BIDSVersion": "1.9.0"})
         assert group(tmp_path) == 65
         said = capsys.readouterr().err
-        assert "1 recordings are the very same under different participants" in said
+        assert "recordings of different participants are identical (1 in total: " in said
         assert "/01 and " in said
         assert "one person must not count as two" in said
         assert not list(tmp_path.glob("out/models/*"))

@@ -23,7 +23,8 @@ from brainfm.cli.pretrain import main
 from brainfm.errors import ModelError, ReadWriteFailed, TemporaryFailure, UsageError
 from brainfm.models.training.lightning_loop import LightningLoop
 from brainfm.models.training.loop import Crops
-from brainfm.storage.corpus import merge_rows, store_recording
+from brainfm.storage.corpus.changes import merge_rows
+from brainfm.storage.corpus.recordings import store_recording
 
 JOB_SCRIPT = Path(__file__).parent.parent / "docs" / "how_to" / "pretrain.sbatch"
 NAME = "brainfm-nano-phenotypes"

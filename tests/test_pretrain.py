@@ -29,7 +29,7 @@ from brainfm.stages.corpus.build import build_corpus
 from brainfm.stages.evaluate.participants_table import phenotypes_of
 from brainfm.stages.pretrain import run as pretrain
 from brainfm.stages.pretrain.run import pretrain_corpus
-from brainfm.storage.corpus import split_of
+from brainfm.storage.corpus.manifest import split_of
 
 CONFIG = PretrainConfig(preset="nano", max_epochs=3, batch_size=8)
 

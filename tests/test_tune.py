@@ -21,7 +21,8 @@ from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.encoder.windows import prepare
 from brainfm.models.training.identifiability import split_half_identifiability
 from brainfm.stages.pretrain.hyperparameter_search import suggest_settings, tune
-from brainfm.storage.corpus import merge_rows, store_recording
+from brainfm.storage.corpus.changes import merge_rows
+from brainfm.storage.corpus.recordings import store_recording
 
 CONFIG = PretrainConfig(preset="nano", max_epochs=1, batch_size=8)
 

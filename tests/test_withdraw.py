@@ -1,4 +1,4 @@
-"""Who is withdrawn from a corpus is gone, and nobody else is."""
+"""Withdrawing removes one participant from a corpus and nobody else."""
 
 import pytest
 from derivatives import labels, stored, write_two_datasets
@@ -6,7 +6,10 @@ from derivatives import labels, stored, write_two_datasets
 from brainfm import add_to_corpus, read_corpus, readmit_participant, withdraw_participant
 from brainfm.errors import MissingInput, NothingSelected
 from brainfm.stages.corpus.build import build_corpus
-from brainfm.storage import corpus as storage
+from brainfm.storage.corpus import changes
+from brainfm.storage.corpus.changes import merge_rows
+from brainfm.storage.corpus.manifest import participant_prefix
+from brainfm.storage.corpus.recordings import store_recording
 from brainfm.storage.derivatives.recordings import find_recordings
 
 
@@ -20,7 +23,7 @@ def two(tmp_path):
     return write_two_datasets(tmp_path)
 
 
-def test_withdrawing_leaves_no_byte_behind_and_touches_nobody_else(two, corpus):
+def test_withdrawing_deletes_all_files_of_one_participant_only(two, corpus):
     add_to_corpus(two, corpus)
     everyone = {one.source: one.key[:2] for one in read_corpus(corpus)}
     before = stored(corpus)
@@ -31,11 +34,11 @@ def test_withdrawing_leaves_no_byte_behind_and_touches_nobody_else(two, corpus):
     for path in corpus.rglob("*"):
         assert not any(path.name.startswith(name) for name in gone)
     kept = stored(corpus)
-    assert len(before) - len(kept) == 6  # each a signal, what is prepared, and positions
+    assert len(before) - len(kept) == 6  # a signal, a prepared signal and a layout each
     assert kept.items() <= before.items()
 
 
-def test_withdrawing_is_for_good_until_it_is_undone(two, corpus):
+def test_withdrawn_participants_are_not_added_until_readmitted(two, corpus):
     whole = add_to_corpus(two, corpus).read_bytes()
     withdraw_participant(corpus, "One", "01")
     assert withdraw_participant(corpus, "One", "01") == 0
@@ -47,9 +50,9 @@ def test_withdrawing_is_for_good_until_it_is_undone(two, corpus):
     assert add_to_corpus(two, corpus).read_bytes() == whole
 
 
-def test_withdrawing_cut_short_is_finished_by_the_same_call(two, corpus, monkeypatch):
+def test_an_interrupted_withdrawal_is_completed_by_the_same_call(two, corpus, monkeypatch):
     add_to_corpus(two, corpus)
-    monkeypatch.setattr(storage, "sweep", lambda _: 1 / 0)
+    monkeypatch.setattr(changes, "remove_leftovers", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         withdraw_participant(corpus, "One", "01")
     monkeypatch.undo()
@@ -57,27 +60,27 @@ def test_withdrawing_cut_short_is_finished_by_the_same_call(two, corpus, monkeyp
     assert len(list((corpus / "recordings").iterdir())) == len(labels(corpus)) == 5
 
 
-def test_withdrawing_takes_what_a_killed_job_left(two, corpus):
+def test_withdrawing_deletes_partial_files_of_killed_jobs(two, corpus):
     add_to_corpus(two, corpus)
-    person = storage._person("One", "01")
-    for name in (f"recordings/{person}-0.npy", f"recordings/.partial-x/{person}-1.npy"):
+    prefix = participant_prefix("One", "01")
+    for name in (f"recordings/{prefix}-0.npy", f"recordings/.partial-x/{prefix}-1.npy"):
         (corpus / name).parent.mkdir(exist_ok=True)
         (corpus / name).write_bytes(b"left")
     withdraw_participant(corpus, "One", "01")
-    assert not list(corpus.rglob(f"{person}*"))
+    assert not list(corpus.rglob(f"{prefix}*"))
 
 
-def test_withdrawing_holds_for_a_job_that_had_stored_before(two, corpus):
+def test_rows_stored_before_the_withdrawal_are_not_merged(two, corpus):
     add_to_corpus(two[1], corpus)
     one = find_recordings(two[1])[0]
-    stored = storage.store_recording(corpus, one, "x")
+    stored = store_recording(corpus, one, "x")
     withdraw_participant(corpus, "Second", "01")
-    storage.store_recording(corpus, one, "x")
-    storage.merge_rows(corpus, [stored])
+    store_recording(corpus, one, "x")
+    merge_rows(corpus, [stored])
     assert len(labels(corpus)) == len(list((corpus / "recordings").iterdir())) == 1
 
 
-def test_who_never_was_there_is_told_and_kept_out(two, corpus, caplog):
+def test_withdrawing_an_absent_participant_warns_and_excludes_it(two, corpus, caplog):
     add_to_corpus(two[0], corpus, participant="01")
     assert withdraw_participant(corpus, "One", "02") == 0
     assert "had no recording of sub-02" in caplog.text
@@ -85,7 +88,7 @@ def test_who_never_was_there_is_told_and_kept_out(two, corpus, caplog):
     assert {key[1] for key in labels(corpus)} == {"01", "03"}
 
 
-def test_an_unknown_dataset_is_refused_with_those_there_are(two, corpus):
+def test_an_unknown_dataset_is_refused_with_the_known_ones(two, corpus):
     with pytest.raises(MissingInput, match=r"build the corpus first"):
         withdraw_participant(corpus, "One", "01")
     add_to_corpus(two, corpus)

@@ -8,7 +8,7 @@ from brainfm.files import read_participants
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.checkpoint.participants import learned_labels
 from brainfm.models.features.embedder import BrainEmbedder
-from brainfm.stages.corpus.build import build_corpus, check_twins, source_checksum
+from brainfm.stages.corpus.build import build_corpus, check_duplicates, source_checksum
 from brainfm.stages.embed.recording import embed_recording, remove_embeddings
 from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.n_jobs import n_jobs_for
@@ -18,7 +18,7 @@ from brainfm.stages.pretrain.run import pretrain_corpus, split_corpus
 from brainfm.stages.report.group import write_group_report
 from brainfm.storage.cache.results import ResultCache
 from brainfm.storage.cache.steps import StepCache
-from brainfm.storage.corpus import read_withdrawn
+from brainfm.storage.corpus.manifest import read_withdrawn
 from brainfm.storage.derivatives.recordings import find_recordings, mean_fd_of
 from brainfm.storage.derivatives.status import sha256_of
 
@@ -118,7 +118,7 @@ def _corpus(group, book):
 
     def make():
         manifest = build_corpus(list(group.roots), corpus_dir)
-        check_twins(manifest)
+        check_duplicates(manifest)
         return [manifest]
 
     return book.run("corpus", facts, make)[0]

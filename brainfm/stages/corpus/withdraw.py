@@ -1,19 +1,21 @@
-"""Withdraw: take a participant out of a corpus, and keep them out."""
+"""Withdraw a participant from a corpus, and readmit it."""
 
 import logging
 from pathlib import Path
 
 from brainfm.errors import NothingSelected
-from brainfm.storage import corpus
+from brainfm.storage.corpus import changes
+from brainfm.storage.corpus.manifest import read_manifest, read_withdrawn
 
 log = logging.getLogger("brainfm")
 
 
 def withdraw_participant(corpus_dir, dataset, participant):
-    """Remove all bytes of a participant from a corpus; datasets added later leave them out.
+    """Delete all files of a participant in a corpus and exclude it from later additions.
 
-    The same call again finishes what was interrupted. The dataset they came from and checkpoints
-    trained before are not touched: pretrain again.
+    After an interruption, the same call completes the withdrawal. The source dataset and
+    checkpoints trained before are not changed; pretrain again to remove the participant from a
+    model.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def withdraw_participant(corpus_dir, dataset, participant):
     Returns
     -------
     n_removed : int
-        Recordings that left; 0 if the participant had none in the corpus.
+        Number of removed recordings; 0 if the participant had none in the corpus.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def withdraw_participant(corpus_dir, dataset, participant):
         If the corpus has no such dataset.
     """
     participant = _label(corpus_dir, dataset, participant)
-    n_removed = corpus.withdraw(corpus_dir, dataset, participant)
+    n_removed = changes.withdraw(corpus_dir, dataset, participant)
     if not n_removed:
         log.warning("%s had no recording of sub-%s of %s", corpus_dir, participant, dataset)
     log.info("withdrew sub-%s of %s: %d recordings", participant, dataset, n_removed)
@@ -42,24 +44,30 @@ def withdraw_participant(corpus_dir, dataset, participant):
 
 
 def readmit_participant(corpus_dir, dataset, participant):
-    """Undo :func:`withdraw_participant`: the next call that adds the dataset brings them back.
+    """Undo :func:`withdraw_participant`; the next addition of the dataset adds the participant.
+
+    Parameters
+    ----------
+    corpus_dir : path
+    dataset, participant : str
+        As for :func:`withdraw_participant`.
 
     Raises
     ------
     MissingInput
         If there is no corpus.
     NothingSelected
-        If the participant was not withdrawn.
+        If the participant is not withdrawn.
     """
     participant = _label(corpus_dir, dataset, participant)
-    if (dataset, participant) not in corpus.read_withdrawn(corpus_dir):
+    if (dataset, participant) not in read_withdrawn(corpus_dir):
         raise NothingSelected(f"sub-{participant} of {dataset} was not withdrawn.")
-    corpus.readmit(corpus_dir, dataset, participant)
+    changes.readmit(corpus_dir, dataset, participant)
 
 
 def _label(corpus_dir, dataset, participant):
-    known = {*corpus.read_manifest(corpus_dir)["dataset"]}
-    known |= {name for name, _ in corpus.read_withdrawn(corpus_dir)}
+    known = {*read_manifest(corpus_dir)["dataset"]}
+    known |= {name for name, _ in read_withdrawn(corpus_dir)}
     if dataset not in known:
         raise NothingSelected(
             f"{Path(corpus_dir) / 'manifest.tsv'} has no dataset {dataset!r}; it has: "

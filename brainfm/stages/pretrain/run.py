@@ -15,7 +15,8 @@ from brainfm.models.training.distributed import is_first_process
 from brainfm.models.training.objectives import DEFAULT_WEIGHTS
 from brainfm.recording import RecordingTable
 from brainfm.stages.evaluate.participants_table import phenotypes_of
-from brainfm.storage.corpus import read_corpus, read_manifest
+from brainfm.storage.corpus.manifest import read_manifest
+from brainfm.storage.corpus.recordings import read_corpus
 
 log = logging.getLogger("brainfm")
 
