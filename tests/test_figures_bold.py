@@ -21,9 +21,10 @@ def confounds():
 
 
 def test_motion_says_how_many_frames_moved(confounds, tmp_path):
-    carpet = np.random.default_rng(0).standard_normal((60, 3000))
+    voxels = np.random.default_rng(0).standard_normal((60, 3000))
+    tissues = {"grey matter": voxels[:, :2000], "CSF": voxels[:, 2000:]}
     path = draw_motion(
-        confounds, carpet, tmp_path / "a_bold.png", repetition_time_s=2, fd_threshold_mm=0.5
+        confounds, tissues, tmp_path / "a_bold.png", repetition_time_s=2, fd_threshold_mm=0.5
     )
     assert (
         "largest 0.90 mm; 2 of 60 frames above 0.5 mm"

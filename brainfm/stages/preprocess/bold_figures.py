@@ -1,11 +1,13 @@
-"""Draw the figures by which a person judges anatomy, alignment, motion and connectivity."""
+"""Figures for the quality control of anatomy, alignment, motion and connectivity."""
 
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 from matplotlib.figure import Figure
+from niworkflows.viz.plots import plot_carpet
 
 from brainfm.storage.derivatives.figures import write_figure
 
@@ -50,26 +52,32 @@ def draw_overlay(image, contour, path, *, title, caption):
     return write_figure(figure, path, title=title, caption=caption)
 
 
-def draw_motion(confounds, carpet, path, *, repetition_time_s, fd_threshold_mm):
+def draw_motion(confounds, voxels, path, *, repetition_time_s, fd_threshold_mm):
     """Draw motion, DVARS and the carpet plot of one run over one time axis.
 
     Parameters
     ----------
     confounds : DataFrame
         As in ``*_desc-confounds_timeseries.tsv``.
-    carpet : ndarray of float, shape (n_times, n_voxels)
-        Voxels of the brain, ordered as they are to be shown; thinned here.
+    voxels : dict of str to ndarray of float, shape (n_times, n_voxels)
+        Voxels of each tissue, of which every n-th is drawn.
     path : path
     repetition_time_s, fd_threshold_mm : float
 
     Returns
     -------
     path : Path
+
+    References
+    ----------
+    .. [1] Power, 2017, NeuroImage 154. https://doi.org/10.1016/j.neuroimage.2016.08.009
     """
     time_s = np.arange(len(confounds)) * repetition_time_s
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(11, 7.5), layout="constrained")
-        axes = figure.subplots(5, 1, sharex=True, gridspec_kw={"height_ratios": [1, 1, 1, 1, 2.6]})
+        figure = plt.figure(figsize=(11, 8))  # pyplot: plot_carpet draws on its current figure
+        grid = figure.add_gridspec(5, 1, height_ratios=[1, 1, 1, 1, 3], hspace=0.15, left=0.07,
+                                   right=0.99, top=0.96, bottom=0.11)  # fmt: skip
+        axes = [figure.add_subplot(row) for row in list(grid)[:4]]
         for ax, kind, factor, unit in (
             (axes[0], "trans", 1, "mm"),
             (axes[1], "rot", 180 / np.pi, "degrees"),
@@ -86,15 +94,24 @@ def draw_motion(confounds, carpet, path, *, repetition_time_s, fd_threshold_mm):
         axes[2].set_ylabel("FD (mm)")
         axes[3].plot(time_s, confounds["std_dvars"], color=_LINE, linewidth=1)
         axes[3].set_ylabel("std. DVARS")
-        _draw_carpet(axes[4], carpet, time_s[-1] + repetition_time_s)
+        for ax in axes:
+            ax.set_xlim(-repetition_time_s / 2, time_s[-1] + repetition_time_s / 2)
+            ax.tick_params(labelbottom=False)
+        _draw_carpet(grid[4], voxels, repetition_time_s)
+        for ax in figure.axes[4:]:
+            if ax.images:
+                ax.set_xlim(-0.5, len(confounds) - 0.5)
     moved = int((displacement > fd_threshold_mm).sum())
     caption = (
         f"Mean framewise displacement {displacement.mean():.3f} mm, largest "
         f"{displacement.max():.2f} mm; {moved} of {len(confounds)} frames above "
-        f"{fd_threshold_mm:g} mm (dashed). The carpet shows voxels of the brain, one a row, as "
-        "z scores after removing their trend: bands across all voxels follow motion or breathing."
+        f"{fd_threshold_mm:g} mm (dashed). The carpet plot shows one voxel per row, by "
+        "tissue, standardised after removing the linear trend: vertical bands across all tissues "
+        "follow motion or breathing."
     )
-    return write_figure(figure, path, title="Motion and carpet plot", caption=caption)
+    write_figure(figure, path, title="Motion and carpet plot", caption=caption)
+    plt.close(figure)
+    return Path(path)
 
 
 def draw_connectivity(matrix, networks, path):
@@ -135,19 +152,16 @@ def draw_connectivity(matrix, networks, path):
     return write_figure(figure, Path(path), title="Connectivity between parcels", caption=caption)
 
 
-def _draw_carpet(ax, carpet, end_s):
-    step = max(carpet.shape[1] // _MOST_VOXELS, 1)
-    voxels = carpet[:, ::step].astype(float)
-    time = np.linspace(-1, 1, len(voxels))
-    trend = np.linalg.qr(np.stack([np.ones_like(time), time], axis=1))[0]
-    residual = voxels - trend @ (trend.T @ voxels)
-    spread = residual.std(axis=0)
-    scaled = residual[:, spread > 0] / spread[spread > 0]
-    ax.imshow(scaled.T, cmap="gray", aspect="auto", vmin=-2, vmax=2,
-              extent=(0, end_s, scaled.shape[1], 0), interpolation="nearest")  # fmt: skip
-    ax.set_yticks([])
-    ax.set_ylabel("voxels")
-    ax.set_xlabel("time (s)")
+def _draw_carpet(cell, voxels, repetition_time_s):
+    step = max(sum(part.shape[1] for part in voxels.values()) // _MOST_VOXELS, 1)
+    shown = {tissue: part[:, ::step].T for tissue, part in voxels.items() if part.size}
+    ends = np.cumsum([0, *(len(part) for part in shown.values())])
+    segments = {
+        tissue: np.arange(first, last)
+        for tissue, first, last in zip(shown, ends[:-1], ends[1:], strict=True)
+    }
+    rows = np.concatenate(list(shown.values())).astype(float)
+    plot_carpet(rows, segments, tr=repetition_time_s, subplot=cell, sort_rows=None)
 
 
 def _slices_through(inside, axis):

@@ -126,6 +126,7 @@ def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshol
     networks = read_json(Path(files["timeseries"]).with_suffix(".json"))["Networks"]
     func, figures = Path(files["timeseries"]).parent, Path(figures_dir)
     voxels = _brain_voxels(files)
+    every_voxel = np.concatenate(list(voxels.values()), axis=1)
     draw_motion(
         confounds,
         voxels,
@@ -148,7 +149,7 @@ def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshol
         "n_frames_moved": int(moved.sum()),
         "fd_share_above_threshold": moved.mean(),
         "dvars_mean": confounds["dvars"].mean(),
-        "tsnr_median": np.nanmedian(tsnr(voxels)),
+        "tsnr_median": np.nanmedian(tsnr(every_voxel)),
         **metrics,
         "connectivity_mean": np.nanmean(upper_triangle(matrix)),
     }
@@ -156,14 +157,14 @@ def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshol
 
 
 def _brain_voxels(files):
-    """Return the voxels of the brain, (n_times, n_voxels), grey matter first when it is known."""
+    """Return the voxels of each tissue, (n_times, n_voxels); of the brain without tissues."""
     mask = np.asarray(nib.load(files["mask"]).dataobj) > 0
     data = np.asarray(nib.load(files["bold"]).dataobj, dtype=np.float32)
     if not files.get("tissues"):
-        return data[mask].T
+        return {"brain": data[mask].T}
     labels = np.asarray(nib.load(files["tissues"]).dataobj)
-    parts = [data[mask & (labels == tissue)] for tissue in (GM, WM, CSF)]
-    return np.concatenate([part for part in parts if len(part)]).T
+    tissues = {"grey matter": GM, "white matter": WM, "CSF": CSF}
+    return {name: data[mask & (labels == label)].T for name, label in tissues.items()}
 
 
 def _rounded(quality):
