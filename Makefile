@@ -44,4 +44,4 @@ docs: $(STAMP)
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv out docs/_build
+	rm -rf .venv out docs/_build docs/auto_examples docs/reference/generated

@@ -26,7 +26,7 @@ from brainfm.models.training.loop import Crops
 from brainfm.storage.corpus.changes import merge_rows
 from brainfm.storage.corpus.recordings import store_recording
 
-JOB_SCRIPT = Path(__file__).parent.parent / "docs" / "how_to" / "pretrain.sbatch"
+JOB_SCRIPT = Path(__file__).parent.parent / "docs" / "user_guide" / "pretrain.sbatch"
 NAME = "brainfm-nano-phenotypes"
 #: All that draws numbers or reads tokens.
 MIX = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5}
