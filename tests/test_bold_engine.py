@@ -56,18 +56,18 @@ def anatomy(folder):
     prepared = prepare_t1w(raw, work, sloppy=True)
     there, back = normalise_t1w(prepared, work, seed=0, sloppy=True)
     tissues = segment_t1w(prepared, back, work, sloppy=True)
-    files = write_anatomy(raw, prepared, there, folder / "out/sub-01/anat", stem="sub-01")
+    files = write_anatomy(raw, prepared, there, folder / "out")
     return {"prepared": prepared, "there": there, "back": back, "tissues": tissues, "files": files}
 
 
 @pytest.fixture(scope="module")
 def run(folder, anatomy):
-    work, out = folder / "bold_work", folder / "out" / "sub-01"
+    work, out = folder / "bold_work", folder / "out"
     work.mkdir()
     realigned = realign_bold(folder / f"{STEM}_bold.nii.gz", work, metadata=METADATA)
     prepared = anatomy["prepared"]
     way = align_bold(realigned, prepared.brain, prepared.mask, work, sloppy=True)
-    names = {"out_dir": out / "func", "stem": STEM}
+    names = {"out_dir": out, "source_file": f"{STEM}_bold.nii.gz"}
     done = resample_bold(realigned, way, anatomy["there"], metadata=METADATA, **names)
     confounds, tissues = write_confounds(
         done, anatomy["tissues"], realigned.motion, anatomy["there"], work,
@@ -85,9 +85,9 @@ def series(folder, run):
         mask_file=done.mask,
         confounds_file=run["confounds"],
         repetition_time_s=TR_S,
-        stem=f"{STEM}_space-MNI152NLin2009aSym",
+        source_file=folder / f"{STEM}_bold.nii.gz",
     )
-    return standardise_bold(preprocessed, folder / "out/sub-01/func", BoldConfig())
+    return standardise_bold(preprocessed, folder / "out", BoldConfig())
 
 
 def _inside_template():
@@ -209,17 +209,16 @@ class TestBold:
         out, prepared = folder / "out", anatomy["prepared"]
         parts = {"head": prepared.brain, "mask": prepared.mask, "segmentation": anatomy["tissues"],
                  "t1w_to_template": anatomy["there"]}  # fmt: skip
-        figures = out / "sub-01" / "figures"
+        figures, source_file = out / "sub-01" / "figures", folder / f"{STEM}_bold.nii.gz"
         realigned, done = run["realigned"], run["done"]
         metrics = alignment_qc(
-            realigned.reference, realigned.mask, run["way"], parts, figures, stem=STEM
+            realigned.reference, realigned.mask, run["way"], parts, out, source_file=source_file
         )
-        draw_anatomy(folder / "sub-01_T1w.nii.gz", prepared, anatomy["files"][0], figures,
-                     stem="sub-01")  # fmt: skip
+        draw_anatomy(folder / "sub-01_T1w.nii.gz", prepared, anatomy["files"][0], out)
         files = {"bold": done.bold, "mask": done.mask, "confounds": run["confounds"],
                  "timeseries": series[0], "tissues": run["tissues"]}  # fmt: skip
         path = bold_qc(
-            files, {**metrics, **series[1]}, figures_dir=figures, stem=STEM,
+            files, {**metrics, **series[1]}, out_dir=out, source_file=source_file,
             repetition_time_s=TR_S, fd_threshold_mm=BoldConfig().fd_threshold_mm,
             engine="builtin",
         )  # fmt: skip

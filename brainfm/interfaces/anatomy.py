@@ -106,8 +106,7 @@ class SegmentT1w(SimpleInterface):
 class _WriteAnatomyInputSpec(_PreparedSpec):
     t1w_file = File(exists=True, mandatory=True, desc="raw image")
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    anat_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/anat)")
-    stem = traits.Str(mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
 
 
 class _WriteAnatomyOutputSpec(TraitedSpec):
@@ -122,9 +121,7 @@ class WriteAnatomy(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        t1w, mask = write_anatomy(
-            i.t1w_file, _prepared(i), i.t1w_to_template, i.anat_dir, stem=i.stem
-        )
+        t1w, mask = write_anatomy(i.t1w_file, _prepared(i), i.t1w_to_template, i.out_dir)
         self._results.update(t1w_in_template=str(t1w), mask_in_template=str(mask))
         return runtime
 
@@ -132,8 +129,7 @@ class WriteAnatomy(SimpleInterface):
 class _DrawAnatomyInputSpec(_PreparedSpec):
     t1w_file = File(exists=True, mandatory=True, desc="raw image")
     t1w_in_template = File(exists=True, mandatory=True)
-    figures_dir = traits.Str(mandatory=True)
-    stem = traits.Str(mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
 
 
 class _DrawAnatomyOutputSpec(TraitedSpec):
@@ -147,9 +143,7 @@ class DrawAnatomy(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        figures = draw_anatomy(
-            i.t1w_file, _prepared(i), i.t1w_in_template, i.figures_dir, stem=i.stem
-        )
+        figures = draw_anatomy(i.t1w_file, _prepared(i), i.t1w_in_template, i.out_dir)
         self._results["figures"] = [str(path) for path in figures]
         return runtime
 

@@ -96,8 +96,8 @@ class _AlignmentQCInputSpec(BaseInterfaceInputSpec):
     t1w_mask = File(exists=True, mandatory=True)
     segmentation = File(exists=True, mandatory=True)
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    figures_dir = traits.Str(mandatory=True)
-    stem = traits.Str(mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
 
 
 class _AlignmentQCOutputSpec(TraitedSpec):
@@ -118,7 +118,7 @@ class AlignmentQC(SimpleInterface):
             "t1w_to_template": i.t1w_to_template,
         }
         self._results["metrics"] = alignment_qc(
-            i.reference, i.mask, i.t1w_to_bold, anatomy, i.figures_dir, stem=i.stem
+            i.reference, i.mask, i.t1w_to_bold, anatomy, i.out_dir, source_file=i.source_file
         )
         return runtime
 
@@ -126,8 +126,8 @@ class AlignmentQC(SimpleInterface):
 class _ResampleBoldInputSpec(_RealignedSpec):
     t1w_to_bold = File(exists=True, mandatory=True)
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/func)")
-    stem = traits.Str(mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
     metadata = traits.Dict(mandatory=True)
 
 
@@ -148,7 +148,7 @@ class ResampleBold(SimpleInterface):
             i.t1w_to_bold,
             i.t1w_to_template,
             out_dir=i.out_dir,
-            stem=i.stem,
+            source_file=i.source_file,
             metadata=i.metadata,
         )
         self._results.update(bold=str(done.bold), mask=str(done.mask))
@@ -159,8 +159,8 @@ class _WriteConfoundsInputSpec(_NormalisedSpec):
     motion = File(exists=True, mandatory=True)
     segmentation = File(exists=True, mandatory=True)
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/func)")
-    stem = traits.Str(mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
     repetition_time_s = traits.Float(mandatory=True)
     n_dummy = traits.Int(0, usedefault=True)
     high_pass_hz = traits.Float(0.008, usedefault=True)
@@ -178,7 +178,7 @@ class WriteConfounds(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        settings = ("out_dir", "stem", "repetition_time_s", "n_dummy", "high_pass_hz")
+        settings = ("out_dir", "source_file", "repetition_time_s", "n_dummy", "high_pass_hz")
         confounds, tissues = write_confounds(
             NormalisedBold(bold=i.bold, reference=i.bold, mask=i.mask),
             i.segmentation,
@@ -217,8 +217,8 @@ class FindFmriprep(SimpleInterface):
 class _StandardiseBoldInputSpec(_NormalisedSpec):
     confounds = File(exists=True, mandatory=True)
     config = traits.Instance(BoldConfig, mandatory=True)
-    func_dir = traits.Str(mandatory=True, desc="folder for the files (sub-XX/func)")
-    stem = traits.Str(mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
     repetition_time_s = traits.Float(mandatory=True)
     engine = traits.Str("builtin", usedefault=True)
 
@@ -235,7 +235,7 @@ class StandardiseBold(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        timeseries, metrics = standardise_bold(_preprocessed(i), i.func_dir, i.config)
+        timeseries, metrics = standardise_bold(_preprocessed(i), i.out_dir, i.config)
         self._results.update(timeseries_file=str(timeseries), metrics=metrics)
         return runtime
 
@@ -247,8 +247,8 @@ class _BoldQCInputSpec(_NormalisedSpec):
     alignment = traits.Dict(desc="metrics of the alignment, if known")
     parcellation = traits.Dict(mandatory=True, desc="metrics of the parcel series")
     fd_threshold_mm = traits.Float(mandatory=True)
-    figures_dir = traits.Str(mandatory=True)
-    stem = traits.Str(mandatory=True)
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
     repetition_time_s = traits.Float(mandatory=True)
     engine = traits.Str("builtin", usedefault=True)
 
@@ -266,7 +266,7 @@ class BoldQC(SimpleInterface):
         i = self.inputs
         files = {"bold": i.bold, "mask": i.mask, "confounds": i.confounds}
         files |= {"timeseries": i.timeseries_file, "tissues": i.tissues or None}
-        names = ("fd_threshold_mm", "figures_dir", "stem", "repetition_time_s", "engine")
+        names = ("fd_threshold_mm", "out_dir", "source_file", "repetition_time_s", "engine")
         quality_file = bold_qc(
             files,
             {**(i.alignment or {}), **i.parcellation},
@@ -282,7 +282,6 @@ def _realigned(i):
 
 
 def _preprocessed(i):
-    space = Path(i.bold).name.partition("_space-")[2].partition("_desc-preproc")[0]
     origin = "" if i.engine == "builtin" else "fmriprep"
     below = "/".join(Path(i.bold).parts[-3:])
     return PreprocessedBold(
@@ -290,6 +289,6 @@ def _preprocessed(i):
         mask_file=Path(i.mask),
         confounds_file=Path(i.confounds),
         repetition_time_s=i.repetition_time_s,
-        stem=f"{i.stem}_space-{space}",
+        source_file=i.source_file,
         sources=(f"bids:{origin}:{below}",),
     )

@@ -26,7 +26,6 @@ from brainfm.interfaces.bold import (
     WriteConfounds,
 )
 from brainfm.interfaces.fmriprep import FMRIPrep
-from brainfm.storage.bids.names import entities_of, stem_of
 from brainfm.workflows.step import Step
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
@@ -55,8 +54,8 @@ def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf
         ``outputnode`` has ``t1w_brain``, ``t1w_mask``, ``t1w_to_template``,
         ``template_to_t1w`` (transform files) and ``segmentation``.
     """
-    t1w_file, stem = str(t1w_file), stem_of(t1w_file)
-    prepare = Step(PrepareT1w(t1w_file=t1w_file, sloppy=sloppy), name="prepare", mem_gb=2)
+    names = {"t1w_file": str(t1w_file), "out_dir": str(out_dir)}
+    prepare = Step(PrepareT1w(t1w_file=names["t1w_file"], sloppy=sloppy), name="prepare", mem_gb=2)
     normalise = Step(
         NormaliseT1w(seed=seed, threads=omp_nthreads, sloppy=sloppy),
         name="normalise",
@@ -64,10 +63,8 @@ def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf
         n_procs=omp_nthreads,
     )
     segment = Step(SegmentT1w(sloppy=sloppy), name="segment", mem_gb=1)
-    write = Step(WriteAnatomy(t1w_file=t1w_file, stem=stem), name="write", mem_gb=1.5)
-    write.inputs.anat_dir = str(_folder(out_dir, t1w_file, "anat"))
-    draw = Step(DrawAnatomy(t1w_file=t1w_file, stem=stem), name="draw", mem_gb=1)
-    draw.inputs.figures_dir = str(_figures_dir(out_dir, t1w_file))
+    write = Step(WriteAnatomy(**names), name="write", mem_gb=1.5)
+    draw = Step(DrawAnatomy(**names), name="draw", mem_gb=1)
     outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
 
     workflow = Workflow(name=name)
@@ -110,17 +107,18 @@ def init_bold_wf(
         ``inputnode`` takes what :func:`init_anat_wf` gives; ``outputnode`` has
         ``timeseries_file`` and ``quality_file``.
     """
-    bold_file, stem = str(bold_file), stem_of(bold_file)
-    func = {"out_dir": str(_folder(out_dir, bold_file, "func")), "stem": stem}
+    bold_file = str(bold_file)
+    names = {"out_dir": str(out_dir), "source_file": bold_file}
     known = _used_metadata(metadata, repetition_time_s)
     size_gb = _size_gb(bold_file)
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
     realign = RealignBold(bold_file=bold_file, metadata=known, n_dummy=config.n_dummy)
     realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
     align = Step(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
-    alignment_qc = _alignment_qc_node(out_dir, bold_file)
-    resample = Step(ResampleBold(metadata=known, **func), name="resample", mem_gb=0.7 + 4 * size_gb)
-    confounds = _confounds_node(config, float(repetition_time_s), func, size_gb)
+    alignment_qc = Step(AlignmentQC(**names), name="alignment_qc", mem_gb=1)
+    resample = ResampleBold(metadata=known, **names)
+    resample = Step(resample, name="resample", mem_gb=0.7 + 4 * size_gb)
+    confounds = _confounds_node(config, float(repetition_time_s), names, size_gb)
     standardise, bold_qc = _standardise_nodes(
         bold_file, out_dir, config, repetition_time_s, "builtin"
     )
@@ -255,27 +253,16 @@ def _used_metadata(metadata, repetition_time_s):
     return {**used, "RepetitionTime": float(repetition_time_s)}
 
 
-def _alignment_qc_node(out_dir, bold_file):
-    figures_dir = str(_figures_dir(out_dir, bold_file))
-    interface = AlignmentQC(stem=stem_of(bold_file), figures_dir=figures_dir)
-    return Step(interface, name="alignment_qc", mem_gb=1)
-
-
 def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):
     """Return the nodes that parcellate a preprocessed run and assess it."""
     common = {
-        "stem": stem_of(bold_file),
+        "out_dir": str(out_dir),
+        "source_file": str(bold_file),
         "repetition_time_s": float(repetition_time_s),
         "engine": engine,
     }
-    standardise = StandardiseBold(
-        config=config, func_dir=str(_folder(out_dir, bold_file, "func")), **common
-    )
-    bold_qc = BoldQC(
-        fd_threshold_mm=config.fd_threshold_mm,
-        figures_dir=str(_figures_dir(out_dir, bold_file)),
-        **common,
-    )
+    standardise = StandardiseBold(config=config, **common)
+    bold_qc = BoldQC(fd_threshold_mm=config.fd_threshold_mm, **common)
     mem_gb = 1 + 4 * _size_gb(bold_file)
     return (
         Step(standardise, name="standardise", mem_gb=mem_gb),
@@ -283,28 +270,18 @@ def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):
     )
 
 
-def _folder(out_dir, raw_file, kind):
-    entities = entities_of(raw_file)
-    participant = Path(out_dir) / f"sub-{entities['sub']}"
-    return (participant / f"ses-{entities['ses']}" if "ses" in entities else participant) / kind
-
-
-def _figures_dir(out_dir, raw_file):
-    return Path(out_dir) / f"sub-{entities_of(raw_file)['sub']}" / "figures"
-
-
 def _size_gb(bold_file):
     """Return how large a run is in memory in float32."""
     return float(np.prod(nib.load(bold_file).shape, dtype=float)) * 4 / 1e9
 
 
-def _confounds_node(config, repetition_time_s, func, size_gb):
+def _confounds_node(config, repetition_time_s, names, size_gb):
     return Step(
         WriteConfounds(
             repetition_time_s=repetition_time_s,
             n_dummy=config.n_dummy,
             high_pass_hz=config.high_pass_hz,
-            **func,
+            **names,
         ),
         name="confounds",
         mem_gb=0.7 + 3 * size_gb,

@@ -12,7 +12,7 @@ from brainfm.models.checkpoint.participants import participants_hash
 from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import device_of
-from brainfm.storage.bids.names import entities_of, stem_of
+from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.derivatives.recordings import dataset_root, read_eeg, read_timeseries
 
 _NORMALIZATION = {
@@ -77,14 +77,11 @@ def embedding_path(path, out_dir, model_name):
     model_name : str
         Name of the checkpoint; what BIDS does not allow in a label is left out.
     """
-    path = Path(path)
-    kept = [part for part in stem_of(path).split("_") if not part.startswith("desc-")]
+    datatype = "eeg" if Path(path).suffix == ".vhdr" else "func"
     label = re.sub(r"[^0-9a-zA-Z]", "", str(model_name))
-    folder = Path(f"sub-{entities_of(path)['sub']}")
-    if "ses" in entities_of(path):
-        folder /= f"ses-{entities_of(path)['ses']}"
-    kind = "eeg" if path.suffix == ".vhdr" else "func"
-    return Path(out_dir) / folder / kind / f"{'_'.join(kept)}_desc-{label}_embedding.npy"
+    return derivative_path(
+        out_dir, path, datatype=datatype, desc=label, suffix="embedding", extension=".npy"
+    )
 
 
 def remove_embeddings(paths, out_dir, model_name):

@@ -1,6 +1,7 @@
 """Preprocess one BOLD run: realign it, align it to T1w, and resample it once, to the template."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +15,7 @@ from brainfm.files import write_json, write_npy
 from brainfm.signal.realign import estimate_motion, rigid_matrices, sample_volume
 from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
 from brainfm.stages.preprocess.registration import register_rigid
+from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
     TEMPLATE_SPACE,
     read_image,
@@ -122,7 +124,7 @@ def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False)
     return path
 
 
-def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, stem, metadata):
+def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_file, metadata):
     """Undo motion, align and normalise a run in one interpolation, and write it.
 
     Cubic splines; outside the brain mask of the template, widened by two voxels, there is 0.
@@ -134,9 +136,9 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, stem, met
     t1w_to_template : list of path
         Warps T1w images to the template; as a map of points, template to T1w.
     out_dir : path
-        Folder for the files (``sub-XX/func``).
-    stem : str
-        Entities of the raw run.
+        Root of the derivative dataset.
+    source_file : path
+        The raw run, after which the files are named.
     metadata : dict
         Sidecars of the raw run.
 
@@ -156,8 +158,8 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, stem, met
         moved = points[where] @ matrix[:3, :3].T + matrix[:3, 3]
         data[where, index] = np.clip(sample_volume(coefficients, image.affine, moved), 0, None)
     mask = _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid)
-    base = Path(out_dir) / f"{stem}_space-{TEMPLATE_SPACE}"
-    return _write_normalised(base, data, mask, grid.affine, metadata)
+    path = partial(derivative_path, out_dir, source_file, datatype="func", space=TEMPLATE_SPACE)
+    return _write_normalised(path, data, mask, grid.affine, metadata)
 
 
 def is_slice_timed(metadata):
@@ -226,14 +228,16 @@ def _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid):
     return np.asarray(resample_image(read_image(realigned.mask), grid, way).dataobj) > 0.5
 
 
-def _write_normalised(base, data, mask, affine, metadata):
+def _write_normalised(path, data, mask, affine, metadata):
     """Write run, mean and mask with their sidecars."""
     repetition_time_s = float(metadata["RepetitionTime"])
     timed = is_slice_timed(metadata)
+    image = partial(path, desc="preproc", suffix="bold")
+    brain = partial(path, desc="brain", suffix="mask")
     files = NormalisedBold(
-        bold=Path(f"{base}_desc-preproc_bold.nii.gz"),
-        reference=Path(f"{base}_boldref.nii.gz"),
-        mask=Path(f"{base}_desc-brain_mask.nii.gz"),
+        bold=image(extension=".nii.gz"),
+        reference=path(suffix="boldref", extension=".nii.gz"),
+        mask=brain(extension=".nii.gz"),
     )
     write_image(files.bold, data, affine, dtype=np.int16, repetition_time_s=repetition_time_s)
     write_image(files.reference, data.mean(axis=3), affine, dtype=np.int16)
@@ -248,9 +252,9 @@ def _write_normalised(base, data, mask, affine, metadata):
     }
     if "TaskName" in metadata:
         sidecar["TaskName"] = metadata["TaskName"]
-    write_json(Path(f"{base}_desc-preproc_bold.json"), sidecar)
+    write_json(image(extension=".json"), sidecar)
     write_json(
-        Path(f"{base}_desc-brain_mask.json"),
+        brain(extension=".json"),
         {"Description": "Brain of the mean BOLD volume (nilearn), normalised", "Type": "Brain"},
     )
     return files

@@ -11,6 +11,7 @@ from brainfm.files import write_json, write_tsv
 from brainfm.signal.bold import acompcor, dvars
 from brainfm.signal.motion import FRISTON24, framewise_displacement, friston24
 from brainfm.signal.tissue import CSF, WM
+from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import read_image, read_transform, resample_image, write_image
 
 _N_COMPONENTS = 10
@@ -37,7 +38,8 @@ def write_confounds(
     work_dir : path
         For intermediate files.
     **settings
-        out_dir (``sub-XX/func``), stem, repetition_time_s, n_dummy, high_pass_hz.
+        out_dir (root of the derivative dataset), source_file (the raw run), repetition_time_s,
+        n_dummy, high_pass_hz.
 
     Returns
     -------
@@ -72,7 +74,10 @@ def write_confounds(
     lost = np.full(n_dummy, np.nan)
     for index, component in enumerate(components.T):
         columns[f"a_comp_cor_{index:02d}"] = np.concatenate([lost, component])
-    path = Path(settings["out_dir"]) / f"{settings['stem']}_desc-confounds_timeseries.tsv"
+    path = derivative_path(
+        settings["out_dir"], settings["source_file"],
+        datatype="func", desc="confounds", suffix="timeseries", extension=".tsv",
+    )  # fmt: skip
     write_json(path.with_suffix(".json"), _sidecar(settings, white.sum(), fluid.sum()))
     return write_tsv(path, pd.DataFrame(columns)), tissues_file
 

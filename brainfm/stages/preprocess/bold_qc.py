@@ -12,10 +12,11 @@ from brainfm.signal.connectivity import upper_triangle
 from brainfm.signal.tissue import CSF, GM, WM, dice
 from brainfm.stages.preprocess.bold import bold_in_t1w
 from brainfm.stages.preprocess.bold_figures import draw_connectivity, draw_motion, draw_overlay
+from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import read_image, read_transform, resample_image, template
 
 
-def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
+def draw_anatomy(t1w_file, prepared, normalised_file, out_dir):
     """Draw where the brain was found, and how the T1w image lies on the template.
 
     Parameters
@@ -25,14 +26,13 @@ def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
     prepared : brainfm.stages.preprocess.t1w.PreparedT1w
     normalised_file : path
         T1w in template space.
-    figures_dir : path
-    stem : str
+    out_dir : path
+        Root of the derivative dataset.
 
     Returns
     -------
     list of Path
     """
-    base = Path(figures_dir) / stem
     head, mask = read_image(prepared.head), read_image(prepared.mask)
     normalised = read_image(normalised_file)
     white = resample_image(template("white", 2), normalised)
@@ -40,7 +40,7 @@ def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
         draw_overlay(
             head,
             mask,
-            Path(f"{base}_desc-brain_T1w.png"),
+            _figure(out_dir, t1w_file, desc="brain", suffix="T1w"),
             title="Brain extraction",
             caption=f"{Path(t1w_file).name} without its bias field; the line is the edge of the "
             "brain that was found. It should follow the brain and leave out skull and eyes.",
@@ -48,7 +48,7 @@ def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
         draw_overlay(
             normalised,
             white,
-            Path(f"{base}_desc-template_T1w.png"),
+            _figure(out_dir, t1w_file, desc="template", suffix="T1w"),
             title="T1w image on the template",
             caption="The T1w image warped to MNI152; the line is the edge of white matter in the "
             "template. It should follow the edge of white matter in the image.",
@@ -56,7 +56,7 @@ def draw_anatomy(t1w_file, prepared, normalised_file, figures_dir, *, stem):
     ]
 
 
-def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *, stem):
+def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, out_dir, *, source_file):
     """Draw the BOLD reference with the outline of white matter, and measure overlaps.
 
     Parameters
@@ -66,8 +66,10 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *
     t1w_to_bold : path
     anatomy : dict of path
         head, mask, segmentation, t1w_to_template (a list).
-    figures_dir : path
-    stem : str
+    out_dir : path
+        Root of the derivative dataset.
+    source_file : path
+        The raw run, after which the figure is named.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *
     draw_overlay(
         moved,
         nib.Nifti1Image(white.astype(np.float32), head.affine),
-        Path(figures_dir) / f"{stem}_desc-alignment_bold.png",
+        _figure(out_dir, source_file, desc="alignment"),
         title="BOLD on the T1w image",
         caption="The mean BOLD volume aligned to T1w; the line is the edge of white matter in the "
         "T1w image. It should follow the darker white matter and the ventricles of BOLD.",
@@ -97,8 +99,8 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, figures_dir, *
     }
 
 
-def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshold_mm, engine):
-    """Draw motion and connectivity of one run, and write ``{stem}_desc-bold_qc.json``.
+def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_threshold_mm, engine):
+    """Draw motion and connectivity of one run, and write ``*_desc-bold_qc.json``.
 
     Parameters
     ----------
@@ -107,9 +109,10 @@ def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshol
         there is a segmentation.
     metrics : dict
         Metrics of the alignment and of the parcel series.
-    figures_dir : path
-    stem : str
-        Entities of the raw run.
+    out_dir : path
+        Root of the derivative dataset.
+    source_file : path
+        The raw run, after which the files are named.
     repetition_time_s, fd_threshold_mm : float
         Frames with a framewise displacement above the threshold are counted.
     engine : {"builtin", "derivatives", "fmriprep"}
@@ -124,19 +127,17 @@ def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshol
     matrix_file = Path(str(files["timeseries"]).replace("denoised_timeseries", "pearson_relmat"))
     matrix = pd.read_csv(matrix_file, sep="\t", na_values=["n/a"], index_col="Node").to_numpy()
     networks = read_json(Path(files["timeseries"]).with_suffix(".json"))["Networks"]
-    func, figures = Path(files["timeseries"]).parent, Path(figures_dir)
     voxels = _brain_voxels(files)
     every_voxel = np.concatenate(list(voxels.values()), axis=1)
     draw_motion(
         confounds,
         voxels,
-        figures / f"{stem}_desc-carpet_bold.png",
+        _figure(out_dir, source_file, desc="carpet"),
         repetition_time_s=repetition_time_s,
         fd_threshold_mm=fd_threshold_mm,
     )
-    draw_connectivity(
-        matrix, list(networks.values()), figures / f"{stem}_desc-connectivity_bold.png"
-    )
+    figure = _figure(out_dir, source_file, desc="connectivity")
+    draw_connectivity(matrix, list(networks.values()), figure)
     displacement = confounds["framewise_displacement"].to_numpy(float)
     moved = displacement > fd_threshold_mm
     quality = {
@@ -153,7 +154,10 @@ def bold_qc(files, metrics, *, figures_dir, stem, repetition_time_s, fd_threshol
         **metrics,
         "connectivity_mean": np.nanmean(upper_triangle(matrix)),
     }
-    return write_json(func / f"{stem}_desc-bold_qc.json", _rounded(quality))
+    path = derivative_path(
+        out_dir, source_file, datatype="func", desc="bold", suffix="qc", extension=".json"
+    )
+    return write_json(path, _rounded(quality))
 
 
 def _brain_voxels(files):
@@ -165,6 +169,11 @@ def _brain_voxels(files):
     labels = np.asarray(nib.load(files["tissues"]).dataobj)
     tissues = {"grey matter": GM, "white matter": WM, "CSF": CSF}
     return {name: data[mask & (labels == label)].T for name, label in tissues.items()}
+
+
+def _figure(out_dir, source_file, *, desc, suffix="bold"):
+    entities = {"desc": desc, "suffix": suffix, "extension": ".png"}
+    return derivative_path(out_dir, source_file, datatype="figures", **entities)
 
 
 def _rounded(quality):

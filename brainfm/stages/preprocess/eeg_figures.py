@@ -1,7 +1,6 @@
 """Draw the figures by which a person judges a cleaned EEG."""
 
 import textwrap
-from pathlib import Path
 
 import matplotlib as mpl
 import mne
@@ -12,8 +11,8 @@ from brainfm.signal.eeg import BANDS_HZ
 from brainfm.signal.montage import fit_sphere, flatten_head
 from brainfm.stages.preprocess.eeg_qc import read_summary
 from brainfm.storage.bids.electrodes import electrode_positions
-from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.figures import write_figure
+from brainfm.storage.derivatives.names import derivative_path
 
 _BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"
 _MOST_COMPONENTS = 8
@@ -39,7 +38,6 @@ def draw_eeg_figures(summary_file, out_dir):
         ``<out>/sub-*/figures/{stem}_desc-{psd,components,bands,sensors,traces}_eeg.png``.
     """
     summary = read_summary(summary_file)
-    folder = Path(out_dir) / f"sub-{entities_of(f'{summary.stem}_eeg.x')['sub']}" / "figures"
     drawn = {
         "psd": _draw_psd,
         "traces": _draw_traces,
@@ -51,7 +49,10 @@ def draw_eeg_figures(summary_file, out_dir):
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         for name, draw in drawn.items():
             figure, title, caption = draw(summary)
-            path = folder / f"{summary.stem}_desc-{name}_eeg.png"
+            path = derivative_path(
+                out_dir, f"{summary.stem}_eeg.vhdr",
+                datatype="figures", desc=name, suffix="eeg", extension=".png",
+            )  # fmt: skip
             files.append(write_figure(figure, path, title=title, caption=caption))
     return files
 

@@ -1,6 +1,7 @@
 """Preprocess a T1w image: bias field, brain, tissues, and the way to the template."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from brainfm.errors import DataError
 from brainfm.files import write_json
 from brainfm.signal.tissue import dice, extract_brain, segment_tissues
 from brainfm.stages.preprocess.registration import register_affine, register_syn
+from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
     TEMPLATE_SPACE,
     from_sitk,
@@ -131,7 +133,7 @@ def segment_t1w(prepared, template_to_t1w, out_dir, *, sloppy=False):
     return write_image(Path(out_dir) / "tissues.nii.gz", labels, head.affine, dtype=np.uint8)
 
 
-def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir, *, stem):
+def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
     """Write the T1w image and its brain mask in template space into the derivative dataset.
 
     Parameters
@@ -141,9 +143,7 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir, *, stem):
     prepared : PreparedT1w
     t1w_to_template : list of Path
     out_dir : path
-        Folder for the files (``sub-XX/anat``).
-    stem : str
-        Entities of the raw image, ``sub-01``.
+        Root of the derivative dataset.
 
     Returns
     -------
@@ -153,8 +153,12 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir, *, stem):
     voxel_mm = 1 if min(t1w.header.get_zooms()) < 1.5 else 2
     grid, way = template("mask", voxel_mm), read_transform(t1w_to_template)
     inside = np.asarray(resample_image(mask, grid, way).dataobj) > 0.5
-    base = Path(out_dir) / f"{stem}_space-{TEMPLATE_SPACE}"
-    names = (Path(f"{base}_desc-preproc_T1w.nii.gz"), Path(f"{base}_desc-brain_mask.nii.gz"))
+    path = partial(derivative_path, out_dir, t1w_file, datatype="anat", space=TEMPLATE_SPACE)
+    image, brain = (
+        partial(path, desc="preproc", suffix="T1w"),
+        partial(path, desc="brain", suffix="mask"),
+    )
+    names = (image(extension=".nii.gz"), brain(extension=".nii.gz"))
     moved = resample_image(t1w, grid, way)
     write_image(names[0], np.asarray(moved.dataobj), grid.affine, dtype=np.int16)
     write_image(names[1], inside, grid.affine, dtype=np.uint8)
@@ -163,12 +167,12 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir, *, stem):
         "Resolution": f"{voxel_mm} mm, of the template packaged with nilearn",
     }
     write_json(
-        f"{base}_desc-preproc_T1w.json",
+        image(extension=".json"),
         {"Description": "T1w without bias field, normalised", "SkullStripped": False, **facts},
     )
     overlap = dice(inside, np.asarray(grid.dataobj) > 0.5)
     write_json(
-        f"{base}_desc-brain_mask.json",
+        brain(extension=".json"),
         {
             "Description": "Brain found in the T1w image by its intensities, normalised",
             "Type": "Brain",

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brainfm.errors import DataError, MissingInput
-from brainfm.storage.bids.query import by_participant, t1w_for
+from brainfm.storage.bids.query import QUERIES, by_participant, t1w_for
 from brainfm.storage.bids.validate_mri import check_bold, check_t1w
 from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
+from brainfm.storage.derivatives.names import name_problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,10 @@ def check_runs(runs, *, bids_dir, line_hz, engine, derivatives):
                 found += _check_derivatives(run, engine, derivatives)
             elif run.path in used:
                 found = _data_problems(check_t1w(run.path))
+            named = run.modality != "t1w" or run.path in used
+            wrong = name_problem(run.path, QUERIES[run.modality][0]) if named else None
             path = run.path.relative_to(bids_dir)
-            for text, code in [*_data_problems(run.problems), *found]:
+            for text, code in [*_data_problems([*run.problems, *filter(None, [wrong])]), *found]:
                 yield Problem(participant=label, path=path, text=text, exit_code=code)
 
 

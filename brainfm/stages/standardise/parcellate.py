@@ -1,6 +1,7 @@
 """Standardise BOLD: parcel series and connectivity of one preprocessed run."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -20,21 +21,22 @@ from brainfm.signal.bold import (
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.motion import FRISTON24
 from brainfm.storage.atlas import load_atlas
+from brainfm.storage.bids.names import entities_of
+from brainfm.storage.derivatives.names import derivative_path
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessedBold:
     """The files of one run in template space, whoever preprocessed it.
 
-    ``stem`` is the name up to ``_atlas-``: ``sub-01_task-rest_space-MNI152NLin2009aSym``;
-    ``sources`` are BIDS URIs.
+    Outputs are named after the raw run ``source_file``; ``sources`` are BIDS URIs.
     """
 
     bold_file: Path
     mask_file: Path
     confounds_file: Path
     repetition_time_s: float
-    stem: str
+    source_file: Path
     sources: tuple[str, ...] = ()
 
 
@@ -45,7 +47,7 @@ def standardise_bold(run, out_dir, config):
     ----------
     run : PreprocessedBold
     out_dir : path
-        Folder for the files (``sub-XX/func``).
+        Root of the derivative dataset.
     config : BoldConfig
 
     Returns
@@ -85,10 +87,10 @@ def standardise_bold(run, out_dir, config):
         "n_confound_components": regressors.shape[1],
         "n_passed_components": n_passed,
     }
-    stem = Path(out_dir) / f"{run.stem}_{atlas.entities}"
-    _write_connectivity(stem, atlas, cleaned)
+    path = _names(out_dir, run, atlas)
+    _write_connectivity(path, atlas, cleaned)
     details = {**band, "Confounds": list(confounds), "Coverage": coverage, **facts}
-    return _write_series(stem, atlas, cleaned, run, details), facts
+    return _write_series(path, atlas, cleaned, run, details), facts
 
 
 def read_confounds(path, n_acompcor):
@@ -134,7 +136,7 @@ def _on_grid(image, grid):
     return np.asarray(resampled.dataobj).astype(int).squeeze()
 
 
-def _write_series(stem, atlas, cleaned, run, details):
+def _write_series(path, atlas, cleaned, run, details):
     band = ("sampling_hz", "high_pass_hz", "low_pass_hz")
     sidecar = {
         "Description": "Denoised mean signal of each parcel",
@@ -152,13 +154,13 @@ def _write_series(stem, atlas, cleaned, run, details):
         "Sources": list(run.sources),
         **{key: value for key, value in details.items() if key not in band},
     }
-    path = Path(f"{stem}_desc-denoised_timeseries.tsv")
-    write_json(path.with_suffix(".json"), sidecar)
-    return write_tsv(path, pd.DataFrame(cleaned, columns=list(atlas.names)))
+    path = partial(path, desc="denoised", suffix="timeseries")
+    write_json(path(extension=".json"), sidecar)
+    return write_tsv(path(extension=".tsv"), pd.DataFrame(cleaned, columns=list(atlas.names)))
 
 
-def _write_connectivity(stem, atlas, cleaned):
-    path = Path(f"{stem}_desc-pearson_relmat.tsv")
+def _write_connectivity(path, atlas, cleaned):
+    path = partial(path, desc="pearson", suffix="relmat")
     sidecar = {
         "Description": "Correlation between the denoised signals of parcels",
         "RelationshipMeasure": "Pearson correlation",
@@ -168,7 +170,15 @@ def _write_connectivity(stem, atlas, cleaned):
         "StorageFormat": "Full",
         "NonNegative": False,
     }
-    write_json(path.with_suffix(".json"), sidecar)
+    write_json(path(extension=".json"), sidecar)
     matrix = pd.DataFrame(pearson(cleaned), columns=list(atlas.names))
     matrix.insert(0, "Node", atlas.names)
-    write_tsv(path, matrix)
+    write_tsv(path(extension=".tsv"), matrix)
+
+
+def _names(out_dir, run, atlas):
+    """Name outputs after the raw run, the space of its images and the atlas."""
+    labels = entities_of(run.bold_file)
+    labels = {key: labels[key] for key in ("space", "cohort", "res") if key in labels}
+    labels |= entities_of(f"{atlas.entities}_dseg.tsv")
+    return partial(derivative_path, out_dir, run.source_file, datatype="func", **labels)

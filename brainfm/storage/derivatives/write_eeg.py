@@ -1,15 +1,14 @@
 """Write a cleaned EEG as a BIDS derivative: BrainVision with its tables and sidecars."""
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from pybv import write_brainvision
 
 from brainfm.files import atomic_files, write_json, write_tsv
-from brainfm.storage.bids.names import entities_of
+from brainfm.storage.derivatives.names import derivative_path
 
-_DESC = "desc-preproc"
 _ABOUT_CHANNELS = {
     "Description": "Channels of the cleaned EEG",
     "original_name": {"Description": "Name of the channel in the raw recording"},
@@ -49,40 +48,40 @@ def write_eeg_derivative(run, clean, out_dir, *, sidecar, channels, quality):
     Each recording has its own table of electrodes, since channels without a position differ
     between recordings of one participant. BIDS knows no ``run`` for coordinate systems.
     """
-    folder = eeg_folder(run, out_dir)
-    with atomic_files(folder, last=".vhdr") as partial:
-        _write_all(partial, run, clean, (sidecar, channels, quality))
-    return folder / f"{run.stem}_{_DESC}_eeg.vhdr"
+    path = partial(derivative_path, out_dir, run.path, datatype="eeg")
+    vhdr_file = path(desc="preproc", suffix="eeg", extension=".vhdr")
+    with atomic_files(vhdr_file.parent, last=".vhdr") as temporary:
+
+        def temporary_path(**name):
+            return temporary / path(**name).name
+
+        _write_all(temporary_path, run, clean, (sidecar, channels, quality))
+    return vhdr_file
 
 
-def eeg_folder(run, out_dir):
-    """Return the folder the derivatives of a run belong in."""
-    entities = entities_of(run.path)
-    session = [f"ses-{entities['ses']}"] if "ses" in entities else []
-    return Path(out_dir).joinpath(f"sub-{entities['sub']}", *session, "eeg")
-
-
-def _write_all(folder, run, clean, tables):
+def _write_all(path, run, clean, tables):
     sidecar, channels, quality = tables
-    name = f"{run.stem}_{_DESC}"
+    cleaned = partial(path, desc="preproc")
+    vhdr_file = cleaned(suffix="eeg", extension=".vhdr")
     write_brainvision(
         data=clean.get_data(),
         sfreq=clean.info["sfreq"],
         ch_names=clean.ch_names,
-        fname_base=f"{name}_eeg",
-        folder_out=folder,
+        fname_base=vhdr_file.stem,
+        folder_out=vhdr_file.parent,
         events=_markers(run.events, clean),
         meas_date=None,  # a date of recording may identify a person
     )
-    write_json(folder / f"{name}_eeg.json", sidecar)
-    write_tsv(folder / f"{name}_channels.tsv", channels)
-    write_json(folder / f"{name}_channels.json", _ABOUT_CHANNELS)
-    write_json(folder / f"{run.stem}_desc-eeg_qc.json", quality)
+    write_json(cleaned(suffix="eeg", extension=".json"), sidecar)
+    write_tsv(cleaned(suffix="channels", extension=".tsv"), channels)
+    write_json(cleaned(suffix="channels", extension=".json"), _ABOUT_CHANNELS)
+    write_json(path(desc="eeg", suffix="qc", extension=".json"), quality)
     if run.events is not None:
-        write_tsv(folder / f"{name}_events.tsv", _events(run.events, clean.info["sfreq"]))
+        events = _events(run.events, clean.info["sfreq"])
+        write_tsv(cleaned(suffix="events", extension=".tsv"), events)
         about = {"Description": "Events of the raw recording; onsets in seconds are unchanged"}
-        write_json(folder / f"{name}_events.json", {**about, **run.about_events})
-    _write_positions(folder, run, clean)
+        write_json(cleaned(suffix="events", extension=".json"), {**about, **run.about_events})
+    _write_positions(partial(path, space="CapTrak"), run, clean)
 
 
 def _events(events, sampling_hz):
@@ -112,17 +111,17 @@ def _markers(events, clean):
     ]
 
 
-def _write_positions(folder, run, clean):
+def _write_positions(path, run, clean):
     montage = clean.get_montage().get_positions()
     places = np.array([montage["ch_pos"][name] for name in clean.ch_names])
     table = pd.DataFrame(places.round(6), columns=["x", "y", "z"])
     table.insert(0, "name", clean.ch_names)
-    write_tsv(folder / f"{run.stem}_space-CapTrak_electrodes.tsv", table)
+    write_tsv(path(suffix="electrodes", extension=".tsv"), table)
     about = {
         "Description": f"Positions of the electrodes, from {run.origin_of_positions}",
         "SpatialReference": "Head of the participant (CapTrak), see the coordinate system",
     }
-    write_json(folder / f"{run.stem}_space-CapTrak_electrodes.json", about)
+    write_json(path(suffix="electrodes", extension=".json"), about)
     system = {
         "EEGCoordinateSystem": "CapTrak",
         "EEGCoordinateUnits": "m",
@@ -136,5 +135,4 @@ def _write_positions(folder, run, clean):
         system["AnatomicalLandmarkCoordinates"] = landmarks
         system["AnatomicalLandmarkCoordinateSystem"] = "CapTrak"
         system["AnatomicalLandmarkCoordinateUnits"] = "m"
-    without_run = "_".join(part for part in run.stem.split("_") if not part.startswith("run-"))
-    write_json(folder / f"{without_run}_space-CapTrak_coordsystem.json", system)
+    write_json(path(run=None, suffix="coordsystem", extension=".json"), system)
