@@ -61,6 +61,14 @@ class TestProblemsOfAParticipant:
         assert "add anat/*_T1w.nii.gz" in said
         assert checks.exit_code == 66
 
+    @pytest.mark.parametrize("folder", ["anat", "func", "eeg"])
+    def test_a_name_with_an_entity_that_bids_does_not_have(self, raw, folder):
+        path = next((raw / "sub-01" / folder).glob("*.*[zf]"))
+        path.rename(path.with_name(path.name.replace("sub-01_", "sub-01_foo-1_")))
+        (said,) = texts(check(raw))
+        assert "has 'foo-1' in its name; expected entities are sub, ses, task, acq," in said
+        assert "rename it" in said
+
     def test_no_repetition_time(self, raw):
         (raw / "task-rest_bold.json").unlink()
         checks = check(raw)

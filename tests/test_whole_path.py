@@ -16,6 +16,8 @@ from brainfm.cli.run import main
 from brainfm.demo.dataset import write_synthetic_dataset
 from brainfm.models.checkpoint.load_save import save_checkpoint
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
+from brainfm.storage.bids.names import extension_of
+from brainfm.storage.derivatives.names import derivative_path
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +78,15 @@ def test_the_status_is_done_and_names_every_file_of_each_recording(study, person
         if path.is_file()
     }
     assert there == named
+
+
+def test_every_file_of_a_recording_has_a_name_from_the_table_of_patterns(study, person):
+    files = [path for path in person.rglob("*") if path.is_file() and path.name != "status.json"]
+    assert {path.parent.name for path in files} == {"anat", "func", "eeg", "figures"}
+    for path in files:
+        kind = {"datatype": path.parent.name, "extension": extension_of(path)}
+        suffix = path.name.removesuffix(kind["extension"]).rpartition("_")[2]
+        assert derivative_path(study / "out", path, suffix=suffix, **kind) == path
 
 
 def test_the_report_stands_alone(study, person):
