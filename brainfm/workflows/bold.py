@@ -107,17 +107,16 @@ def init_bold_wf(
         ``inputnode`` takes what :func:`init_anat_wf` gives; ``outputnode`` has
         ``timeseries_file`` and ``quality_file``.
     """
-    bold_file = str(bold_file)
-    names = {"out_dir": str(out_dir), "source_file": bold_file}
+    names = {"out_dir": str(out_dir), "source_file": str(bold_file)}
     known = _used_metadata(metadata, repetition_time_s)
     size_gb = _size_gb(bold_file)
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
-    realign = RealignBold(bold_file=bold_file, metadata=known, n_dummy=config.n_dummy)
+    realign = RealignBold(bold_file=str(bold_file), metadata=known, n_dummy=config.n_dummy)
     realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
     align = Step(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
     alignment_qc = Step(AlignmentQC(**names), name="alignment_qc", mem_gb=1)
-    resample = ResampleBold(metadata=known, **names)
-    resample = Step(resample, name="resample", mem_gb=0.7 + 4 * size_gb)
+    resample_gb = 0.7 + 4 * size_gb
+    resample = Step(ResampleBold(metadata=known, **names), name="resample", mem_gb=resample_gb)
     confounds = _confounds_node(config, float(repetition_time_s), names, size_gb)
     standardise, bold_qc = _standardise_nodes(
         bold_file, out_dir, config, repetition_time_s, "builtin"
