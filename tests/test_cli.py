@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from skeleton import write_skeleton
 
 from brainfm.cli.job import Job
 from brainfm.cli.parser import parse_command
@@ -119,7 +120,7 @@ class TestHelp:
             main(["--version"])
         assert capsys.readouterr().out.startswith("brainfm ")
 
-    def test_nothing_heavy_is_imported_for_help(self):
+    def test_help_imports_no_numerical_library(self):
         code = (
             "import sys\nfrom brainfm.cli.run import main\n"
             "try: main(['--help'])\nexcept SystemExit: pass\n"
@@ -128,6 +129,27 @@ class TestHelp:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stderr == ""
+
+
+class TestStart:
+    def test_a_dry_run_imports_no_numerical_library_that_only_processing_needs(self, tmp_path):
+        raw = write_skeleton(tmp_path / "raw", ("01",))
+        code = (
+            "import sys\nfrom brainfm.cli.run import main\n"
+            f"code = main([{str(raw)!r}, {str(tmp_path / 'out')!r}, 'participant', '--dry-run'])\n"
+            "assert code == 0\n"
+            "heavy = {'torch', 'sklearn', 'nilearn', 'skorch', 'nipype', 'ants', 'mne_bids',\n"
+            "         'matplotlib', 'SimpleITK', 'scipy.interpolate'}\n"
+            "print(*sorted(heavy & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout == "\n", done.stderr
+        assert "preprocess and embed" in done.stderr
+
+    def test_importing_brainfm_imports_no_numerical_library(self):
+        code = "import sys, brainfm; print(*sorted({'numpy', 'torch', 'mne'} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout == "\n"
 
 
 class TestTemplates:

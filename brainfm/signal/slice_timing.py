@@ -1,7 +1,6 @@
 """Bring all slices of a volume to one moment."""
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from brainfm.errors import SignalError
 
@@ -86,6 +85,8 @@ def correct_slice_timing(bold, slice_times_s, *, repetition_time_s, axis=2):
     SignalError
         If the times do not fit the slices or the repetition time.
     """
+    from scipy.interpolate import CubicSpline  # a second to import; checks of headers need none
+
     times = checked_slice_times(
         slice_times_s, bold.shape[axis], repetition_time_s=repetition_time_s, axis=axis
     )
