@@ -16,7 +16,8 @@ from brainfm.config import EegConfig
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_json
 from brainfm.stages.preprocess.eeg import preprocess_eeg
-from brainfm.storage.bids.electrodes import place_electrodes, position_files, template
+from brainfm.storage.bids.electrodes import position_files
+from brainfm.storage.bids.montage import find_montage, standard_montage
 from brainfm.storage.bids.read_eeg import files_beside, read_eeg_run
 from brainfm.storage.bids.validate_eeg import check_eeg
 from brainfm.storage.derivatives.recordings import read_eeg
@@ -120,11 +121,11 @@ class TestPositionsOfTheDataset:
 
     def test_without_a_unit_are_refused(self, run):
         _write_electrodes(run, {"EEGCoordinateSystem": "CapTrak", "EEGCoordinateUnits": "n/a"})
-        with pytest.raises(DataError, match=r"expected m, cm or mm: say in coordsystem\.json"):
+        with pytest.raises(DataError, match=r"expected m, cm, mm: add it to coordsystem\.json"):
             read_eeg_run(run)
 
     def test_with_landmarks_are_placed_by_them(self, run):
-        head = mne.channels.montage.transform_to_head(template()).get_positions()
+        head = mne.channels.montage.transform_to_head(standard_montage()).get_positions()
         marks = {"NAS": head["nasion"], "LPA": head["lpa"], "RPA": head["rpa"]}
         turn = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]])
         system = {
@@ -158,13 +159,13 @@ class TestNumberedCaps:
         ],
     )
     def test_are_recognised_by_all_their_names(self, cap, names):
-        placement = place_electrodes(names)
-        assert placement.origin == f"template: {cap}"
-        assert len(placement.names) == len(names)
+        montage = find_montage(names)
+        assert montage.origin == f"template: {cap}"
+        assert len(montage.names) == len(names)
 
     def test_bipolar_derivations_are_refused(self):
         with pytest.raises(DataError, match=r"3 of 3 EEG channels have no position .* Bipolar"):
-            place_electrodes(["Fp1-F3", "F3-C3", "C3-P3"])
+            find_montage(["Fp1-F3", "F3-C3", "C3-P3"])
 
 
 def test_eeglab_files_are_read(tmp_path):

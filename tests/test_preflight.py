@@ -167,7 +167,7 @@ class TestProblemsOfAParticipant:
         [
             (b"", "channels.tsv is no table of tab-separated values in UTF-8"),
             (b"\xff\xfe\x00", "channels.tsv is no table of tab-separated values in UTF-8"),
-            (b"name\ttype\n", "has no channel of type EEG; expected some: mend its channels.tsv"),
+            (b"name\ttype\n", "has no channel of type EEG; expected some: fix its channels.tsv"),
         ],
     )
     def test_a_table_of_channels_that_is_none(self, raw, content, said):
@@ -179,8 +179,8 @@ class TestProblemsOfAParticipant:
         [
             ("name\tx\ty\tz\nC3\t1\tabc\t2\n", '{"EEGCoordinateUnits": "m"}', "are no numbers"),
             ("", '{"EEGCoordinateUnits": "m"}', "electrodes.tsv is no table"),
-            ("name\tx\ty\tz\nC3\t1\t2\t2\n", "[]", "holds no JSON object: mend it"),
-            ("name\tx\ty\tz\nC3\t1\t2\t2\n", '{"EEGCoordinateUnits": []}', "expected m, cm or mm"),
+            ("name\tx\ty\tz\nC3\t1\t2\t2\n", "[]", "holds no JSON object: fix it"),
+            ("name\tx\ty\tz\nC3\t1\t2\t2\n", '{"EEGCoordinateUnits": []}', "expected m, cm, mm"),
         ],
     )
     def test_electrode_positions_that_are_none(self, raw, electrodes, system, said):

@@ -54,7 +54,7 @@ def _not_writable(folder):
     if not existing.is_dir():
         return f"{existing} is a file: choose another folder."
     if not os.access(existing, os.W_OK | os.X_OK):
-        return f"{existing} is not writable: choose another folder, or mend its rights."
+        return f"{existing} is not writable: choose another folder, or change its permissions."
     return None
 
 

@@ -1,6 +1,7 @@
 """Read one raw EEG run of a BIDS dataset: signal, names, positions, bad channels, events."""
 
 import logging
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +12,41 @@ from mne_bids import BIDSPath, read_raw_bids
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_json, read_tsv
-from brainfm.storage.bids.electrodes import place_electrodes, position_files
+from brainfm.storage.bids.electrodes import position_files
+from brainfm.storage.bids.montage import find_montage
 from brainfm.storage.bids.names import ENTITY_OF, entities_of, extension_of, stem_of
 from brainfm.storage.bids.query import raw_runs
 from brainfm.storage.bids.validate_eeg import check_eeg
 
 log = logging.getLogger("brainfm")
 
-_KINDS = ("eeg", "channels", "events", "electrodes", "coordsystem")
+#: Suffixes of the files that a raw EEG run consists of.
+_SUFFIXES = ("eeg", "channels", "events", "electrodes", "coordsystem")
 _ENTITIES_OF_EEG = ("subject", "session", "task", "acquisition", "run")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EegRun:
-    """One raw EEG run, ready to be cleaned.
+    """One raw EEG run.
 
-    ``raw`` holds the EEG channels that have a position, in volts, under standard names, with
-    the channels the dataset calls bad in ``raw.info["bads"]``.
+    Parameters
+    ----------
+    path : Path
+    raw : mne.io.BaseRaw
+        EEG channels that have a position, in volts, under standard names; those that the dataset
+        marks as bad are in ``raw.info["bads"]``.
+    names : dict of str to str
+        Standard names by the names in the file.
+    without_position, other_channels : tuple of str
+        Channels left out: EEG without a position, and other types.
+    origin_of_positions : str
+    line_hz : float
+        Mains frequency.
+    metadata : dict
+        Merged sidecars.
+    events : DataFrame or None
+    about_events : dict of str to dict
+        Descriptions of the columns of the events.
     """
 
     path: Path
@@ -64,7 +83,7 @@ def read_eeg_run(eeg_file, *, line_hz=None):
 
     Returns
     -------
-    EegRun
+    run : EegRun
 
     Raises
     ------
@@ -82,15 +101,15 @@ def read_eeg_run(eeg_file, *, line_hz=None):
     if problems:
         raise DataError("; ".join(f"{path} {problem}" for problem in problems))
     bids_path = _bids_path(path)
-    raw = _read(bids_path)
-    raw, placement, left_out, others = _with_positions(raw, bids_path)
+    raw, other_channels = _eeg_channels(_read(bids_path), path)
+    raw, montage, without_position = _with_positions(raw, path)
     return EegRun(
         path=path,
         raw=raw,
-        names=placement.names,
-        without_position=left_out,
-        other_channels=others,
-        origin_of_positions=placement.origin,
+        names=montage.names,
+        without_position=without_position,
+        other_channels=other_channels,
+        origin_of_positions=montage.origin,
         line_hz=float(metadata["PowerLineFrequency"]),
         metadata=metadata,
         events=_events_of(bids_path, raw),
@@ -99,29 +118,44 @@ def read_eeg_run(eeg_file, *, line_hz=None):
 
 
 def files_beside(eeg_file):
-    """Return every other file that what is read of a run depends on, sorted.
+    """List every other file that the content of a run depends on.
 
-    Its data files and tables, and the sidecars, electrodes and coordinate systems of its
-    folder and those above, up to the root of the dataset.
+    Parameters
+    ----------
+    eeg_file : path
+
+    Returns
+    -------
+    files : list of Path
+        Its data files and tables, and the sidecars, electrodes and coordinate systems of its
+        folder and those above, up to the root of the dataset; sorted.
+
+    Raises
+    ------
+    DataError
+        If the file is in no folder of a participant.
     """
     path = Path(eeg_file).absolute()
     entities, root = entities_of(path), _root_of(path)
-    found = set()
-    for level in [level for level in path.parents if level.is_relative_to(root)]:
-        for other in level.iterdir():
-            kind = other.name.split(".")[0].rpartition("_")[2]
-            if kind in _KINDS and other.is_file() and other != path:
-                found |= {other} if _labels(other).items() <= entities.items() else set()
-    return sorted(found)
+    return sorted(
+        level / name
+        for level in path.parents
+        if level.is_relative_to(root)
+        for name in os.listdir(level)
+        if name.split(".")[0].rpartition("_")[2] in _SUFFIXES
+        and _without_space(name).items() <= entities.items()
+        and name != path.name
+        and (level / name).is_file()
+    )
 
 
-def _labels(path):
-    """Entities without ``space``, which raw EEG has not."""
-    return {name: label for name, label in entities_of(path).items() if name != "space"}
+def _without_space(name):
+    """Return the entities but ``space``, which raw EEG does not have."""
+    return {entity: label for entity, label in entities_of(name).items() if entity != "space"}
 
 
 def _root_of(path):
-    """Folder that holds the participant's folder."""
+    """Return the folder that holds the participant's folder."""
     folders = [folder for folder in path.parents if folder.name.startswith("sub-")]
     if not folders:
         raise DataError(f"{path} is in no sub-<label> folder; expected a file of a BIDS dataset.")
@@ -150,7 +184,7 @@ def _bids_path(path):
 
 def _read(bids_path):
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             raw = read_raw_bids(bids_path, on_ch_mismatch="reorder", verbose="error")
             raw.load_data(verbose="error")
@@ -158,37 +192,36 @@ def _read(bids_path):
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{bids_path.fpath} cannot be read as EEG ({reason}): copy or convert it again, or "
-            "mend its sidecars."
+            "fix its sidecars."
         ) from error
-    for warning in said:
+    for warning in caught:
         log.debug("%s: %s", bids_path.basename, warning.message)
     return raw
 
 
-def _with_positions(raw, bids_path):
-    others = tuple(
-        name
-        for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
-        if kind != "eeg"
-    )
+def _eeg_channels(raw, path):
+    """Return the EEG channels of a recording without positions, and the names of the others."""
+    types = zip(raw.ch_names, raw.get_channel_types(), strict=True)
+    others = tuple(name for name, kind in types if kind != "eeg")
     if len(others) == len(raw.ch_names):
-        raise DataError(
-            f"{bids_path.fpath} has no channel of type EEG; expected some in channels.tsv."
-        )
-    raw = raw.set_montage(None, verbose="error").pick("eeg", exclude=[], verbose="error")
-    placement = place_electrodes(raw.ch_names, *position_files(bids_path.fpath))
-    left_out = tuple(name for name in raw.ch_names if name not in placement.names)
+        raise DataError(f"{path} has no channel of type EEG; expected some in channels.tsv.")
+    return raw.set_montage(None, verbose="error").pick("eeg", exclude=[], verbose="error"), others
+
+
+def _with_positions(raw, path):
+    montage = find_montage(raw.ch_names, *position_files(path))
+    left_out = tuple(name for name in raw.ch_names if name not in montage.names)
     if left_out:
         log.warning(
             "%s: %d channels have no position and are left out: %s",
-            bids_path.basename,
+            path.name,
             len(left_out),
             ", ".join(left_out),
         )
     raw.drop_channels(list(left_out))
-    raw.rename_channels(placement.names, verbose="error")
-    raw.set_montage(placement.montage, verbose="error")
-    return raw, placement, left_out, others
+    raw.rename_channels(montage.names, verbose="error")
+    raw.set_montage(montage.positions, verbose="error")
+    return raw, montage, left_out
 
 
 def _sidecar(bids_path, suffix, extension=".tsv"):
@@ -196,21 +229,21 @@ def _sidecar(bids_path, suffix, extension=".tsv"):
 
 
 def _events_of(bids_path, raw):
-    """Events of the dataset's table, else those kept inside the file, else None."""
+    """Return the events of the dataset's table, else those of the file, else None."""
     table = _sidecar(bids_path, "events")
     if table is not None:
         return read_tsv(table, na_values=["n/a"], keep_default_na=False)
-    notes = raw.annotations
-    if not len(notes):
+    annotations = raw.annotations
+    if not len(annotations):
         return None
-    onset = notes.onset - (raw.first_time if raw.info["meas_date"] else 0)
+    onset = annotations.onset - (raw.first_time if raw.info["meas_date"] else 0)
     return pd.DataFrame(
-        {"onset": onset, "duration": notes.duration, "trial_type": notes.description}
+        {"onset": onset, "duration": annotations.duration, "trial_type": annotations.description}
     )
 
 
 def _columns_of_events(bids_path):
-    """What the dataset says about the columns of its events."""
+    """Return the descriptions of the columns of the events in the dataset."""
     sidecar = _sidecar(bids_path, "events", ".json")
-    said = read_json(sidecar) if sidecar is not None else {}
-    return {name: about for name, about in said.items() if isinstance(about, dict)}
+    content = read_json(sidecar) if sidecar is not None else {}
+    return {name: column for name, column in content.items() if isinstance(column, dict)}

@@ -1,4 +1,4 @@
-"""Cheap checks of raw EEG files: can they be read to the end, and do they say what is needed."""
+"""Validation of raw EEG files: they are complete, and say what is needed."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,17 @@ import mne
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_tsv
-from brainfm.storage.bids.electrodes import place_electrodes, position_files
+from brainfm.storage.bids.electrodes import position_files
+from brainfm.storage.bids.montage import find_montage
 from brainfm.storage.bids.names import stem_of
 
-SHORTEST_S = 10.0
+_SHORTEST_S = 10.0
+_LINE_RANGE_HZ = (45, 65)
+#: Formats whose header says how many bytes follow, and their bytes of a sample.
 _BYTES_OF_SAMPLE = {".edf": 2, ".bdf": 3}
+#: Formats whose header names the file of its samples.
+_WITH_SIGNAL_FILE = (".vhdr", ".set")
+_BYTES_OF_BRAINVISION = {"single": 4, "int": 4, "short": 2}
 
 
 def check_eeg(eeg_file, metadata):
@@ -21,14 +27,13 @@ def check_eeg(eeg_file, metadata):
     ----------
     eeg_file : path
     metadata : dict or None
-        Its merged sidecars, with ``PowerLineFrequency`` overridden where the user gave it; None
-        when one of them cannot be read, which is told elsewhere.
+        Its merged sidecars, with ``PowerLineFrequency`` of the settings where they give it; None
+        when one of them cannot be read, which is reported elsewhere.
 
     Returns
     -------
-    list of str
-        One sentence a problem, to be read after the name of the file: what was expected, what
-        came, what to do.
+    problems : list of str
+        Sentences that follow the name of the file: what was expected, what came, what to do.
     """
     path = Path(eeg_file)
     line = [] if metadata is None else _check_line(metadata.get("PowerLineFrequency"))
@@ -41,8 +46,9 @@ def _check_line(line_hz):
             "PowerLineFrequency is absent from its sidecars; expected 50 or 60 (Hz): add it to the "
             "JSON beside the file, or give --eeg-line-hz."
         ]
-    if not isinstance(line_hz, int | float) or not 45 <= line_hz <= 65:
-        return [f"PowerLineFrequency is {line_hz!r}; expected 50 or 60 (Hz): mend the JSON."]
+    lowest, highest = _LINE_RANGE_HZ
+    if not isinstance(line_hz, int | float) or not lowest <= line_hz <= highest:
+        return [f"PowerLineFrequency is {line_hz!r}; expected 50 or 60 (Hz): fix the JSON."]
     return []
 
 
@@ -82,20 +88,20 @@ def _check_edf_size(path):
 
 def _check_signal_file(path, raw):
     """A BrainVision or EEGLAB header names the file of its samples, and could name any file."""
-    if path.suffix.lower() not in (".vhdr", ".set"):
+    if path.suffix.lower() not in _WITH_SIGNAL_FILE:
         return []
     signal = Path(os.path.abspath(raw.filenames[0]))
     if signal.parent in (Path(os.path.abspath(path)).parent, path.resolve().parent):
         return []
-    return ["names a file of samples in another folder; expected it beside the header: mend it."]
+    return ["names a file of samples in another folder; expected it beside the header: fix it."]
 
 
 def _check_brainvision_size(path, raw):
-    """A BrainVision header does not say how long the file is: whole samples is all one can ask."""
+    """A BrainVision header gives no length: only an incomplete last sample can be found."""
     if path.suffix.lower() != ".vhdr":
         return []
     signal = Path(raw.filenames[0])
-    n_bytes = {"single": 4, "int": 4, "short": 2}.get(raw.orig_format)
+    n_bytes = _BYTES_OF_BRAINVISION.get(raw.orig_format)
     if signal.suffix != ".eeg" or n_bytes is None:
         return []
     rest = os.path.getsize(signal) % (n_bytes * len(raw.ch_names))
@@ -106,8 +112,8 @@ def _check_brainvision_size(path, raw):
 
 def _check_length(raw):
     length_s = raw.n_times / raw.info["sfreq"]
-    if length_s < SHORTEST_S:
-        return [f"lasts {length_s:.1f} s; expected at least {SHORTEST_S:g} s: take it out."]
+    if length_s < _SHORTEST_S:
+        return [f"lasts {length_s:.1f} s; expected at least {_SHORTEST_S:g} s: leave it out."]
     return []
 
 
@@ -115,15 +121,15 @@ def _check_positions(path, raw):
     try:
         names = _eeg_names(path, raw)
         if not names:
-            return ["has no channel of type EEG; expected some: mend its channels.tsv."]
-        place_electrodes(names, *position_files(path))
+            return ["has no channel of type EEG; expected some: fix its channels.tsv."]
+        find_montage(names, *position_files(path))
     except (DataError, MissingInput) as error:
-        return [f"cannot be placed on the head: {error}"]
+        return [f"has no usable electrode positions: {error}"]
     return []
 
 
 def _eeg_names(path, raw):
-    """Names of the channels that are EEG by channels.tsv, else by the file itself."""
+    """Return the channels that are EEG by channels.tsv, else by the file itself."""
     table = path.with_name(f"{stem_of(path)}_channels.tsv")
     if table.is_file():
         frame = read_tsv(table, dtype=str, keep_default_na=False)

@@ -11,11 +11,11 @@ import pandas as pd
 from brainfm.errors import DataError, MissingInput, SignalError
 from brainfm.files import read_json
 from brainfm.recording import Recording
+from brainfm.storage.bids.electrodes import position_files, read_electrodes
 from brainfm.storage.bids.names import entities_of
 
 log = logging.getLogger("brainfm")
 
-_METRES_IN = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _TYPES_OF_EEG = ("eeg",)
 
 
@@ -368,23 +368,11 @@ def _is_bad(path, names):
 
 
 def _electrode_positions(path):
-    """Position in metres of each named electrode, and the file it is from."""
-    mine = entities_of(path)
-    for table in sorted(path.parent.glob("*_electrodes.tsv"), key=lambda t: -len(t.name)):
-        theirs = {key: value for key, value in entities_of(table).items() if key != "space"}
-        if theirs.items() <= mine.items():
-            frame = pd.read_csv(table, sep="\t", na_values=["n/a"])
-            places = frame[["x", "y", "z"]].to_numpy(dtype=float) * _metres_of(table)
-            return dict(zip(frame["name"], places.tolist(), strict=True)), table
-    raise MissingInput(
-        f"no *_electrodes.tsv for {path.name} in {path.parent}: brainfm needs the position of "
-        "each electrode; write them in metres as BIDS says."
-    )
-
-
-def _metres_of(table):
-    sidecar = table.with_name(table.name.replace("_electrodes.tsv", "_coordsystem.json"))
-    unit = read_json(sidecar).get("EEGCoordinateUnits") if sidecar.exists() else "m"
-    if unit not in _METRES_IN:
-        raise DataError(f"{sidecar} gives EEGCoordinateUnits {unit!r}; expected m, cm or mm.")
-    return _METRES_IN[unit]
+    """Return the positions in metres by electrode name, and the file they are from."""
+    table, system = position_files(path)
+    if table is None:
+        raise MissingInput(
+            f"no *_electrodes.tsv for {path.name} in {path.parent}: brainfm needs the position of "
+            "each electrode; write them in metres as BIDS says."
+        )
+    return read_electrodes(table, system, unit="m"), table
