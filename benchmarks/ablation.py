@@ -36,9 +36,6 @@ PHENOTYPES = ("age", "sex", "diagnosis")
 _MIX = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5}
 VARIANTS = {
     "masked": {"objective": "masked"},
-    "masked_raw": {"objective": "masked_raw"},
-    "masked_whitened": {"objective": "masked_whitened"},
-    "masked_log_spectral": {"objective": "masked_log_spectral"},
     "crops": {"objective": "crops"},
     "connectivity": {"objective": "connectivity"},
     "crops+connectivity": {"objective": {"crops": 0.5, "connectivity": 1.0}},

@@ -31,7 +31,7 @@ from brainfm.models.features.classical import (
     RiemannFeatures,
 )
 from brainfm.models.features.embedder import embed_table
-from brainfm.models.training.initialisation import fit_anchors, set_references
+from brainfm.models.training.initialisation import fit_anchors, fit_references
 
 RANDOM_SEEDS = (1, 2, 3)
 #: Baselines the checkpoint is put beside, and the random encoder beside the first.
@@ -327,14 +327,14 @@ def untrained(config, corpus, seed):
     torch.manual_seed(seed)
     made = BrainEncoder(config).eval()
     fit_anchors(made, rows, seed=seed)
-    set_references(made, rows)
+    fit_references(made, rows)
     return made
 
 
 def untrained_key(config, corpus, seed):
     """Return what changes when :func:`untrained` gives something else."""
     sources = [one.source for one in corpus.recordings]
-    return digest(str(config), *sources, str(seed), code_of(untrained, fit_anchors, set_references))
+    return digest(str(config), *sources, str(seed), code_of(untrained, fit_anchors, fit_references))
 
 
 def _embedding(cohort, checkpoint, cache):

@@ -26,7 +26,7 @@ from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.encoder import readout
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.encoder.reliability import Reliability
-from brainfm.models.encoder.windows import halves, prepare
+from brainfm.models.encoder.windows import prepare, split_halves
 from brainfm.models.features.classical import ConnectivityFeatures
 from brainfm.models.training.initialisation import fit_anchors
 
@@ -75,7 +75,7 @@ def choices(cohort, learned):
         title = f"{n_places} places of {100 * width:g} mm"
         spread = whole[learned].std(axis=0)
         module = Reliability(whole.shape[1])
-        module.learn(whole[learned], both[:, learned], {"all": slice(None)}, {"all": 1.0})
+        module.fit(whole[learned], both[:, learned], {"all": slice(None)}, {"all": 1.0})
         yield f"{title}, as they are", whole
         yield f"{title}, standardised", (whole - whole[learned].mean(axis=0)) / spread
         yield f"{title}, reliable", module(torch.from_numpy(whole).float()).numpy()
@@ -96,15 +96,15 @@ def connectivity(cohort, learned, n_places, width):
     """
     prepared = [prepare(one) for one in cohort.table.recordings]
     torch.manual_seed(0)
-    encoder = BrainEncoder(replace(EncoderConfig.preset("tiny"), n_bold_places=n_places)).eval()
+    encoder = BrainEncoder(replace(EncoderConfig.preset("tiny"), n_bold_anchors=n_places)).eval()
     fit_anchors(encoder, [{"bold": prepared[row]} for row in learned], seed=0)
-    encoder.tokens["bold"].places.width = width
-    covariances = [readout.place_covariances(encoder, one)[0] for one in prepared]
+    encoder.tokens["bold"].anchors.width = width
+    covariances = [readout.anchor_covariances(encoder, one)[0] for one in prepared]
     reference = np.mean([covariances[row] for row in learned], axis=0)
     whole = np.stack([tangent_space(one, reference) for one in covariances])
     both = [
-        [tangent_space(readout.place_covariances(encoder, half)[0], reference) for half in pair]
-        for pair in map(halves, prepared)
+        [tangent_space(readout.anchor_covariances(encoder, half)[0], reference) for half in pair]
+        for pair in map(split_halves, prepared)
     ]
     return whole, np.stack(both, axis=1)
 

@@ -261,7 +261,7 @@ class TestRefusals:
     def test_a_file_cut_short(self, saved, kept):
         weights = saved / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:kept])
-        with pytest.raises(ModelError, match=r"cannot be read as safetensors .* get it anew"):
+        with pytest.raises(ModelError, match=r"cannot be read as safetensors .* get it again"):
             load_checkpoint(saved)
 
     @pytest.mark.parametrize("make", [torch.save, lambda state, path: path.write_bytes(

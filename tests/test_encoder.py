@@ -9,7 +9,14 @@ from pyriemann.geometry.tangentspace import tangent_space
 from brainfm.errors import ModelError
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.encoder.readout import embed, part_slices
-from brainfm.models.encoder.windows import SPECS, all_windows, collate, cut, prepare, resample
+from brainfm.models.encoder.windows import (
+    SPECS,
+    all_windows,
+    collate,
+    cut_window,
+    prepare,
+    resample,
+)
 from brainfm.recording import Recording
 
 MAKERS = {"bold": bold, "eeg": eeg}
@@ -110,13 +117,13 @@ def test_starting_a_whole_window_later_shifts_the_windows_only(encoder):
     spec = SPECS["eeg"]
     prepared = prepare(eeg(duration_s=30))
     whole = {"eeg": all_windows(prepared)}
-    later = {"eeg": collate([cut(prepared, spec.window)])}
+    later = {"eeg": collate([cut_window(prepared, spec.window)])}
     _assert_close(encoder(whole).summary[1].detach(), encoder(later).summary[0].detach(), 1e-4)
 
 
 def test_padding_in_time_changes_nothing_of_what_is_seen(encoder):
     prepared = prepare(eeg(duration_s=12))
-    short = collate([cut(prepared, 900)])
+    short = collate([cut_window(prepared, 900)])
     assert short.patches.sum() == 3
     noisy = torch.where(short.patches[0, None, :, None], short.signal, 7.0)
     padded = {"eeg": type(short)(**{**vars(short), "signal": noisy})}
@@ -124,14 +131,17 @@ def test_padding_in_time_changes_nothing_of_what_is_seen(encoder):
 
 
 def test_rows_of_a_batch_do_not_see_each_other(encoder):
-    one, two = (cut(prepare(eeg(seed, n_channels=6 + 3 * seed)), 0) for seed in (0, 1))
+    one, two = (cut_window(prepare(eeg(seed, n_channels=6 + 3 * seed)), 0) for seed in (0, 1))
     both = encoder({"eeg": collate([one, two])})
     alone = encoder({"eeg": collate([one])})
     _assert_close(both.tokens[:1].detach(), alone.tokens.detach(), 1e-4)
 
 
 def test_two_modalities_share_the_transformer_and_either_may_be_missing(encoder):
-    windows = {"bold": collate([cut(prepare(bold()), 0)]), "eeg": collate([cut(prepare(eeg()), 0)])}
+    windows = {
+        "bold": collate([cut_window(prepare(bold()), 0)]),
+        "eeg": collate([cut_window(prepare(eeg()), 0)]),
+    }
     both = encoder(windows)
     alone = {name: encoder({name: one}) for name, one in windows.items()}
     n_tokens = [alone[name].tokens.shape[1] for name in ("bold", "eeg")]

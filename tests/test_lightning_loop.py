@@ -124,7 +124,7 @@ def test_a_run_asked_to_stop_keeps_its_state_and_goes_on_from_there(
 ):
     signal_once(monkeypatch, number, after=after)
     assert main([str(corpus), str(tmp_path), *words(corpus)]) == 75
-    assert f"asked to stop by {number.name}: the state is kept" in capsys.readouterr().err
+    assert f"stopped by {number.name}: the state is in" in capsys.readouterr().err
     monkeypatch.undo()
     assert main([str(corpus), str(tmp_path), *words(corpus)]) == 0
     for name in ("model.safetensors", "history.json"):
@@ -177,7 +177,7 @@ def test_it_stops_early_and_returns_the_best_weights(tmp_path):
 def test_tensorboard_shows_each_step_once_although_the_run_was_stopped(tmp_path, monkeypatch):
     signal_once(monkeypatch, signal.SIGTERM, after=40)
     loop = LightningLoop(log_dir=tmp_path / "log")
-    with pytest.raises(TemporaryFailure, match=r"the same command goes on from there"):
+    with pytest.raises(TemporaryFailure, match=r"the state is in .* run the same command again"):
         pretrain(tmp_path, loop=loop, batch_size=2)
     monkeypatch.undo()
     fitted = pretrain(tmp_path, loop=loop, batch_size=2)

@@ -13,9 +13,13 @@ from brainfm.errors import ModelError
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.encoder.windows import SPECS, collate, prepare, random_crop
 from brainfm.models.training.objectives import OBJECTIVES, Batch, PhenotypeTargets, build_objective
-from brainfm.models.training.objectives.base import hide_blocks
-from brainfm.models.training.objectives.masked import MaskedPrediction
-from brainfm.models.training.objectives.metrics import effective_rank, same_person, watch
+from brainfm.models.training.objectives.base import mask_blocks
+from brainfm.models.training.objectives.masked import masked_target
+from brainfm.models.training.objectives.metrics import (
+    batch_metrics,
+    effective_rank,
+    nearest_neighbour_accuracy,
+)
 from brainfm.models.training.objectives.phenotypes import PhenotypePrediction
 from brainfm.models.training.objectives.two_crops import TwoCrops, sigreg
 
@@ -27,14 +31,14 @@ MIX = {"masked": 1.0, "crops": 0.5, "connectivity": 0.5, "phenotypes": 0.5}
 def _batch(*modalities):
     rng = np.random.default_rng(0)
     make = {"bold": bold, "eeg": eeg}
-    windows, statistics = {}, {}
+    windows, targets = {}, {}
     for name in modalities:
         prepared = [prepare(make[name](seed)) for seed in range(N_ROWS)] * 2
         windows[name] = collate([random_crop(one, rng) for one in prepared])
-        statistics[name] = torch.from_numpy(rng.standard_normal((N_ROWS, 32))).float()
+        targets[name] = torch.from_numpy(rng.standard_normal((N_ROWS, 32))).float()
     phenotypes = torch.from_numpy(rng.standard_normal((N_ROWS, 2))).float()
     phenotypes[0, 1] = torch.nan
-    return Batch(windows=windows, statistics=statistics, phenotypes=phenotypes)
+    return Batch(windows=windows, connectivity_targets=targets, phenotypes=phenotypes)
 
 
 def _build(objective):
@@ -76,7 +80,7 @@ def test_what_is_hidden_does_not_reach_the_encoder():
     torch.manual_seed(0)
     encoder = BrainEncoder(CONFIG).eval()
     windows = _batch("eeg").windows["eeg"]
-    visible = hide_blocks(windows, torch.Generator().manual_seed(0))
+    visible = mask_blocks(windows, torch.Generator().manual_seed(0))
     changed = torch.where(visible[..., None], windows.signal, windows.signal + 5)
     other = type(windows)(**{**vars(windows), "signal": changed})
     one = encoder({"eeg": windows}, {"eeg": visible})
@@ -86,7 +90,7 @@ def test_what_is_hidden_does_not_reach_the_encoder():
 
 def test_about_half_is_hidden_in_blocks_of_time_and_something_is_left():
     windows = _batch("bold").windows["bold"]
-    visible = hide_blocks(windows, torch.Generator().manual_seed(0))
+    visible = mask_blocks(windows, torch.Generator().manual_seed(0))
     share = 1 - visible.sum() / windows.usable.sum()
     assert 0.45 < share < 0.65
     assert (visible[:, :, 0] == visible[:, :, 1]).all()
@@ -133,7 +137,7 @@ def test_a_crop_whose_neighbour_is_of_the_same_person_counts_as_found():
     one = torch.tensor([[0.0, 0], [1, 0], [5, 5], [9, 9]])
     people = ("a", "a", "b", "c")  # the second crops: of a beside a, of b beside c, of c beside b
     two = torch.tensor([[0.1, 0], [1.1, 0], [9, 9.1], [5, 5.1]])
-    found, by_chance = same_person(torch.cat([one, two]), people)
+    found, by_chance = nearest_neighbour_accuracy(torch.cat([one, two]), people)
     assert found == pytest.approx(0.5)
     assert by_chance == pytest.approx((4 * 3 + 4 * 1) / 8 / 7)
 
@@ -143,12 +147,12 @@ def test_a_collapse_is_seen_whatever_is_learned():
     person = torch.randn(12, 8, generator=draw)
     crops = person.repeat(2, 1) + 0.1 * torch.randn(24, 8, generator=draw)
     people = tuple(f"{number}" for number in range(12))
-    well = watch(crops, people)
+    well = batch_metrics(crops, people)
     assert well["person_found"] == 1
     assert well["person_by_chance"] == pytest.approx(1 / 23)
     assert well["summary_explained"] > 0.9
     assert well["effective_rank"] > 6
-    collapsed = watch(torch.randn(24, 1, generator=draw) * torch.ones(8), people)
+    collapsed = batch_metrics(torch.randn(24, 1, generator=draw) * torch.ones(8), people)
     assert collapsed["effective_rank"] == pytest.approx(1, abs=0.1)
     assert collapsed["summary_explained"] < 0.1
     assert collapsed["person_found"] < 0.4
@@ -156,7 +160,7 @@ def test_a_collapse_is_seen_whatever_is_learned():
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_is_watched(name):
-    batch = replace(_batch("bold"), people=tuple("abcdef"))
+    batch = replace(_batch("bold"), participants=tuple("abcdef"))
     _, metrics = _build(name).loss(BrainEncoder(CONFIG), batch, torch.Generator().manual_seed(0))
     wanted = {"effective_rank", "summary_explained", "person_found", "person_by_chance"}
     assert wanted <= set(metrics)
@@ -169,7 +173,7 @@ def test_every_objective_is_watched(name):
             "magic",
             r"objective is 'magic'; expected .default., or one or several of masked,",
         ),
-        ({"masked": 0}, r"leave out what is not wanted"),
+        ({"masked": 0}, r"expected positive ones"),
         ({}, r"expected 'default'"),
     ],
 )
@@ -179,38 +183,27 @@ def test_unknown_objectives_are_refused(objective, words):
 
 
 @pytest.mark.parametrize("modality", ["bold", "eeg"])
-class TestTargets:
-    def patches(self, modality, phase=0.0):
+class TestMaskedTargets:
+    def patches(self, modality):
         windows = _batch(modality).windows[modality]
-        spec = SPECS[modality]
-        slow = torch.sin(2 * torch.pi * torch.arange(spec.patch) / spec.patch + phase)
+        patch = SPECS[modality].patch
+        slow = torch.sin(2 * torch.pi * torch.arange(patch) / patch)
         return windows.signal[:, :, 0].flatten(0, 1) + 3 * slow
 
-    def target(self, kind, modality, patches):
-        objective = MaskedPrediction(CONFIG, targets=dict.fromkeys(SPECS, kind))
-        return objective._target(modality, patches)
-
-    def test_raw_ones_are_the_samples(self, modality):
-        patches = self.patches(modality)
-        torch.testing.assert_close(self.target("raw", modality, patches), patches)
-
-    @pytest.mark.parametrize("kind", ["whitened", "log_spectral"])
-    def test_others_weigh_every_frequency_alike(self, modality, kind):
-        target = self.target(kind, modality, self.patches(modality))
-        spread = target.std(dim=0, correction=0)
-        varies = spread > 1e-2
+    def test_they_weight_every_frequency_alike(self, modality):
+        target = masked_target(modality, self.patches(modality))
+        sd = target.std(dim=0, correction=0)
+        varies = sd > 1e-2
         assert varies.float().mean() > 0.5
-        torch.testing.assert_close(spread[varies], torch.ones(int(varies.sum())))
+        torch.testing.assert_close(sd[varies], torch.ones(int(varies.sum())))
         torch.testing.assert_close(
             target.mean(dim=0), torch.zeros(target.shape[1]), atol=1e-4, rtol=0
         )
 
-    def test_a_log_spectrum_does_not_know_the_sign(self, modality):
+    def test_the_log_spectrum_of_eeg_has_no_sign_and_the_coefficients_of_bold_have(self, modality):
         patches = self.patches(modality)
-        one, other = (self.target("log_spectral", modality, x) for x in (patches, -patches))
-        torch.testing.assert_close(one, other)
-        one, other = (self.target("whitened", modality, x) for x in (patches, -patches))
-        assert (one - other).abs().max() > 0.1
+        one, other = (masked_target(modality, x) for x in (patches, -patches))
+        assert torch.allclose(one, other) == (modality == "eeg")
 
 
 class TestPhenotypes:
@@ -279,7 +272,7 @@ class TestPhenotypes:
     @pytest.mark.parametrize(
         ("column", "words"),
         [
-            (["F"] * 4, "'x' does not vary among these people: leave it out"),
+            (["F"] * 4, "'x' does not vary among these participants: leave it out"),
             ([1.0, np.nan, 1.0, 1.0], "does not vary"),
         ],
         ids=str,
@@ -293,5 +286,7 @@ class TestPhenotypes:
             PhenotypeTargets(pd.DataFrame({"notes": [f"note {n}" for n in range(30)]}))
 
     def test_a_column_lost_later_is_named(self):
-        with pytest.raises(ModelError, match=r"no column sex; the training people have age, sex"):
+        with pytest.raises(
+            ModelError, match=r"no column sex; the training participants have age, sex"
+        ):
             PhenotypeTargets(self.table)(self.table[["age", "group"]])

@@ -31,7 +31,7 @@ def test_prepared_signals_are_those_of_the_recording_to_the_bit(two, corpus):
         np.testing.assert_array_equal(kept.signal, held.signal)
         np.testing.assert_array_equal(kept.positions, held.positions)
         assert (kept.log_scale, kept.modality) == (held.log_scale, held.modality)
-        for half, other in zip(windows.halves(kept), windows.halves(held), strict=True):
+        for half, other in zip(windows.split_halves(kept), windows.split_halves(held), strict=True):
             np.testing.assert_array_equal(half.signal, other.signal)
 
 

@@ -106,7 +106,7 @@ def test_a_stopped_run_is_taken_up(corpus, tmp_path, monkeypatch, caplog):
     monkeypatch.undo()
     with caplog.at_level("INFO", logger="brainfm"):
         again = pretrain_corpus(corpus, tmp_path / "again", CONFIG, 0, device="cpu")
-    assert "taken up after epoch 3" in caplog.text
+    assert "resumed after epoch 3" in caplog.text
     assert load_checkpoint(again).sha256 == load_checkpoint(whole).sha256
 
 

@@ -8,7 +8,7 @@ from brainfm.models.encoder.reliability import Reliability, reliability_of
 
 WIDTH, N_PEOPLE = 60, 80
 PARTS = {"small": slice(0, 20), "large": slice(20, 60)}
-SHARES = {"small": 1.0, "large": 3.0}
+PART_WEIGHTS = {"small": 1.0, "large": 3.0}
 #: In each part, half of the numbers are mostly the mood of the moment.
 FICKLE = np.arange(WIDTH) % 2 == 0
 
@@ -24,7 +24,7 @@ def _halves(seed, n_people=N_PEOPLE):
 def _learned(seed=0, n_people=N_PEOPLE):
     halves = _halves(seed, n_people)
     module = Reliability(WIDTH)
-    module.learn(halves.mean(axis=0), halves, PARTS, SHARES)
+    module.fit(halves.mean(axis=0), halves, PARTS, PART_WEIGHTS)
     return module
 
 
@@ -86,7 +86,7 @@ def test_what_never_varied_in_training_does_not_burst(which):
     halves = _halves(seed=0)
     halves[..., which] = 7
     module = Reliability(WIDTH)
-    module.learn(halves.mean(axis=0), halves, PARTS, SHARES)
+    module.fit(halves.mean(axis=0), halves, PARTS, PART_WEIGHTS)
     others = halves[0].copy()
     others[:, which] += np.random.default_rng(3).standard_normal(others[:, which].shape)
     assert np.abs(_apply(module, others)).max() < 1000
@@ -96,5 +96,5 @@ def test_two_recordings_alike_in_one_number_by_chance_do_not_make_it_count_most(
     halves = _halves(seed=0, n_people=2)
     halves[..., 30] = halves[0, 0, 30] + 1e-6 * np.arange(4).reshape(2, 2)
     module = Reliability(WIDTH)
-    module.learn(halves.mean(axis=0), halves, PARTS, SHARES)
+    module.fit(halves.mean(axis=0), halves, PARTS, PART_WEIGHTS)
     assert module.weight[30] < 5 * module.weight[20:].median()

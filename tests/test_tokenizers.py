@@ -12,7 +12,7 @@ from brainfm.models.checkpoint.load_save import load_checkpoint, save_checkpoint
 from brainfm.models.encoder.encoder import PRESETS, BrainEncoder, EncoderConfig, n_parameters
 from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.tokenizers import TOKENIZERS, steps_of
-from brainfm.models.encoder.windows import SPECS, collate, cut, prepare
+from brainfm.models.encoder.windows import SPECS, collate, cut_window, prepare
 
 MAKERS = {"bold": bold, "eeg": eeg}
 both_modalities = pytest.mark.parametrize("name", MAKERS)
@@ -25,7 +25,7 @@ def encoder(request):
 
 
 def windows_of(name, **details):
-    return collate([cut(prepare(MAKERS[name](seed, **details)), 0) for seed in (0, 1)])
+    return collate([cut_window(prepare(MAKERS[name](seed, **details)), 0) for seed in (0, 1)])
 
 
 def with_signal(windows, signal):
@@ -57,11 +57,11 @@ class TestAnEncoder:
         noisy[:, :, 4] = 100
         one = encoder({name: windows}, {name: shown})
         two = encoder({name: with_signal(windows, noisy)}, {name: shown})
-        seen = one.seen
-        assert (seen == two.seen).all()
-        assert not seen.all()
+        valid = one.valid
+        assert (valid == two.valid).all()
+        assert not valid.all()
         assert_close(one.summary, two.summary)
-        assert_close(one.tokens[seen], two.tokens[seen])
+        assert_close(one.tokens[valid], two.tokens[valid])
 
     def test_hears_of_a_patch_that_is_there(self, encoder, name):
         windows = windows_of(name)
@@ -80,7 +80,9 @@ class TestAnEncoder:
     def test_summarises_channels_in_any_order_alike(self, encoder, name):
         recording = MAKERS[name]()
         order = np.random.default_rng(0).permutation(len(recording.channels))
-        windows = [collate([cut(prepare(r), 0)]) for r in (recording, pick(recording, order))]
+        windows = [
+            collate([cut_window(prepare(r), 0)]) for r in (recording, pick(recording, order))
+        ]
         one, two = (encoder({name: each}).summary for each in windows)
         assert_close(one, two, 1e-4)
 
@@ -139,7 +141,7 @@ def test_a_checkpoint_without_the_key_has_the_linear_tokenizer(tmp_path):
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 def test_compiled_it_says_the_same():
     torch.manual_seed(0)
-    config = EncoderConfig(dim=16, depth=1, heads=2, n_queries=2, n_bold_places=8, n_eeg_places=8)
+    config = EncoderConfig(dim=16, depth=1, heads=2, n_queries=2, n_bold_anchors=8, n_eeg_anchors=8)
     encoder = BrainEncoder(config).eval()
     batch = {name: windows_of(name) for name in MAKERS}
     torch.compiler.reset()

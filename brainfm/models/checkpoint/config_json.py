@@ -1,8 +1,7 @@
-"""What stands in ``config.json`` of a checkpoint, checked when written and when read."""
+"""Contents of ``config.json`` of a checkpoint, checked when written and when read."""
 
 import json
 import math
-from dataclasses import fields
 
 from brainfm.errors import ModelError
 from brainfm.files import nan_to_none
@@ -11,7 +10,7 @@ from brainfm.models.encoder.encoder import EncoderConfig
 FORMAT = "brainfm-encoder"
 VERSION = 1
 
-#: What may stand there, and of which type; only the first three must.
+#: Allowed keys and their types; only the first three are required.
 _TYPES = {
     "format": str,
     "version": int,
@@ -26,7 +25,7 @@ _TYPES = {
     "scores": list,
 }
 
-#: The part of ``training`` that is read again; more may stand there.
+#: Keys of ``training`` that are read; others are allowed.
 _TRAINING_TYPES = {
     "n_participants": int,
     "participants": list,
@@ -37,7 +36,7 @@ _TRAINING_TYPES = {
     "phenotypes": list,
 }
 
-#: Of what the lists and tables above consist.
+#: Types of the items of the lists and dictionaries above.
 _ITEM_TYPES = {
     "modalities": str,
     "scores": dict,
@@ -54,8 +53,13 @@ def config_text(sizes, info):
     Parameters
     ----------
     sizes : dict of str to int
-        Of the encoder, as :meth:`EncoderConfig.as_dict` gives them.
+        See :meth:`EncoderConfig.as_dict`.
     info : dict
+        All other sections.
+
+    Returns
+    -------
+    text : str
 
     Raises
     ------
@@ -109,7 +113,7 @@ def _check(config, where):
     if unknown:
         raise ModelError(
             f"{where} has keys that brainfm does not know: {', '.join(unknown)[:80]}; expected "
-            f"{', '.join(_TYPES)}: it was changed by hand or made by another program."
+            f"{', '.join(_TYPES)}: it was edited by hand or made by another program."
         )
     _check_types(config, _TYPES, where, required=("format", "version", "encoder"))
     _check_types(config.get("training", {}), _TRAINING_TYPES, f"training of {where}")
@@ -120,7 +124,7 @@ def _check(config, where):
 def _check_types(section, types, where, required=()):
     for name in required:
         if name not in section:
-            raise ModelError(f"{where} has no {name!r}: it is not complete; get it anew.")
+            raise ModelError(f"{where} has no {name!r}: it is not complete; get it again.")
     for name, kind in types.items():
         if name in section:
             _check_type(name, section[name], kind, where)
@@ -146,8 +150,8 @@ def _check_finite(value, where, name="a number"):
 
 
 def _check_encoder(sizes, where):
-    """Refuse sizes that no encoder has; :class:`EncoderConfig` says which there are."""
-    known = {field.name: field.default for field in fields(EncoderConfig)}
+    """Refuse sizes that no encoder has."""
+    known = EncoderConfig().as_dict()
     unknown = sorted(set(sizes) - set(known))
     wrong = [
         f"{name} {value!r:.40}"

@@ -247,7 +247,7 @@ def _tensors(data, path):
             ) from error
         raise ModelError(
             f"{path} cannot be read as safetensors ({error}): it was cut short or is something "
-            "else; get it anew."
+            "else; get it again."
         ) from error
     broken = [name for name, value in found.items() if not value.isfinite().all()]
     if broken:
@@ -283,7 +283,7 @@ def _build(folder, info):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what a partial file leaves out starts the same each time
         try:
-            return BrainEncoder(EncoderConfig(**info["encoder"]))
+            return BrainEncoder(EncoderConfig.from_dict(info["encoder"]))
         except (RuntimeError, MemoryError) as error:
             raise ModelError(
                 f"{folder / 'config.json'} describes an encoder that cannot be built ({error})."

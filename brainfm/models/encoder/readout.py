@@ -1,25 +1,23 @@
-"""From a trained encoder and one recording to one vector, and what each part of it holds.
+"""Readout: one vector of a recording from a trained encoder, in named parts.
 
 ========================  ==================================================================
-part                      what it holds
+part                      content
 ========================  ==================================================================
-``summary``               the summary token, mean over windows (dim)
-``tokens_mean``           each query's token, mean over time (n_queries * dim)
-``tokens_log_sd``         log deviation of the tokens over time, mean over queries (dim)
-``connectivity``          covariance of the places over the recording, in the tangent
-                          space of its mean over the training recordings (upper triangle); for
-                          EEG in each of 4 bands
-``spectrum_mean``         EEG only: log power in 6 bands at each place, median over time
+``summary``               summary token, mean over windows (dim)
+``tokens_mean``           token of each query, mean over time (n_queries * dim)
+``tokens_log_sd``         log standard deviation of the tokens over time, mean over queries (dim)
+``connectivity``          covariance of the anchors over the recording, in the tangent space of
+                          its mean over the training recordings (upper triangle); for EEG in
+                          each of 4 bands
+``spectrum_mean``         EEG only: log power in 6 bands at each anchor, median over time
 ``spectrum_log_spread``   EEG only: log of its interquartile range over time
 ``log_scale``             EEG only: log10 of the amplitude of the recording in microvolts
 ========================  ==================================================================
 
-The second-order part is kept on purpose: averaged tokens alone lose the covariance on which
-functional connectivity rests.
-
-The parts side by side (:func:`features`) are then centred, and each number is weighed by how
-reliable it is (:class:`brainfm.models.encoder.reliability.Reliability`); :func:`embed` returns the
-result.
+The second-order parts are there because averaged tokens alone lose the covariance, on which
+functional connectivity rests. :func:`features` concatenates the parts; :func:`embed` then centres
+them and weights each number by its reliability
+(:class:`brainfm.models.encoder.reliability.Reliability`).
 """
 
 import functools
@@ -38,20 +36,20 @@ SPECTRUM_BANDS_HZ = {
     "delta": (1, 3), "theta": (4, 7), "alpha": (8, 12),
     "beta1": (13, 20), "beta2": (21, 30), "gamma": (31, 40),
 }  # fmt: skip
-#: Hz, of the covariances between places of EEG.
+#: Hz, of the covariances between the anchors of EEG.
 COVARIANCE_BANDS_HZ = {"slow": (1, 7), "alpha": (8, 12), "beta": (13, 30), "gamma": (31, 40)}
-#: How much each part of a vector counts, as relative mean square length.
-SHARES = {
+#: Weight of each part of a vector: its relative mean square length.
+PART_WEIGHTS = {
     "summary": 0.01, "tokens_mean": 0.01, "tokens_log_sd": 0.005, "connectivity": 1.0,
     "spectrum_mean": 0.1, "spectrum_log_spread": 0.1, "log_scale": 0.02,
 }  # fmt: skip
-#: The same where phenotypes were predicted from the summary.
-SHARES_WITH_LABELS = {**SHARES, "summary": 0.1}
+#: The same for encoders that were trained to predict phenotypes from the summary.
+PART_WEIGHTS_WITH_LABELS = {**PART_WEIGHTS, "summary": 0.1}
 _LEAST_SD = 1e-3
 
 
 def part_slices(config, modality):
-    """Say where each part of a vector lies.
+    """Return the slice of each part of a vector.
 
     Parameters
     ----------
@@ -62,15 +60,15 @@ def part_slices(config, modality):
     -------
     parts : dict of str to slice
     """
-    n_places = config.n_places_of(modality)
+    n_anchors = config.n_anchors_of(modality)
     sizes = {
         "summary": config.dim,
         "tokens_mean": config.n_queries * config.dim,
         "tokens_log_sd": config.dim,
-        "connectivity": config.n_covariances_of(modality) * n_places * (n_places + 1) // 2,
+        "connectivity": config.n_covariances_of(modality) * n_anchors * (n_anchors + 1) // 2,
     }
     if modality == "eeg":
-        n_bands = len(SPECTRUM_BANDS_HZ) * n_places
+        n_bands = len(SPECTRUM_BANDS_HZ) * n_anchors
         sizes |= {"spectrum_mean": n_bands, "spectrum_log_spread": n_bands, "log_scale": 1}
     ends = np.cumsum(list(sizes.values()))
     return {
@@ -80,16 +78,32 @@ def part_slices(config, modality):
 
 
 def embedding_dim(config, modality):
-    """Return the length of a vector of one modality."""
-    return list(part_slices(config, modality).values())[-1].stop
+    """Return the length of a vector.
 
-
-def names_of_outputs(config, modalities):
-    """Return ``modality_part_index`` of each number of vectors of some modalities side by side.
+    Parameters
+    ----------
+    config : EncoderConfig
+    modality : {"bold", "eeg"}
 
     Returns
     -------
-    names : ndarray of str, shape (d,)
+    length : int
+    """
+    return list(part_slices(config, modality).values())[-1].stop
+
+
+def embedding_feature_names(config, modalities):
+    """Name the numbers of concatenated vectors of some modalities.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+    modalities : sequence of {"bold", "eeg"}
+
+    Returns
+    -------
+    names : ndarray of str, shape (n_features,)
+        ``<modality>_<part>_<index>``.
     """
     names = [
         f"{modality}_{part}_{index}"
@@ -102,18 +116,19 @@ def names_of_outputs(config, modalities):
 
 @torch.inference_mode()
 def embed(encoder, prepared, *, batch_size=32):
-    """Turn one prepared recording into a vector.
+    """Embed one prepared recording.
 
     Parameters
     ----------
     encoder : BrainEncoder
-    prepared : Prepared
+    prepared : PreparedSignal
     batch_size : int
         Windows encoded at once.
 
     Returns
     -------
-    vector : ndarray of float32, shape (d,), finite; d depends on the modality only
+    vector : ndarray of float32, shape (n_features,)
+        Finite; its length depends on the encoder and the modality only.
     """
     weigh = encoder.reliability[prepared.modality]
     vector = torch.from_numpy(features(encoder, prepared, batch_size=batch_size)).float()
@@ -124,13 +139,20 @@ def embed(encoder, prepared, *, batch_size=32):
 
 @torch.inference_mode()
 def features(encoder, prepared, *, batch_size=32):
-    """Return the parts of a vector side by side, before :class:`Reliability` weighs them.
+    """Concatenate the parts of a vector, before :class:`Reliability` weights them.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+    prepared : PreparedSignal
+    batch_size : int
+        Windows encoded at once.
 
     Returns
     -------
-    features : ndarray of float, shape (d,)
+    features : ndarray of float, shape (n_features,)
     """
-    with _blas().limit(limits=1, user_api="blas"):  # its threads and torch's wait for each other
+    with _blas().limit(limits=1, user_api="blas"):  # or threads of both libraries wait
         return _features(encoder, prepared, batch_size)
 
 
@@ -144,11 +166,11 @@ def _features(encoder, prepared, batch_size):
     pieces = _encode(encoder, prepared.modality, windows, batch_size)
     parts = [*_context(pieces, encoder.config.n_queries)]
     references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
-    covariances = place_covariances(encoder, prepared)
+    covariances = anchor_covariances(encoder, prepared)
     parts += [tangent_space(*pair) for pair in zip(covariances, references, strict=True)]
     if prepared.modality == "eeg":
-        spectrum = torch.cat([one.mixed["eeg"].spectrum for one in pieces])
-        bands = _place_bands(spectrum, windows.patches)
+        spectrum = torch.cat([one.averages["eeg"].spectrum for one in pieces])
+        bands = _anchor_bands(spectrum, windows.patches)
         parts += [np.median(bands, axis=-1).ravel(), _log_spread(bands).ravel()]
         parts.append([prepared.log_scale])
     return np.concatenate(parts)
@@ -156,47 +178,62 @@ def _features(encoder, prepared, batch_size):
 
 @torch.inference_mode()
 def connectivity_targets(encoder, prepared):
-    """Return connectivity (Fisher z) of the places, with their log spectrum for EEG, as 1-D array.
+    """Compute the targets of connectivity-preserving regression.
 
-    This is what :class:`ConnectivityRegression` predicts, before the principal components.
+    Parameters
+    ----------
+    encoder : BrainEncoder
+        Its anchors are used, not its weights.
+    prepared : PreparedSignal
+
+    Returns
+    -------
+    targets : ndarray of float, shape (n_targets,)
+        Correlation between anchors (Fisher z), and for EEG the log power of their bands.
     """
-    series = _place_series(encoder, prepared)
+    series = _anchor_series(encoder, prepared)
     rows, columns = np.triu_indices(len(series), k=1)
     correlation = _correlation(series)[rows, columns]
     connectivity = np.arctanh(np.clip(correlation, -0.99, 0.99))
     if prepared.modality == "bold":
         return connectivity
-    places = encoder.tokens["eeg"].places
-    windows = all_windows(prepared).to(places.centres.device)
-    mixed = places(windows, windows.usable)
-    bands = np.median(_place_bands(mixed.spectrum, windows.patches), axis=-1).ravel()
+    anchors = encoder.tokens["eeg"].anchors
+    windows = all_windows(prepared).to(anchors.centres.device)
+    averages = anchors(windows, windows.usable)
+    bands = np.median(_anchor_bands(averages.spectrum, windows.patches), axis=-1).ravel()
     return np.concatenate([connectivity, bands])
 
 
 @torch.inference_mode()
-def place_covariances(encoder, prepared):
-    """Covariances of the places over a recording, shrunk by 0.2 towards the identity.
+def anchor_covariances(encoder, prepared):
+    """Compute the covariances of the anchors over a recording, shrunk by 0.2 to the identity.
 
-    BOLD: of standardised series, once. EEG: of what each band of ``COVARIANCE_BANDS_HZ`` holds,
-    scaled to a mean power of 1, so that differences in power between places stay.
+    BOLD has one, of standardised series. EEG has one in each band of ``COVARIANCE_BANDS_HZ``,
+    scaled to a mean power of 1, so that differences in power between anchors stay.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+    prepared : PreparedSignal
 
     Returns
     -------
-    covariances : ndarray of float, shape (n_covariances, n_places, n_places), positive definite
+    covariances : ndarray of float, shape (n_covariances, n_anchors, n_anchors)
+        Positive definite.
     """
-    series = _place_series(encoder, prepared)
-    find = {"bold": _correlation, "eeg": _band_covariances}[prepared.modality]
-    found = find(series).reshape(-1, len(series), len(series))
+    series = _anchor_series(encoder, prepared)
+    method = {"bold": _correlation, "eeg": _band_covariances}[prepared.modality]
+    found = method(series).reshape(-1, len(series), len(series))
     return (1 - SHRINKAGE) * found + SHRINKAGE * np.eye(len(series))
 
 
-def _place_series(encoder, prepared):
-    """(n_places, n_times) as float64; mixed as float32, which is what the signal is."""
-    places = encoder.tokens[prepared.modality].places
-    device = places.centres.device
+def _anchor_series(encoder, prepared):
+    """Series of the anchors, (n_anchors, n_times) as float64, averaged as float32."""
+    anchors = encoder.tokens[prepared.modality].anchors
+    device = anchors.centres.device
     positions = torch.from_numpy(prepared.positions)[None].to(device)
     everywhere = torch.ones(positions.shape[:2], dtype=torch.bool, device=device)
-    weights = places.weights(positions, everywhere)[0].cpu().numpy()
+    weights = anchors.weights(positions, everywhere)[0].cpu().numpy()
     return ((weights / weights.sum(axis=1, keepdims=True)) @ prepared.signal).astype(float)
 
 
@@ -227,11 +264,12 @@ def _encode(encoder, modality, windows, batch_size):
 
 def _context(pieces, n_queries):
     summary = torch.cat([one.summary for one in pieces]).float().cpu()
-    tokens = torch.cat([one.tokens for one in pieces]).float().cpu()[:, :-1]  # the last one stands
-    seen = torch.cat([one.seen for one in pieces]).cpu()[:, :-1:n_queries]  # for the whole window
-    kept = tokens.unflatten(1, (-1, n_queries))[seen]  # patches of signal, q d
-    spread = kept.std(dim=0, correction=0).clamp_min(_LEAST_SD).log().mean(dim=0)
-    return summary.mean(0).numpy(), kept.mean(0).flatten().numpy(), spread.numpy()
+    # Without the last token, which is that of the whole window.
+    tokens = torch.cat([one.tokens for one in pieces]).float().cpu()[:, :-1]  # b (s q) d
+    valid = torch.cat([one.valid for one in pieces]).cpu()[:, :-1:n_queries]  # b s
+    tokens = tokens.unflatten(1, (-1, n_queries))[valid]  # valid patches, q d
+    log_sd = tokens.std(dim=0, correction=0).clamp_min(_LEAST_SD).log().mean(dim=0)
+    return summary.mean(0).numpy(), tokens.mean(0).flatten().numpy(), log_sd.numpy()
 
 
 def _pieces(windows, size):
@@ -240,11 +278,11 @@ def _pieces(windows, size):
         yield Windows(**parts)
 
 
-def _place_bands(spectrum, patches):
-    """Log power of each place in each band over time, (n_places, n_bands, n_patches)."""
+def _anchor_bands(spectrum, patches):
+    """Log power of each anchor in each band over time, (n_anchors, n_bands, n_patches)."""
     bands = [spectrum[..., low - 1 : high].mean(dim=-1) for low, high in SPECTRUM_BANDS_HZ.values()]
-    at_places = torch.stack(bands).permute(2, 0, 1, 3)  # b w k s -> k b w s
-    return at_places.cpu().numpy()[:, :, patches.cpu().numpy()]
+    at_anchors = torch.stack(bands).permute(2, 0, 1, 3)  # b w k s -> k b w s
+    return at_anchors.cpu().numpy()[:, :, patches.cpu().numpy()]
 
 
 def _log_spread(values):

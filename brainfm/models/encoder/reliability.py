@@ -1,9 +1,9 @@
-"""Each number of a vector counts as much as it is reliable.
+"""Reliability of each number of a vector, estimated from the halves of recordings.
 
-Two halves of one recording show the same person in the same state. How much of what differs
-between recordings comes back in the other half is the *reliability* of a number; it is found from
-the halves of the training recordings, without labels. A standardised number times its reliability
-is the best guess of what it would be in an endless recording.
+Two halves of one recording show the same participant in the same state. The *reliability* of a
+number is the share of its variance between recordings that both halves have in common; it is
+estimated from the halves of the training recordings, without labels. A standardised number times
+its reliability is the regressed estimate of its true score.
 
 References
 ----------
@@ -18,14 +18,14 @@ from torch import nn
 
 _LEAST_VARIANCE = 1e-12
 _LEAST_RELIABILITY = 0.02
-#: What one number shows is averaged with its part as if the part had come from so many recordings.
+#: Estimates are shrunk to the mean of their part as if that came from this many recordings.
 _PRIOR_RECORDINGS = 2
 
 
 class Reliability(nn.Module):
-    """Centre a vector, standardise its numbers and weigh them by reliability and share.
+    """Centre vectors, standardise their numbers and weight them by reliability and part.
 
-    Before :meth:`learn` it returns vectors as they are.
+    Before :meth:`fit` it returns vectors unchanged.
 
     Parameters
     ----------
@@ -39,12 +39,21 @@ class Reliability(nn.Module):
         self.register_buffer("weight", torch.ones(width))
 
     def forward(self, vectors):
-        """Return vectors (n, width) of the same shape."""
+        """Weight vectors.
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (n, width)
+
+        Returns
+        -------
+        weighted : Tensor, shape (n, width)
+        """
         return (vectors - self.mean) * self.weight
 
     @torch.no_grad()
-    def learn(self, whole, halves, parts, shares):
-        """Learn from training recordings.
+    def fit(self, whole, halves, parts, part_weights):
+        """Estimate means and weights from training recordings.
 
         Parameters
         ----------
@@ -54,24 +63,24 @@ class Reliability(nn.Module):
             Vectors of their first and their second halves.
         parts : dict of str to slice
             Parts of a vector. One that does not vary is only centred.
-        shares : dict of str to float
-            How much each part counts: relative mean square length.
+        part_weights : dict of str to float
+            Relative mean square length of each part.
         """
         centred, weight = whole - whole.mean(axis=0), np.ones(whole.shape[1])
-        unit = len(weight) / sum(shares[name] for name in parts)
+        unit = len(weight) / sum(part_weights[name] for name in parts)
         for name, part in parts.items():
             variance = _pooled(np.square(centred[:, part]).mean(axis=0), len(whole))
-            if variance.max() <= _LEAST_VARIANCE:  # of one recording, say: nothing to go by
+            if variance.max() <= _LEAST_VARIANCE:  # as with a single recording
                 continue
             weight[part] = reliability_of(halves[..., part]) / np.sqrt(variance)
             length = np.square(centred[:, part] * weight[part]).sum(axis=1).mean()
-            weight[part] *= np.sqrt(shares[name] * unit / length)
+            weight[part] *= np.sqrt(part_weights[name] * unit / length)
         self.mean.copy_(torch.as_tensor(whole.mean(axis=0)))
         self.weight.copy_(torch.as_tensor(weight))
 
 
 def reliability_of(halves):
-    """Reliability of each number of a part over whole recordings, from their two halves.
+    """Estimate the reliability of each number of a part from two halves of recordings.
 
     Parameters
     ----------
@@ -90,6 +99,6 @@ def reliability_of(halves):
 
 
 def _pooled(values, n_recordings):
-    """Draw what each number shows to the mean of all: few recordings tell little of one."""
+    """Shrink values to their mean, the more the fewer recordings they are from."""
     total = n_recordings * values + _PRIOR_RECORDINGS * values.mean()
     return np.maximum(total / (n_recordings + _PRIOR_RECORDINGS), _LEAST_VARIANCE)

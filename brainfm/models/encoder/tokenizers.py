@@ -1,7 +1,7 @@
-"""Ways to turn the samples of one patch into one vector: linear, convolutional or recurrent.
+"""Tokenizers: the samples of one patch to one vector, linear, convolutional or recurrent.
 
-Each looks at one patch of one place at a time; what comes before and after is for the
-transformer. So a patch that is hidden or missing cannot reach its neighbours here.
+Each reads one patch of one anchor at a time, so that a masked patch cannot reach its neighbours;
+the transformer relates patches.
 """
 
 from torch import nn
@@ -11,11 +11,17 @@ _MOST_STEPS = 12
 
 
 class ConvolutionTokenizer(nn.Module):
-    """A temporal convolutional network: steps of a patch, dilated convolutions, one vector.
+    """Temporal convolutional network: dilated convolutions over the steps of a patch.
+
+    Parameters
+    ----------
+    patch : int
+        Samples of a patch.
+    dim : int
 
     References
     ----------
-    .. [1] Bai et al., 2018. https://arxiv.org/abs/1803.01271
+    .. [1] Bai et al., 2018. https://doi.org/10.48550/arXiv.1803.01271
     """
 
     def __init__(self, patch, dim):
@@ -30,19 +36,25 @@ class ConvolutionTokenizer(nn.Module):
         self.end = nn.Linear(width * n_steps, dim)
 
     def forward(self, signal):
-        """(..., patch) -> (..., dim)."""
+        """Map a signal (..., patch) to vectors (..., dim)."""
         steps = self.start(signal.reshape(-1, 1, signal.shape[-1]))  # n width steps
         for convolve in self.dilated:
             steps = steps + convolve(functional.gelu(steps))
-        return self.end(steps.flatten(1)).unflatten(0, signal.shape[:-1])
+        return self.end(steps.flatten(1)).unflatten(0, signal.shape[:-1])  # ... dim
 
 
 class RecurrentTokenizer(nn.Module):
-    """A gated recurrent unit over the steps of a patch; its last state is the vector.
+    """Gated recurrent unit over the steps of a patch; its last state is the vector.
+
+    Parameters
+    ----------
+    patch : int
+        Samples of a patch.
+    dim : int
 
     References
     ----------
-    .. [1] Cho et al., 2014. https://arxiv.org/abs/1406.1078
+    .. [1] Cho et al., 2014. https://doi.org/10.48550/arXiv.1406.1078
     """
 
     def __init__(self, patch, dim):
@@ -51,9 +63,9 @@ class RecurrentTokenizer(nn.Module):
         self.unit = nn.GRU(patch // self.n_steps, dim, batch_first=True)
 
     def forward(self, signal):
-        """(..., patch) -> (..., dim)."""
+        """Map a signal (..., patch) to vectors (..., dim)."""
         _, last = self.unit(signal.reshape(-1, self.n_steps, signal.shape[-1] // self.n_steps))
-        return last[0].unflatten(0, signal.shape[:-1])
+        return last[0].unflatten(0, signal.shape[:-1])  # ... dim
 
 
 TOKENIZERS = {
@@ -64,5 +76,15 @@ TOKENIZERS = {
 
 
 def steps_of(patch):
-    """Return into how many equal steps a patch is cut: as many as possible up to 12."""
+    """Return the number of equal steps of a patch: as many as possible up to 12.
+
+    Parameters
+    ----------
+    patch : int
+        Samples of a patch.
+
+    Returns
+    -------
+    n_steps : int
+    """
     return max(n for n in range(1, _MOST_STEPS + 1) if patch % n == 0)

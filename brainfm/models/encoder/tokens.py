@@ -1,9 +1,9 @@
-"""From channels anywhere to a fixed set of places, and from anchors to a few tokens per patch.
+"""Tokens: channels of any atlas or montage to spatial anchors, and anchors to tokens per patch.
 
-A model never knows names of channels, only where they are. *Spatial anchors* are fixed points in
-the head. Each averages the channels around it, so that any atlas and any montage becomes the same
-few dozen series at a cost linear in channels. Learned queries then attend to the anchors of each
-time patch and give the tokens that the transformer reads.
+A model does not know the names of channels, only their positions. *Spatial anchors* are fixed
+points in the head. Each averages the channels around it, so that any atlas and any montage becomes
+the same few dozen series at a cost linear in channels. Learned queries then attend to the anchors
+of each time patch and give the tokens of the transformer.
 """
 
 import functools
@@ -19,14 +19,14 @@ from brainfm.models.encoder.tokenizers import TOKENIZERS
 from brainfm.models.encoder.windows import SPECS
 
 _OCTAVES = 4
-#: Least logit of a channel, relative to the nearest: far ones still count where none is near.
-_FARTHEST = -30.0
-#: Shrinkage of the covariance of places towards the identity.
+#: Smallest logit of a channel relative to the nearest one: far channels count where none is near.
+_MIN_LOGIT = -30.0
+#: Shrinkage of the covariance of anchors towards the identity.
 SHRINKAGE = 0.2
 
 
 def fourier(positions):
-    """Sines and cosines of positions, 4 octaves.
+    """Encode positions by sines and cosines of 4 octaves.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ N_FOURIER = 6 * _OCTAVES
 
 
 def seconds_features(time_s, n_features):
-    """Sines and cosines of time, with periods from 2 s to 500 s.
+    """Encode time by sines and cosines of periods from 2 s to 500 s.
 
     Parameters
     ----------
-    time_s : Tensor, shape (...,)
+    time_s : Tensor, shape (...,), in seconds
     n_features : int, even
 
     Returns
@@ -62,7 +62,7 @@ def seconds_features(time_s, n_features):
 
 
 def log_spectrum(signal):
-    """Natural log power of each patch of EEG, 1 to 40 Hz.
+    """Compute the natural log power of patches of EEG from 1 to 40 Hz.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def log_spectrum(signal):
 
 
 def _hann_waves(patch, device):
-    """Cosines and sines of 1 to 40 Hz under a Hann window of unit power, blind to the mean."""
+    """Cosines and sines of 1 to 40 Hz under a Hann window of unit power, orthogonal to the mean."""
     sample, hertz = torch.arange(patch, device=device), torch.arange(1, 41, device=device)
     angles = 2 * math.pi * torch.outer(sample, hertz) / patch
     window = torch.hann_window(patch, dtype=torch.float64, device=device)
@@ -87,76 +87,116 @@ def _hann_waves(patch, device):
     return ((waves - waves.mean(dim=0)) / window.square().sum().sqrt()).float()
 
 
-def full_precision(method):
-    """Let a method of a module compute in float32, autocast or not."""
+def _full_precision(method):
+    """Let a method of a module compute in float32 under autocast too."""
 
     @functools.wraps(method)
-    def in_full(module, *arguments):
-        device = module.centres.device.type
-        with torch.autocast(device, enabled=False):
+    def in_float32(module, *arguments):
+        with torch.autocast(module.centres.device.type, enabled=False):
             return method(module, *arguments)
 
-    return in_full
+    return in_float32
 
 
 @dataclass(frozen=True)
 class AnchorSeries:
-    """What the places saw: series (b, k, s, p), spectrum (b, k, s, 40) or None, seen (b, k, s)."""
+    """Averages of the visible channels around each anchor.
+
+    Parameters
+    ----------
+    series : Tensor, shape (b, n_anchors, n_patches, patch)
+    spectrum : Tensor, shape (b, n_anchors, n_patches, 40), or None
+        Mean log spectrum of the channels; EEG only.
+    valid : Tensor of bool, shape (b, n_anchors, n_patches)
+        False where no channel was visible.
+    """
 
     series: torch.Tensor
     spectrum: torch.Tensor | None
-    seen: torch.Tensor
+    valid: torch.Tensor
 
 
 class SpatialAnchors(nn.Module):
-    """Points of the head that look at the channels around them.
+    """Fixed points in the head that average the channels around them.
 
-    The weight of a channel falls with its squared distance to the place (a Gaussian of fixed
-    width). SpatialAnchors are put where the channels of the training recordings are and then stay:
-    moved by gradients, they served the objectives and made connectivity between places tell less of
-    people.
+    The weight of a channel is a Gaussian of its distance to the anchor. Anchors are placed at the
+    channels of the training recordings and do not learn: when gradients moved them, objectives
+    became better and the connectivity between anchors told participants apart less well.
+
+    Parameters
+    ----------
+    modality : {"bold", "eeg"}
+    n_anchors : int
     """
 
-    def __init__(self, modality, n_places):
+    def __init__(self, modality, n_anchors):
         super().__init__()
         self.modality, self.width = modality, {"bold": 0.06, "eeg": 0.3}[modality]
-        self.register_buffer("centres", default_places(modality, n_places))
+        self.register_buffer("centres", default_anchors(modality, n_anchors))  # k 3
 
-    @full_precision
+    @_full_precision
     def weights(self, positions, channels):
-        """Return how much each place looks at each channel, at most 1, (b, k, c); 0 if padded."""
+        """Compute the weight of each channel for each anchor.
+
+        Parameters
+        ----------
+        positions : Tensor, shape (b, n_channels, 3)
+        channels : Tensor of bool, shape (b, n_channels)
+            False where padded.
+
+        Returns
+        -------
+        weights : Tensor, shape (b, n_anchors, n_channels)
+            1 for the nearest channel, 0 where padded.
+        """
         distance = (self.centres[None, :, None] - positions[:, None]).square().sum(-1)  # b k c
         logits = (-distance / (2 * self.width**2)).masked_fill(~channels[:, None], -torch.inf)
         nearest = logits.amax(dim=-1, keepdim=True).clamp_min(-1e9)  # no channel at all: finite
-        return (logits - nearest).clamp_min(_FARTHEST).exp() * channels[:, None]
+        return (logits - nearest).clamp_min(_MIN_LOGIT).exp() * channels[:, None]
 
-    @full_precision
+    @_full_precision
     def forward(self, windows, visible):
-        """Mix the visible (b, c, s) channels of :class:`Windows` into places."""
-        weights = self.weights(windows.positions, windows.channels)
-        shown = visible.to(weights.dtype)
+        """Average the visible channels around each anchor.
+
+        Parameters
+        ----------
+        windows : Windows
+        visible : Tensor of bool, shape (b, n_channels, n_patches)
+
+        Returns
+        -------
+        averages : AnchorSeries
+        """
+        weights = self.weights(windows.positions, windows.channels)  # b k c
+        shown = visible.to(weights.dtype)  # b c s
         total = torch.einsum("bkc,bcs->bks", weights, shown)
-        share = 1 / total.clamp_min(1e-20)[..., None]  # b k s 1
+        scale = 1 / total.clamp_min(1e-20)[..., None]  # b k s 1
 
-        def mix(values):
+        def mean(values):
             shown_values = values * shown[..., None]
-            return torch.einsum("bkc,bcsp->bksp", weights, shown_values) * share
+            return torch.einsum("bkc,bcsp->bksp", weights, shown_values) * scale
 
-        spectrum = mix(log_spectrum(windows.signal)) if self.modality == "eeg" else None
-        return AnchorSeries(mix(windows.signal), spectrum, total > 0)
+        spectrum = mean(log_spectrum(windows.signal)) if self.modality == "eeg" else None
+        return AnchorSeries(mean(windows.signal), spectrum, total > 0)
 
 
 class ModalityTokens(nn.Module):
-    """:class:`AnchorSeries` of one modality -> tokens (b, s * n_queries + 1, dim), if seen, times.
+    """Tokens of one modality: ``n_queries`` for each patch, and one for the whole window.
 
-    The one token besides holds how the places vary together over the window (correlations).
+    The last token holds the correlations between anchors over the window.
+
+    Parameters
+    ----------
+    modality : {"bold", "eeg"}
+    config : EncoderConfig
     """
 
     def __init__(self, modality, config):
         super().__init__()
         self.spec, self.n_queries = SPECS[modality], config.n_queries
-        dim, n_places = config.dim, config.n_places_of(modality)
-        self.places = SpatialAnchors(modality, n_places)
+        dim, n_anchors = config.dim, config.n_anchors_of(modality)
+        # "places" and "embed_place" are the names of these tensors in checkpoints.
+        self.places = SpatialAnchors(modality, n_anchors)
         self.embed_patch = TOKENIZERS[config.tokenizer](self.spec.patch, dim)
         self.embed_spectrum = nn.Linear(40, dim) if modality == "eeg" else None
         self.embed_place = nn.Linear(N_FOURIER, dim)
@@ -164,54 +204,80 @@ class ModalityTokens(nn.Module):
         self.queries = nn.Parameter(torch.randn(config.n_queries, dim))
         self.key_value = nn.Linear(dim, 2 * dim)
         self.merge = nn.Linear(dim, dim)
-        self.embed_correlation = nn.Linear(n_places * (n_places - 1) // 2, dim)
+        self.embed_correlation = nn.Linear(n_anchors * (n_anchors - 1) // 2, dim)
         self.modality = nn.Parameter(torch.randn(dim) * 0.02)
         self.heads = config.heads
 
-    def forward(self, mixed):
-        """See the class."""
-        tokens = self._ask(self._embed(mixed), mixed.seen)  # b (s q) d
-        together = self.embed_correlation(_upper(correlation_of(mixed)))[:, None]
-        seen_patches = repeat(mixed.seen.any(dim=1), "b s -> b (s q)", q=self.n_queries)
-        seen = torch.cat([seen_patches, seen_patches.any(dim=1, keepdim=True)], dim=1)
-        return torch.cat([tokens, together], dim=1) + self.modality, seen, self._times(mixed)
+    @property
+    def anchors(self):
+        """The :class:`SpatialAnchors` of this modality."""
+        return self.places
 
-    def _embed(self, mixed):
-        tokens = self.embed_patch(mixed.series)
-        if mixed.spectrum is not None:
-            tokens = tokens + self.embed_spectrum(mixed.spectrum)
-        place = self.embed_place(fourier(self.places.centres))
-        return self.norm((tokens + place[None, :, None]).float())  # b k s d; its weight is float32
+    def forward(self, averages):
+        """Compute the tokens.
 
-    def _ask(self, tokens, seen):
-        """Let the queries attend to the places of each patch."""
+        Parameters
+        ----------
+        averages : AnchorSeries
+
+        Returns
+        -------
+        tokens : Tensor, shape (b, n_patches * n_queries + 1, dim)
+        valid : Tensor of bool, shape (b, n_patches * n_queries + 1)
+        time_s : Tensor, shape (n_patches * n_queries + 1,), in seconds
+            From the start of the window to the middle of the patch of each token.
+        """
+        tokens = self._cross_attend(self._embed(averages), averages.valid)  # b (s q) d
+        window = self.embed_correlation(_upper(correlation_of(averages)))[:, None]  # b 1 d
+        valid = repeat(averages.valid.any(dim=1), "b s -> b (s q)", q=self.n_queries)
+        valid = torch.cat([valid, valid.any(dim=1, keepdim=True)], dim=1)
+        tokens = torch.cat([tokens, window], dim=1) + self.modality
+        return tokens, valid, self._times(averages.valid.shape[2])
+
+    def _embed(self, averages):
+        tokens = self.embed_patch(averages.series)  # b k s d
+        if averages.spectrum is not None:
+            tokens = tokens + self.embed_spectrum(averages.spectrum)
+        position = self.embed_place(fourier(self.anchors.centres))  # k d
+        return self.norm((tokens + position[None, :, None]).float())  # its weight is float32
+
+    def _cross_attend(self, tokens, valid):
+        """Let the queries attend to the anchors of each patch."""
         batch, _, n_patches, _ = tokens.shape
         key, value = self.key_value(rearrange(tokens, "b k s d -> (b s) k d")).chunk(2, dim=-1)
         query = repeat(self.queries, "q d -> n q d", n=batch * n_patches)
         split = lambda x: rearrange(x, "n t (h e) -> n h t e", h=self.heads)  # noqa: E731
-        mask = rearrange(seen, "b k s -> (b s) 1 1 k")
-        mask = mask | ~mask.any(dim=-1, keepdim=True)  # nothing seen: finite, and masked later
-        asked = functional.scaled_dot_product_attention(
+        mask = rearrange(valid, "b k s -> (b s) 1 1 k")
+        mask = mask | ~mask.any(dim=-1, keepdim=True)  # nothing valid: finite, and masked later
+        attended = functional.scaled_dot_product_attention(
             split(query), split(key), split(value), attn_mask=mask
         )
-        asked = rearrange(asked, "(b s) h q e -> b (s q) (h e)", b=batch)
-        return self.merge(asked) + repeat(self.queries, "q d -> (s q) d", s=n_patches)
+        attended = rearrange(attended, "(b s) h q e -> b (s q) (h e)", b=batch)
+        return self.merge(attended) + repeat(self.queries, "q d -> (s q) d", s=n_patches)
 
-    def _times(self, mixed):
-        """Seconds from the start of the window to the middle of each token's patch."""
-        middle = (torch.arange(mixed.seen.shape[2]) + 0.5) * self.spec.patch_s
-        each = torch.cat([middle.repeat_interleave(self.n_queries), middle.mean()[None]])
-        return each.to(self.queries.device)
+    def _times(self, n_patches):
+        middle = (torch.arange(n_patches) + 0.5) * self.spec.patch_s
+        time_s = torch.cat([middle.repeat_interleave(self.n_queries), middle.mean()[None]])
+        return time_s.to(self.queries.device)
 
 
-def correlation_of(mixed):
-    """Correlation of the places over what was seen of a window, shape (b, k, k)."""
-    shown = mixed.seen[..., None].to(mixed.series.dtype)
-    count = (shown.sum(dim=(2, 3)) * mixed.series.shape[-1]).clamp_min(1)  # b k
-    mean = (mixed.series * shown).sum(dim=(2, 3)) / count
-    centred = rearrange((mixed.series - mean[..., None, None]) * shown, "b k s p -> b k (s p)")
-    spread = centred.square().sum(dim=-1).clamp_min(1e-12).rsqrt()
-    return torch.einsum("bkt,blt->bkl", centred * spread[..., None], centred * spread[..., None])
+def correlation_of(averages):
+    """Compute the correlation between anchors over the valid patches of a window.
+
+    Parameters
+    ----------
+    averages : AnchorSeries
+
+    Returns
+    -------
+    correlation : Tensor, shape (b, n_anchors, n_anchors)
+    """
+    valid = averages.valid[..., None].to(averages.series.dtype)  # b k s 1
+    count = (valid.sum(dim=(2, 3)) * averages.series.shape[-1]).clamp_min(1)  # b k
+    mean = (averages.series * valid).sum(dim=(2, 3)) / count
+    centred = rearrange((averages.series - mean[..., None, None]) * valid, "b k s p -> b k (s p)")
+    scale = centred.square().sum(dim=-1).clamp_min(1e-12).rsqrt()
+    return torch.einsum("bkt,blt->bkl", centred * scale[..., None], centred * scale[..., None])
 
 
 def _upper(matrix):
@@ -219,21 +285,26 @@ def _upper(matrix):
     return matrix[..., rows, columns]
 
 
-def default_places(modality, n_places):
-    """Spread places evenly: inside a brain-sized ellipsoid (BOLD) or over the scalp (EEG).
+def default_anchors(modality, n_anchors):
+    """Spread anchors evenly: inside a brain-sized ellipsoid (BOLD) or over the scalp (EEG).
+
+    Parameters
+    ----------
+    modality : {"bold", "eeg"}
+    n_anchors : int
 
     Returns
     -------
-    centres : Tensor, shape (n_places, 3), about 1 in size
+    centres : Tensor, shape (n_anchors, 3), about 1 in size
     """
-    index = torch.arange(n_places) + 0.5
-    turn = math.pi * (1 + 5**0.5) * index  # golden angle: a Fibonacci lattice
+    index = torch.arange(n_anchors) + 0.5
+    angle = math.pi * (1 + 5**0.5) * index  # golden angle: a Fibonacci lattice
     if modality == "bold":
-        height, radius = 1 - 2 * index / n_places, (index * 0.618 % 1) ** (1 / 3)
+        height, radius = 1 - 2 * index / n_anchors, (index * 0.618 % 1) ** (1 / 3)
         centre, size = torch.tensor([0.0, -0.18, 0.12]), torch.tensor([0.64, 0.82, 0.58])
     else:
-        height, radius = 1 - 1.2 * index / n_places, torch.ones(n_places)
+        height, radius = 1 - 1.2 * index / n_anchors, torch.ones(n_anchors)
         centre, size = torch.tensor([0.0, 0.0, 0.4]), torch.tensor([0.8, 0.95, 0.9])
     flat = (1 - height.square()).clamp_min(0).sqrt()
-    unit = torch.stack([flat * turn.cos(), flat * turn.sin(), height], dim=1)
+    unit = torch.stack([flat * angle.cos(), flat * angle.sin(), height], dim=1)  # k 3
     return centre + size * unit * radius[:, None]

@@ -1,4 +1,4 @@
-"""From a recording to fixed windows of patches: one sampling rate, one scale, padding masked."""
+"""Windows: recordings at one sampling rate and scale, cut into patches, with padding masked."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,18 +14,29 @@ from brainfm.errors import ModelError
 #: Version of :func:`prepare`. Raise it whenever the same recording gives other numbers than before:
 #: signals prepared by another version are not used again.
 PREPARATION_VERSION = 1
-#: EEG whose scale lies outside these volts is in another unit.
+#: EEG with a scale outside these volts is in another unit.
 _EEG_SCALE_V = (1e-8, 5e-3)
-#: Seconds at the ends of EEG whose spread is a smaller part of the median are cut off.
-_SILENT = 0.2
+#: Seconds at the ends of EEG are cut off if their spread is below this fraction of the median.
+_SILENT_FRACTION = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSpec:
-    """How the recordings of one modality are resampled, scaled and cut.
+    """Parameters of the preparation and the windows of one modality.
 
-    ``low_pass_hz`` is None where half the sampling rate is the only limit. Positions are divided
-    by ``position_unit`` (of the unit they come in), so that a head is about 1 in size.
+    Parameters
+    ----------
+    sampling_hz : float
+    patch_s : float
+        Length of a patch.
+    n_patches : int
+        Patches of a window.
+    clip : float
+        Largest absolute value of a scaled signal.
+    position_unit : float
+        Positions are divided by it, so that a head is about 1 in size.
+    low_pass_hz : float, optional
+        None where half the sampling rate is the only limit.
     """
 
     sampling_hz: float
@@ -37,12 +48,12 @@ class WindowSpec:
 
     @property
     def patch(self):
-        """Samples of one patch."""
+        """Number of samples of one patch."""
         return round(self.patch_s * self.sampling_hz)
 
     @property
     def window(self):
-        """Samples of one window."""
+        """Number of samples of one window."""
         return self.patch * self.n_patches
 
     @property
@@ -60,8 +71,8 @@ SPECS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A recording ready to be cut: usable channels only, resampled and scaled.
+class PreparedSignal:
+    """Prepared recording: usable channels only, resampled and scaled.
 
     Parameters
     ----------
@@ -69,7 +80,7 @@ class Prepared:
     positions : ndarray of float32, shape (n_channels, 3), about 1 in size
     modality : {"bold", "eeg"}
     log_scale : float
-        Log10 of what the signal was divided by, in microvolts for EEG; 0 for BOLD.
+        Log10 of the divisor of the signal in microvolts; 0 for BOLD.
     """
 
     signal: np.ndarray
@@ -86,8 +97,10 @@ class Windows:
     ----------
     signal : Tensor, shape (n_windows, n_channels, n_patches, patch)
     positions : Tensor, shape (n_windows, n_channels, 3)
-    channels : Tensor of bool, shape (n_windows, n_channels), False where padded
-    patches : Tensor of bool, shape (n_windows, n_patches), False where padded
+    channels : Tensor of bool, shape (n_windows, n_channels)
+        False where padded.
+    patches : Tensor of bool, shape (n_windows, n_patches)
+        False where padded.
     """
 
     signal: torch.Tensor
@@ -104,7 +117,7 @@ class Windows:
 
     @property
     def usable(self):
-        """Tensor of bool, shape (n_windows, n_channels, n_patches): where there is signal."""
+        """Tensor of bool, shape (n_windows, n_channels, n_patches): False where padded."""
         return self.channels[:, :, None] & self.patches[:, None, :]
 
 
@@ -118,11 +131,12 @@ def prepare(recording):
     Parameters
     ----------
     recording : Recording
-        EEG in volts, BOLD in any unit. Channels masked, constant or not finite are left out.
+        EEG in volts, BOLD in any unit. Channels that are masked, constant or not finite are
+        left out.
 
     Returns
     -------
-    prepared : Prepared
+    prepared : PreparedSignal
 
     Raises
     ------
@@ -135,9 +149,9 @@ def prepare(recording):
 def _prepare(recording):
     spec = SPECS[recording.modality]
     _check_length(recording, spec)
-    signal = np.array(recording.signal.T, order="C")  # ours, and what follows goes along time
+    signal = np.array(recording.signal.T, order="C")  # a copy, contiguous along time
     with np.errstate(invalid="ignore"):
-        spread = np.ptp(signal, axis=1)  # NaN or infinite if one sample is
+        spread = np.ptp(signal, axis=1)  # NaN or infinite if a sample is
     keep = recording.mask & np.isfinite(spread) & (spread > 0)
     if not keep.any():
         raise ModelError(
@@ -146,7 +160,7 @@ def _prepare(recording):
     signal = signal if keep.all() else signal[keep]
     scaled, log_scale = _SCALERS[recording.modality](signal, recording, spec)
     np.clip(scaled, -spec.clip, spec.clip, out=scaled)
-    return Prepared(
+    return PreparedSignal(
         signal=np.ascontiguousarray(scaled, dtype=np.float32),
         positions=(recording.positions[keep] / spec.position_unit).astype(np.float32),
         modality=recording.modality,
@@ -155,16 +169,34 @@ def _prepare(recording):
 
 
 def n_whole_patches(prepared):
-    """Return how many whole patches a prepared recording holds."""
+    """Count the whole patches of a prepared recording.
+
+    Parameters
+    ----------
+    prepared : PreparedSignal
+
+    Returns
+    -------
+    n_patches : int
+    """
     return prepared.signal.shape[1] // SPECS[prepared.modality].patch
 
 
-def halves(prepared):
-    """Split a recording into its first and second half, of equally many whole patches."""
+def split_halves(prepared):
+    """Split a recording into its first and second half, of equally many whole patches.
+
+    Parameters
+    ----------
+    prepared : PreparedSignal
+
+    Returns
+    -------
+    halves : tuple of PreparedSignal, length 2
+    """
     length = n_whole_patches(prepared) // 2 * SPECS[prepared.modality].patch
     signal = prepared.signal
     return tuple(
-        Prepared(  # not replace(): what is mapped from disk is no Prepared
+        PreparedSignal(  # not replace(): a MappedSignal has other fields
             signal=half,
             positions=prepared.positions,
             modality=prepared.modality,
@@ -175,16 +207,16 @@ def halves(prepared):
 
 
 def all_windows(prepared, n_patches=None):
-    """Cut a recording into windows that follow each other and cover all whole patches.
+    """Cut a recording into consecutive windows that cover all whole patches.
 
-    The last window is moved back to end with the recording, so that no patch is lost; a
-    recording shorter than a window is padded and masked.
+    The last window ends with the recording and may overlap the one before; a recording shorter
+    than a window is padded and masked.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedSignal
     n_patches : int, optional
-        Of one window; by default, as in ``SPECS``.
+        Patches of a window; by default as in ``SPECS``.
 
     Returns
     -------
@@ -196,7 +228,7 @@ def all_windows(prepared, n_patches=None):
     starts = list(range(0, n_whole - n_patches + 1, n_patches)) or [0]
     if n_whole - starts[-1] > n_patches:
         starts.append(n_whole - n_patches)
-    return collate([cut(prepared, start * spec.patch, n_patches) for start in starts])
+    return collate([cut_window(prepared, start * spec.patch, n_patches) for start in starts])
 
 
 def random_crop(prepared, rng, *, max_channels=None, n_patches=None):
@@ -204,34 +236,40 @@ def random_crop(prepared, rng, *, max_channels=None, n_patches=None):
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedSignal
     rng : numpy.random.Generator
     max_channels : int, optional
-        Channels kept at most, drawn without replacement; and never fewer than half of them.
+        Draw a random number of channels, half of them at least and ``max_channels`` at most;
+        by default all are taken.
     n_patches : int, optional
-        Of the window; by default, as in ``SPECS``.
+        Patches of the window; by default as in ``SPECS``.
+
+    Returns
+    -------
+    window : tuple of ndarray
+        See :func:`cut_window`.
     """
     spec = SPECS[prepared.modality]
     n_patches = n_patches or spec.n_patches
     n_channels, n_times = prepared.signal.shape
     start = int(rng.integers(max(n_times - n_patches * spec.patch, 0) + 1))
     if max_channels is None:
-        return cut(prepared, start, n_patches)
-    n_kept = min(int(rng.integers((n_channels + 1) // 2, n_channels + 1)), max_channels)
-    chosen = np.sort(rng.permutation(n_channels)[:n_kept])
-    signal, positions, patches = cut(prepared, start, n_patches)
+        return cut_window(prepared, start, n_patches)
+    n_drawn = min(int(rng.integers((n_channels + 1) // 2, n_channels + 1)), max_channels)
+    chosen = np.sort(rng.permutation(n_channels)[:n_drawn])
+    signal, positions, patches = cut_window(prepared, start, n_patches)
     return signal[chosen], positions[chosen], patches
 
 
-def cut(prepared, start, n_patches=None):
-    """Cut the window that begins at sample ``start``; what lies beyond the end is masked.
+def cut_window(prepared, start, n_patches=None):
+    """Cut the window that begins at sample ``start``; patches beyond the end are masked.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedSignal
     start : int
     n_patches : int, optional
-        Of the window; by default, as in ``SPECS``.
+        Patches of the window; by default as in ``SPECS``.
 
     Returns
     -------
@@ -253,20 +291,20 @@ def collate(windows):
     Parameters
     ----------
     windows : list of tuple
-        As :func:`cut` returns them.
+        See :func:`cut_window`.
 
     Returns
     -------
     batch : Windows
     """
-    most = max(len(signal) for signal, _, _ in windows)
-    shape = (len(windows), most, *windows[0][0].shape[1:])
+    n_channels = max(len(signal) for signal, _, _ in windows)
+    shape = (len(windows), n_channels, *windows[0][0].shape[1:])
     signal = np.zeros(shape, dtype=np.float32)
     positions = np.zeros((*shape[:2], 3), dtype=np.float32)
     channels = np.zeros(shape[:2], dtype=bool)
-    for row, (one, places, _) in enumerate(windows):
+    for row, (one, one_positions, _) in enumerate(windows):
         signal[row, : len(one)] = one
-        positions[row, : len(one)] = places
+        positions[row, : len(one)] = one_positions
         channels[row, : len(one)] = True
     patches = np.stack([whole for _, _, whole in windows])
     return Windows(
@@ -278,15 +316,15 @@ def collate(windows):
 
 
 def resample(signal, sampling_hz, target_hz, low_pass_hz=None):
-    """Resample along time with a linear-phase low-pass (windowed sinc), by way of the spectrum.
+    """Resample along time with a linear-phase low-pass (windowed sinc) in the Fourier domain.
 
     Parameters
     ----------
     signal : ndarray of float, shape (n_channels, n_times)
-        Without an offset, since the ends are continued with zeros.
+        Zero mean, since the ends are padded with zeros.
     sampling_hz, target_hz : float
     low_pass_hz : float, optional
-        Cut-off; by default, 0.9 times the lower of the two Nyquist frequencies.
+        Cut-off; by default 0.9 times the lower of the two Nyquist frequencies.
 
     Returns
     -------
@@ -300,14 +338,14 @@ def resample(signal, sampling_hz, target_hz, low_pass_hz=None):
     cut_off_hz = min(low_pass_hz or nyquist_hz, 0.9 * nyquist_hz)
     half_length = int(np.ceil(2 * sampling_hz / (nyquist_hz - cut_off_hz)))
     taps = firwin(2 * half_length + 1, cut_off_hz, fs=sampling_hz)
-    # Zeros for the filter to run out in, up to a length that the ratio turns into a whole number.
+    # Pad with zeros to a length that the filter and the ratio of rates fit into.
     n_blocks = next_fast_len(math.ceil((n_times + 2 * half_length) / ratio.denominator), real=True)
     n_padded, n_resampled = n_blocks * ratio.denominator, n_blocks * ratio.numerator
-    n_kept = min(n_padded, n_resampled) // 2 + 1
-    delay = np.exp(2j * np.pi * np.arange(n_kept) * half_length / n_padded)
-    response = (rfft(taps, n_padded)[:n_kept] * delay).real * float(ratio)
+    n_bins = min(n_padded, n_resampled) // 2 + 1
+    delay = np.exp(2j * np.pi * np.arange(n_bins) * half_length / n_padded)
+    response = (rfft(taps, n_padded)[:n_bins] * delay).real * float(ratio)
     workers = torch.get_num_threads()
-    spectrum = rfft(signal, n_padded, workers=workers)[:, :n_kept]
+    spectrum = rfft(signal, n_padded, workers=workers)[:, :n_bins]
     spectrum *= response.astype(signal.dtype)
     return irfft(spectrum, n_resampled, workers=workers)[:, : math.ceil(n_times * ratio)]
 
@@ -324,7 +362,7 @@ def _scale_eeg(signal, recording, spec):
     signal = _without_silent_ends(signal, recording, spec)
     signal = resample(signal, recording.sampling_hz, spec.sampling_hz, spec.low_pass_hz)
     spread = _quantile(signal, 0.75) - _quantile(signal, 0.25)
-    scale_v = float(np.median(spread)) / 1.349  # of a normal distribution: its deviation
+    scale_v = float(np.median(spread)) / 1.349  # standard deviation of a normal distribution
     if not _EEG_SCALE_V[0] < scale_v < _EEG_SCALE_V[1]:
         raise ModelError(
             f"{recording!r} varies by {scale_v:.2g} V; expected 1e-8 to 5e-3 V. Is it in "
@@ -334,25 +372,25 @@ def _scale_eeg(signal, recording, spec):
     return signal, float(np.log10(scale_v * 1e6))
 
 
-def _quantile(signal, share):
-    """Value of each channel below which a share lies; numpy's own takes seven times as long."""
-    rank = round(share * (signal.shape[1] - 1))
+def _quantile(signal, q):
+    """Nearest-rank quantile of each channel; np.quantile takes seven times as long."""
+    rank = round(q * (signal.shape[1] - 1))
     return np.partition(signal, rank, axis=1)[:, rank]
 
 
 def _without_silent_ends(signal, recording, spec):
-    """Cut off seconds at both ends in which most channels hardly move.
+    """Cut off seconds at both ends in which most channels are nearly constant.
 
-    Files are often filled up with zeros to a whole record, which a filter then blurs; how much of
-    a recording is silent would tell how long it is.
+    Files are often padded with zeros to a whole record, which filters then blur; the duration of
+    the silence would encode the duration of the recording.
     """
     second = max(round(recording.sampling_hz * spec.patch_s), 1)
     n_seconds = signal.shape[1] // second
     pieces = signal[:, : n_seconds * second].reshape(len(signal), n_seconds, second)
-    power = np.einsum("cst,cst->cs", pieces, pieces) / second  # no copy, as std would make
+    power = np.einsum("cst,cst->cs", pieces, pieces) / second  # without the copy that std makes
     variance = np.maximum(power - pieces.mean(axis=2) ** 2, 0)
     spread = np.sqrt(np.median(variance, axis=0))
-    loud = np.flatnonzero(spread > _SILENT * np.median(spread))
+    loud = np.flatnonzero(spread > _SILENT_FRACTION * np.median(spread))
     if not len(loud):
         return signal
     end = signal.shape[1] if loud[-1] == n_seconds - 1 else (loud[-1] + 1) * second

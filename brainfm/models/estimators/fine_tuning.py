@@ -54,8 +54,8 @@ class WindowNet(nn.Module):
     def forward(self, **windows):
         """Take the fields of :class:`brainfm.models.encoder.windows.Windows`."""
         encoded = self.encoder({self.modality: Windows(**windows)})
-        seen = rearrange(encoded.seen.float(), "b n -> b n 1")
-        mean = (encoded.tokens * seen).sum(dim=1) / seen.sum(dim=1).clamp_min(1)
+        valid = rearrange(encoded.valid.float(), "b n -> b n 1")
+        mean = (encoded.tokens * valid).sum(dim=1) / valid.sum(dim=1).clamp_min(1)
         return self.head(torch.cat([encoded.summary, mean], dim=-1))
 
 
@@ -104,7 +104,7 @@ class FineTuner:
 
         Parameters
         ----------
-        prepared : list of Prepared
+        prepared : list of PreparedSignal
         target : ndarray, shape (n,) or (n, n_outputs)
         stopping : ndarray of bool, shape (n,), optional
             Rows kept apart to stop early; by default none, and all epochs are run.

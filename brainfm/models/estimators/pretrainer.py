@@ -17,17 +17,21 @@ from brainfm.models.checkpoint.model_card import finished_card, model_card, scor
 from brainfm.models.checkpoint.participants import participant_hash, participants_hash
 from brainfm.models.checkpoint.publish import publish_checkpoint
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig, n_parameters
-from brainfm.models.encoder.readout import SHARES, SHARES_WITH_LABELS, names_of_outputs
+from brainfm.models.encoder.readout import (
+    PART_WEIGHTS,
+    PART_WEIGHTS_WITH_LABELS,
+    embedding_feature_names,
+)
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.features.embedder import embed_table
 from brainfm.models.inputs import as_table, device_of
 from brainfm.models.training.initialisation import (
-    StatisticsReduction,
+    ConnectivityPCA,
     fit_anchors,
-    learn_reliability,
-    set_references,
+    fit_references,
+    fit_reliability,
 )
-from brainfm.models.training.loop import Crops, Pretraining, score, train
+from brainfm.models.training.loop import Crops, Pretraining, score_crops, train
 from brainfm.models.training.objectives import PhenotypeTargets, build_objective, objective_weights
 
 log = logging.getLogger("brainfm")
@@ -143,7 +147,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         rows = _prepare_rows(table)
         self._targets = PhenotypeTargets(_labels(y, table)) if self._needs_labels else None
         encoder, module = self._build(rows)
-        reduce = StatisticsReduction(encoder, rows)
+        reduce = ConnectivityPCA(encoder, rows)
         crops = self._crops(table, rows, reduce, y)
         log.info("pretraining %s (%d parameters) on %r", self.preset, n_parameters(encoder), table)
         self.history_ = (self.loop or train)(
@@ -157,8 +161,8 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             resume_dir=self.resume_dir,
             validation=None if validation is None else self._validation(validation, reduce),
         )
-        set_references(encoder, rows)
-        learn_reliability(encoder, rows, SHARES_WITH_LABELS if self._targets else SHARES)
+        fit_references(encoder, rows)
+        fit_reliability(encoder, rows, PART_WEIGHTS_WITH_LABELS if self._targets else PART_WEIGHTS)
         self.encoder_, self.validation_ = encoder, {}
         self._module, self._reduce = module, reduce
         self.modalities_ = tuple(name for name in SPECS if any(name in row for row in rows))
@@ -171,7 +175,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         """Score the objective on recordings that were not trained on; kept in ``validation_``."""
         check_is_fitted(self, "encoder_")
         crops = self._validation((X, y), self._reduce)
-        self.validation_ = score(self._module, crops, batch_size=self.batch_size)
+        self.validation_ = score_crops(self._module, crops, batch_size=self.batch_size)
         told = ", ".join(f"{name} {value:.3g}" for name, value in self.validation_.items())
         log.info("on %d recordings kept apart: %s", len(crops.rows), told)
         return self
@@ -184,7 +188,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns; see :class:`brainfm.BrainEmbedder`."""
         check_is_fitted(self, "encoder_")
-        return names_of_outputs(self.encoder_.config, self.modalities_)
+        return embedding_feature_names(self.encoder_.config, self.modalities_)
 
     def save(self, folder, *, licence=None, card=None, scores=None):
         """Write the encoder as a checkpoint that ``BrainEmbedder.from_pretrained`` takes.
@@ -290,8 +294,8 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             reduce(rows),
             seed=self.random_state,
             max_channels=self.max_channels,
-            people=_people(table),
-            n_patches={name: reduce.start.config.n_patches_of(name) for name in SPECS},
+            participants=_people(table),
+            n_patches={name: reduce.initial.config.n_patches_of(name) for name in SPECS},
             phenotypes=self._targets and self._targets(_labels(y, table)),
         )
 

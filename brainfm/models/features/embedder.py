@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint.load_save import load_checkpoint
-from brainfm.models.encoder.readout import embed, embedding_dim, names_of_outputs
+from brainfm.models.encoder.readout import embed, embedding_dim, embedding_feature_names
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import as_table, device_of
 
@@ -139,7 +139,7 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
         names : ndarray of str, shape (d,)
         """
         check_is_fitted(self, "modalities_")
-        return names_of_outputs(self.checkpoint_.encoder.config, self.modalities_)
+        return embedding_feature_names(self.checkpoint_.encoder.config, self.modalities_)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "checkpoint_")

@@ -1,10 +1,10 @@
-"""Several processes encode one batch together, so that every objective sees all of it.
+"""Distributed encoding: several processes encode one batch, and each objective sees all of it.
 
-Objectives compare the rows of a batch: targets are whitened over it, summaries must look Gaussian
-over it. So each process reads the whole batch and draws the same numbers, but encodes its share
-only; what the encoder says of the other shares is gathered. From there on all processes compute
-the same loss, whatever the objective. N processes learn what one process learns from the same
-batch, up to the order of floating-point sums.
+Objectives compare the rows of a batch: targets are standardised over it, latents must be Gaussian
+over it. So each process reads the whole batch and draws the same random numbers, but encodes only
+its share of the windows; the outputs of the other processes are gathered. Then all processes
+compute the same loss. N processes learn what one process learns from the same batch, up to the
+order of floating-point sums.
 """
 
 from dataclasses import replace
@@ -16,14 +16,14 @@ from brainfm.models.encoder.encoder import Encoded
 
 
 class SharedEncoder:
-    """Call an encoder on this process' share of the windows and gather the rest.
+    """Encode the share of this process and gather the other shares.
 
     Parameters
     ----------
     encoder : BrainEncoder
     half : bool
-        Encode in bfloat16 where that is safe (autocast); what is returned is float32, so that
-        losses and statistics over the batch are as precise as ever.
+        Encode in bfloat16 (autocast); outputs are float32, so that losses over the batch do not
+        lose precision.
     """
 
     def __init__(self, encoder, *, half=False):
@@ -34,14 +34,14 @@ class SharedEncoder:
         n_windows = len(next(iter(batch.values())))
         if n_processes() == 1:
             return self._encode(batch, visible)
-        mine = _share(n_windows)
+        own = _share(n_windows)
         encoded = self._encode(
-            {name: _rows(windows, mine) for name, windows in batch.items()},
-            visible and {name: shown[mine] for name, shown in visible.items()},
+            {name: _rows(windows, own) for name, windows in batch.items()},
+            visible and {name: shown[own] for name, shown in visible.items()},
         )
         return Encoded(
             tokens=_Gather.apply(encoded.tokens)[:n_windows],
-            seen=_Gather.apply(encoded.seen.to(torch.uint8))[:n_windows].bool(),
+            valid=_Gather.apply(encoded.valid.to(torch.uint8))[:n_windows].bool(),
             summary=_Gather.apply(encoded.summary)[:n_windows],
         )
 
@@ -49,24 +49,34 @@ class SharedEncoder:
         device = next(self.encoder.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
             encoded = self.encoder(batch, visible)
-        return Encoded(encoded.tokens.float(), encoded.seen, encoded.summary.float())
+        return Encoded(encoded.tokens.float(), encoded.valid, encoded.summary.float())
 
 
 def n_processes():
-    """Return how many processes train together, 1 if only this one."""
+    """Return the number of processes that train together.
+
+    Returns
+    -------
+    number : int
+    """
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_first_process():
-    """Tell whether this process writes what all of them have learned."""
+    """Return whether this process writes the results.
+
+    Returns
+    -------
+    is_first : bool
+    """
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 def _share(n_windows):
-    """Return the windows of this process, as many in each; beyond the end the last one again."""
-    each = -(-n_windows // n_processes())
-    first = distributed.get_rank() * each
-    return torch.arange(first, first + each).clamp_max(n_windows - 1)
+    """Indices of the windows of this process; the last one is repeated to make shares equal."""
+    size = -(-n_windows // n_processes())
+    first = distributed.get_rank() * size
+    return torch.arange(first, first + size).clamp_max(n_windows - 1)
 
 
 def _rows(windows, rows):
@@ -74,17 +84,17 @@ def _rows(windows, rows):
 
 
 class _Gather(torch.autograd.Function):
-    """Put the shares of all processes together, in the order of their ranks."""
+    """Concatenate the shares of all processes in the order of their ranks."""
 
     @staticmethod
-    def forward(ctx, mine):
-        shares = [torch.empty_like(mine) for _ in range(n_processes())]
-        distributed.all_gather(shares, mine.contiguous())
+    def forward(ctx, own):
+        shares = [torch.empty_like(own) for _ in range(n_processes())]
+        distributed.all_gather(shares, own.contiguous())
         return torch.cat(shares)
 
     @staticmethod
     def backward(ctx, gradient):
-        # All processes hold the same gradient of the same loss, and DDP divides the sum of what
-        # they hand back by their number; each knows its share only, so it is multiplied first.
+        # DDP averages the gradients of all processes, of which each is zero outside of its own
+        # share: multiply by their number, so that the average is the sum.
         n = n_processes()
         return n * gradient.chunk(n)[distributed.get_rank()]

@@ -1,4 +1,4 @@
-"""What survives when a training is killed: files that are whole or not there, and when to write."""
+"""State of a training on disk, for resuming after it was killed or preempted."""
 
 import logging
 import signal
@@ -13,13 +13,13 @@ from brainfm.models.training.lightning_import import L
 
 log = logging.getLogger("brainfm")
 
-#: Slurm sends the first before the time is up if asked to (``--signal=USR1@120``), the second
-#: when a job is preempted.
+#: Slurm sends the first before the time limit (``--signal=USR1@120``), the second when a job is
+#: preempted.
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 
 
 class AtomicCheckpointIO(L.pytorch.plugins.io.TorchCheckpointIO):
-    """Write a checkpoint under a temporary name beside its place, then rename it."""
+    """Write a checkpoint whole or not at all."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
         """Write ``checkpoint`` to ``path``.
@@ -27,7 +27,7 @@ class AtomicCheckpointIO(L.pytorch.plugins.io.TorchCheckpointIO):
         Raises
         ------
         ReadWriteFailed
-            If it cannot be written whole; what stood at ``path`` stays.
+            If it cannot be written; the former file stays.
         """
         try:
             with atomic(path, sync=True) as partial:
@@ -47,18 +47,18 @@ class ResumeCheckpoint(L.pytorch.callbacks.Checkpoint):
     ----------
     folder : Path
     monitor : str, optional
-        Loss whose best epoch is kept as ``best.ckpt``; by default, no epoch is.
+        Loss whose best epoch is written to ``best.ckpt``; by default none is.
     every_s : float
         Seconds between two states within an epoch.
     """
 
     def __init__(self, folder, *, monitor=None, every_s=600.0):
         self.folder, self.monitor, self.every_s = folder, monitor, every_s
-        self.best, self.signal, self.kept_at = float("inf"), 0, 0.0
+        self.best, self.signal, self.written_at = float("inf"), 0, 0.0
 
     @property
     def last(self):
-        """Path of the state that is taken up."""
+        """Path of the state that is resumed."""
         return self.folder / "last.ckpt"
 
     def state_dict(self):
@@ -66,53 +66,53 @@ class ResumeCheckpoint(L.pytorch.callbacks.Checkpoint):
         return {"best": self.best}
 
     def load_state_dict(self, state_dict):
-        """Take up the best loss so far."""
+        """Restore the best loss so far."""
         self.best = state_dict["best"]
 
     def on_train_start(self, trainer, pl_module):
-        """Note the signals from here on; Lightning puts the old handlers back at the end."""
-        self.kept_at = time.monotonic()
+        """Handle the signals; Lightning restores the former handlers at the end."""
+        self.written_at = time.monotonic()
         if trainer.is_global_zero:
-            remove_partial(self.folder)  # of a process that was killed while it wrote
+            remove_partial(self.folder)  # of a process that was killed
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
                 signal.signal(number, self._note)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        """Keep the state within an epoch if it is time to."""
+        """Write the state within an epoch if it is due."""
         if trainer.is_last_batch:
-            return  # the end of the epoch keeps it
-        is_due = time.monotonic() - self.kept_at > self.every_s
-        wanted = self._agree(trainer, self.signal or int(is_due))
-        if wanted:
-            self._keep(trainer)
-        self._stop_if(wanted)
+            return  # written at the end of the epoch
+        is_due = time.monotonic() - self.written_at > self.every_s
+        signal_or_due = self._agree(trainer, self.signal or int(is_due))
+        if signal_or_due:
+            self._write(trainer)
+        self._stop_if(signal_or_due)
 
     def on_train_epoch_end(self, trainer, pl_module):
-        """Keep the state, and the weights if they are the best so far."""
+        """Write the state, and the weights if they are the best so far."""
         if self.monitor is not None:
             loss = float(trainer.callback_metrics[self.monitor])
             if loss < self.best:
                 self.best = loss
                 trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
-        self._keep(trainer)
+        self._write(trainer)
         self._stop_if(self._agree(trainer, self.signal))
 
     def _note(self, number, _frame):
         self.signal = int(number)
 
     def _agree(self, trainer, number):
-        """Give all processes the largest number: a signal may reach one of them only."""
+        """Return the largest number of all processes: a signal may reach only one of them."""
         number = torch.tensor(number, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(number, reduce_op="max"))
 
-    def _keep(self, trainer):
+    def _write(self, trainer):
         trainer.save_checkpoint(self.last)
-        self.kept_at = time.monotonic()
+        self.written_at = time.monotonic()
 
     def _stop_if(self, number):
         if number in list(map(int, STOP_SIGNALS)):
             raise TemporaryFailure(
-                f"asked to stop by {signal.Signals(number).name}: the state is kept in "
-                f"{self.folder}; the same command goes on from there."
+                f"stopped by {signal.Signals(number).name}: the state is in {self.folder}; run the "
+                "same command again to continue."
             )

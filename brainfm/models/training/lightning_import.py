@@ -1,4 +1,4 @@
-"""Lightning and TensorBoard, or a sentence that says how to install them."""
+"""Import of Lightning and TensorBoard, or an error that says how to install them."""
 
 from brainfm.errors import UsageError
 
@@ -7,7 +7,7 @@ try:
     import tensorboard  # noqa: F401
 except ModuleNotFoundError as error:
     raise UsageError(
-        f"pretraining in several processes needs the package {error.name}, which is not here: "
+        f"pretraining in several processes needs the package {error.name}, which is not installed: "
         "pip install 'brainfm[train]'."
     ) from error
 

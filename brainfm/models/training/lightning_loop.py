@@ -1,9 +1,8 @@
-"""Large pretraining: the crops and the loss of the notebook loop, run by Lightning.
+"""Lightning loop for large pretraining, with the crops and the loss of the skorch loop.
 
 One process or many give the same weights up to rounding (see
-:mod:`brainfm.models.training.distributed`).
-All that is random follows from the seed, the epoch and the step, so a killed training that is
-taken up ends with the weights it would have had.
+:mod:`brainfm.models.training.distributed`). All randomness follows from the seed, the epoch and the
+step, so a killed training that is resumed ends with the weights of one that was not.
 """
 
 import logging
@@ -27,9 +26,9 @@ from brainfm.models.training.lightning_checkpoint import (
 from brainfm.models.training.lightning_import import L
 from brainfm.models.training.loop import (
     EpochBatchSampler,
-    average,
     collate_crops,
     format_metrics,
+    mean_metrics,
     objective_seed,
     warmup_cosine,
 )
@@ -39,7 +38,7 @@ log = logging.getLogger("brainfm")
 
 @dataclass(frozen=True, kw_only=True)
 class LightningLoop(LoopConfig):
-    """What ``BrainPretrainer(loop=...)`` takes to learn the weights with Lightning.
+    """Training loop of ``BrainPretrainer(loop=...)`` that runs Lightning.
 
     Parameters
     ----------
@@ -47,14 +46,14 @@ class LightningLoop(LoopConfig):
         See :class:`brainfm.config.LoopConfig`. With ``patience`` and no validation recordings,
         the loss on the training recordings decides.
     log_dir : path, optional
-        Of the TensorBoard files; by default they stand in ``resume_dir``.
+        Folder of the TensorBoard files; by default in ``resume_dir``.
     """
 
     log_dir: str | Path | None = None
 
     @property
     def recipe(self):
-        """What of it changes the weights beyond rounding: two runs that share it are the same."""
+        """Parameters that change the weights beyond rounding."""
         return {"precision": self.precision, "patience": self.patience}
 
     def __call__(self, module, crops, *, resume_dir, validation=None, device, **training):
@@ -63,49 +62,49 @@ class LightningLoop(LoopConfig):
         Raises
         ------
         ModelError
-            Without a ``resume_dir``, or when the loss or its gradient is no longer finite.
+            Without a ``resume_dir``, or when the loss or its gradient is not finite.
         TemporaryFailure
-            After SIGUSR1 or SIGTERM, once the state is kept.
+            After SIGUSR1 or SIGTERM, once the state is written.
         ReadWriteFailed
             If the state cannot be written.
         """
         if resume_dir is None:
-            raise ModelError("a LightningLoop keeps its state: give the pretrainer a resume_dir.")
+            raise ModelError("a LightningLoop writes its state: give the pretrainer a resume_dir.")
         monitor = "train_loss" if validation is None else "valid_loss"
-        keep = ResumeCheckpoint(
+        state = ResumeCheckpoint(
             Path(resume_dir),
             monitor=None if self.patience is None else monitor,
             every_s=self.keep_every_s,
         )
-        n_done = _steps_done(keep.last)
+        n_done = _steps_done(state.last)
         data = CropData(crops, validation, training.pop("batch_size"), self.n_workers, n_done)
         learner = PretrainModule(module, crops, half=self.precision == "bf16", **training)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
-            trainer = self._trainer(keep, n_done, device, training["max_epochs"], validation)
-            trainer.fit(learner, data, ckpt_path=keep.last if n_done else None, weights_only=True)
+            trainer = self._trainer(state, n_done, device, training["max_epochs"], validation)
+            trainer.fit(learner, data, ckpt_path=state.last if n_done else None, weights_only=True)
         if self.patience is not None:
-            best = torch.load(keep.folder / "best.ckpt", map_location="cpu", weights_only=True)
+            best = torch.load(state.folder / "best.ckpt", map_location="cpu", weights_only=True)
             learner.load_state_dict(best["state_dict"])
         module.cpu().eval()
         return learner.history
 
-    def _trainer(self, keep, n_done, device, max_epochs, validation):
+    def _trainer(self, state, n_done, device, max_epochs, validation):
         in_slurm = L.fabric.plugins.environments.SLURMEnvironment.detect()
         is_shared = self.n_processes * self.n_nodes > 1
-        callbacks = [keep]
+        callbacks = [state]
         if self.patience is not None:
-            callbacks.append(ResumableEarlyStopping(keep.monitor, patience=self.patience))
+            callbacks.append(ResumableEarlyStopping(state.monitor, patience=self.patience))
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         return L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=self.n_processes,
             num_nodes=self.n_nodes,
-            # A batch without EEG leaves the weights of EEG alone, which DDP must expect.
+            # A batch without EEG has no gradients for the weights of EEG.
             strategy="ddp_find_unused_parameters_true" if is_shared else "auto",
             plugins=[AtomicCheckpointIO(), *([_requeued_by_script()] if in_slurm else [])],
             callbacks=callbacks,
-            logger=self._logger(keep.folder, n_done),
+            logger=self._logger(state.folder, n_done),
             max_epochs=max_epochs,
             limit_val_batches=0 if validation is None else None,
             num_sanity_val_steps=0,
@@ -113,7 +112,7 @@ class LightningLoop(LoopConfig):
             use_distributed_sampler=False,  # each process reads the whole batch
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,
-            default_root_dir=keep.folder,
+            default_root_dir=state.folder,
         )
 
     def _logger(self, folder, n_done):
@@ -121,12 +120,12 @@ class LightningLoop(LoopConfig):
             self.log_dir or folder / "tensorboard",
             name="",
             version="",
-            purge_step=n_done or None,  # steps after the state that is taken up are done again
+            purge_step=n_done or None,  # steps after the resumed state are done again
         )
 
 
 class PretrainModule(L.LightningModule):
-    """One step of pretraining, and what is noted of each epoch.
+    """Steps of pretraining, and the metrics of each epoch.
 
     Parameters
     ----------
@@ -134,7 +133,7 @@ class PretrainModule(L.LightningModule):
     crops : brainfm.models.training.loop.Crops
     max_epochs : int
     learning_rate, weight_decay : float
-        Of AdamW; the learning rate is the highest of the schedule.
+        Of AdamW; the learning rate is the maximum of the schedule.
     half : bool
         Encode in bfloat16.
     """
@@ -144,10 +143,10 @@ class PretrainModule(L.LightningModule):
         self.pretraining, self.crops, self.max_epochs = pretraining, crops, max_epochs
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.encoder = SharedEncoder(pretraining.encoder, half=half)
-        self.history, self.seen, self.seen_apart = [], [], []
+        self.history, self.train_metrics, self.valid_metrics = [], [], []
 
     def configure_optimizers(self):
-        """Return the optimiser of the notebook loop."""
+        """Return the optimiser of the skorch loop."""
         return torch.optim.AdamW(
             self.parameters(),
             lr=self.learning_rate,
@@ -156,10 +155,10 @@ class PretrainModule(L.LightningModule):
         )
 
     def on_train_epoch_start(self):
-        """Let order, crops and draws of this epoch follow from its number."""
+        """Seed order, crops and draws of this epoch by its number."""
         self.crops.epoch = self.current_epoch
         self.pretraining.generator.manual_seed(objective_seed(self.crops.seed, self.current_epoch))
-        self.seen, self.seen_apart = [], []
+        self.train_metrics, self.valid_metrics = [], []
 
     def on_train_batch_start(self, batch, batch_idx):
         """Set the learning rate of this step."""
@@ -171,7 +170,7 @@ class PretrainModule(L.LightningModule):
     def training_step(self, batch, batch_idx):
         """Return the loss of a batch."""
         loss, metrics = self.pretraining(batch, self.encoder)
-        self.seen.append({**metrics, "train_loss": float(loss.detach())})
+        self.train_metrics.append({**metrics, "train_loss": float(loss.detach())})
         self.log_dict(
             {"step_loss": loss.detach(), "learning_rate": self.rate}, batch_size=len(batch)
         )
@@ -187,22 +186,22 @@ class PretrainModule(L.LightningModule):
             )
 
     def on_validation_epoch_start(self):
-        """Let the recordings kept apart be scored the same way after each epoch."""
+        """Seed the validation, so that it is the same after each epoch."""
         self.pretraining.generator.manual_seed(self.crops.seed)
-        self.seen_apart = []
+        self.valid_metrics = []
 
     def validation_step(self, batch, batch_idx):
-        """Note what is watched in a batch of recordings kept apart."""
+        """Record the metrics of a validation batch."""
         loss, metrics = self.pretraining(batch, self.encoder)
-        self.seen_apart.append({**metrics, "loss": float(loss)})
+        self.valid_metrics.append({**metrics, "loss": float(loss)})
 
     def on_train_epoch_end(self):
-        """Average what was watched, for the history, TensorBoard and the log."""
-        metrics = average(self.seen)
-        metrics |= {f"valid_{k}": v for k, v in average(self.seen_apart).items()}
+        """Average the metrics for the history, TensorBoard and the log."""
+        metrics = mean_metrics(self.train_metrics)
+        metrics |= {f"valid_{k}": v for k, v in mean_metrics(self.valid_metrics).items()}
         self.history.append({"epoch": self.current_epoch + 1, **metrics})
         self.log_dict(metrics, batch_size=1, logger=False)
-        # Before the state is kept: what lies behind it is not done again.
+        # Before the state is written: steps before it are not repeated.
         self.logger.log_metrics(metrics, step=self.global_step - 1)
         self.logger.experiment.flush()
         if self.trainer.is_global_zero:
@@ -210,23 +209,23 @@ class PretrainModule(L.LightningModule):
             log.info("epoch %d of %d: %s", number, self.max_epochs, format_metrics(metrics))
 
     def on_save_checkpoint(self, checkpoint):
-        """Add what Lightning does not know: draws within an epoch, and the history."""
+        """Add the random state within an epoch and the history."""
         checkpoint["pretraining"] = {
             "generator": self.pretraining.generator.get_state(),
             "history": self.history,
-            "seen": self.seen,
+            "seen": self.train_metrics,
         }
 
     def on_load_checkpoint(self, checkpoint):
         """See :meth:`on_save_checkpoint`."""
-        kept = checkpoint["pretraining"]
-        self.pretraining.generator.set_state(kept["generator"].cpu())
-        self.history, self.seen = kept["history"], kept["seen"]
-        log.info("taken up after step %d", checkpoint["global_step"])
+        state = checkpoint["pretraining"]
+        self.pretraining.generator.set_state(state["generator"].cpu())
+        self.history, self.train_metrics = state["history"], state["seen"]
+        log.info("resumed after step %d", checkpoint["global_step"])
 
 
 class CropData(L.LightningDataModule):
-    """The batches of training and validation crops.
+    """Batches of training and validation crops.
 
     Parameters
     ----------
@@ -235,42 +234,50 @@ class CropData(L.LightningDataModule):
     batch_size : int
     n_workers : int
     n_done : int
-        Steps already done, which are not read again.
+        Steps already done, which are skipped.
     """
 
     def __init__(self, crops, validation, batch_size, n_workers, n_done):
         super().__init__()
         self.crops, self.validation, self.batch_size = crops, validation, batch_size
-        self.order = EpochBatchSampler(crops, batch_size, n_done)
-        crops.epoch = self.order.first_epoch
+        self.sampler = EpochBatchSampler(crops, batch_size, n_done)
+        crops.epoch = self.sampler.first_epoch
         self.loading = {
-            "collate_fn": collate_crops, "num_workers": n_workers, "worker_init_fn": _leave_signals,
-        }  # fmt: skip
+            "collate_fn": collate_crops,
+            "num_workers": n_workers,
+            "worker_init_fn": _ignore_signals,
+        }
 
     def train_dataloader(self):
         """Return the batches of one epoch, in an order that changes with the epoch."""
-        return DataLoader(self.crops, batch_sampler=self.order, **self.loading)
+        return DataLoader(self.crops, batch_sampler=self.sampler, **self.loading)
 
     def val_dataloader(self):
-        """Return the batches of the recordings kept apart, the same ones after each epoch."""
+        """Return the validation batches, the same ones after each epoch."""
         if self.validation is None:
             return []
         batches = self.validation.batches(self.batch_size)
         return DataLoader(self.validation, batch_sampler=batches, **self.loading)
 
     def transfer_batch_to_device(self, batch, device, dataloader_idx):
-        """Drop the place of labels: those that are learned from are part of the batch."""
+        """Drop the empty labels of :func:`collate_crops`."""
         return batch[0].to(device)
 
 
 class ResumableEarlyStopping(L.pytorch.callbacks.EarlyStopping):
-    """Early stopping that also holds for a run taken up after it has stopped."""
+    """Early stopping that also stops a run that is resumed after it has stopped.
+
+    Parameters
+    ----------
+    monitor : str
+    patience : int
+    """
 
     def __init__(self, monitor, *, patience):
         super().__init__(monitor, patience=patience, check_on_train_epoch_end=True)
 
     def on_train_start(self, trainer, pl_module):
-        """Stop before the first step if patience was over already."""
+        """Stop before the first step if patience was exhausted."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
@@ -281,8 +288,8 @@ def _steps_done(path):
     return torch.load(path, map_location="cpu", weights_only=True)["global_step"]
 
 
-def _leave_signals(_worker):
-    """Let the training process decide what a signal to the whole group means."""
+def _ignore_signals(_worker):
+    """Leave signals to the process group to the training process."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -19,12 +19,18 @@ from brainfm.models.encoder.windows import SPECS, collate, n_whole_patches, rand
 from brainfm.models.training.objectives import Batch
 
 log = logging.getLogger("brainfm")
-#: What skorch notes of an epoch and a checkpoint does not keep: it differs from run to run.
+#: Entries of the history of skorch that are left out of checkpoints: they differ between runs.
 _BOOKKEEPING = ("batches", "dur", "train_batch_count", "train_loss_best")
 
 
 class Pretraining(nn.Module):
-    """An encoder and its objective; ``forward(batch)`` gives the loss and what to watch."""
+    """An encoder and its objective; ``forward(batch)`` returns the loss and the metrics.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+    objective : Objective
+    """
 
     def __init__(self, encoder, objective):
         super().__init__()
@@ -41,9 +47,9 @@ class Pretraining(nn.Module):
         """
         loss, metrics = self.objective.loss(encoder or self.encoder, batch, self.generator)
         if not torch.isfinite(loss):
-            people = ", ".join(sorted(set(batch.people)))
+            names = ", ".join(sorted(set(batch.participants)))
             raise ModelError(
-                f"the loss is {float(loss.detach())} on the batch with {people}: look at these "
+                f"the loss is {float(loss.detach())} on the batch with {names}: look at these "
                 "recordings for values no scanner or amplifier gives; if they are fine, take a "
                 "lower learning rate."
             )
@@ -51,42 +57,43 @@ class Pretraining(nn.Module):
 
 
 class Crops(Dataset):
-    """Pairs of random crops; the same ones whenever seed, epoch and index are the same.
+    """Pairs of random crops, determined by seed, epoch and index.
 
-    An epoch has as many crops of a row as it has windows, so that long recordings count for more.
+    An epoch has as many crops of a row as it has windows, so that long recordings weigh more.
 
     Parameters
     ----------
-    rows : list of dict of str to Prepared
+    rows : list of dict of str to PreparedSignal
         One entry a row: its modalities.
-    statistics : list of dict of str to ndarray
-        What connectivity-preserving regression predicts of each row.
+    connectivity_targets : list of dict of str to ndarray, shape (n_components,)
+        Targets of connectivity-preserving regression of each row.
     seed : int
     max_channels : int
-        Channels of a crop, at most.
-    people : sequence of str, optional
-        Who is recorded in each row; by default, each row is somebody else.
+        Largest number of channels of a crop.
+    participants : sequence of str, optional
+        Participant of each row; by default each row is another participant.
     n_patches : dict of str to int, optional
-        Of a window of each modality; by default, as in ``SPECS``.
+        Patches of a window of each modality; by default as in ``SPECS``.
     phenotypes : ndarray of float32, shape (n_rows, n_phenotypes), optional
-        What phenotype prediction predicts of each row; NaN where it is not known.
+        Targets of phenotype prediction of each row; NaN where missing.
     """
 
     def __init__(
         self,
         rows,
-        statistics,
+        connectivity_targets,
         *,
         seed,
         max_channels,
-        people=None,
+        participants=None,
         n_patches=None,
         phenotypes=None,
     ):
-        self.rows, self.statistics = rows, statistics
+        self.rows, self.connectivity_targets = rows, connectivity_targets
         self.phenotypes = np.empty((len(rows), 0)) if phenotypes is None else phenotypes
-        names = [f"row {index}" for index in range(len(rows))] if people is None else people
-        self.people = [str(name) for name in names]
+        if participants is None:
+            participants = [f"row {index}" for index in range(len(rows))]
+        self.participants = [str(name) for name in participants]
         self.seed, self.max_channels, self.epoch = seed, max_channels, 0
         self.n_patches = n_patches or {name: spec.n_patches for name, spec in SPECS.items()}
         self.row_of = [i for i, row in enumerate(rows) for _ in range(self._n_pairs(row))]
@@ -100,19 +107,28 @@ class Crops(Dataset):
         crops = {
             name: [self._crop(one, rng) for _ in range(2)] for name, one in self.rows[row].items()
         }
-        return crops, self.statistics[row], self.people[row], self.phenotypes[row]
+        return crops, self.connectivity_targets[row], self.participants[row], self.phenotypes[row]
 
     def _crop(self, prepared, rng):
         n_patches = self.n_patches[prepared.modality]
         return random_crop(prepared, rng, max_channels=self.max_channels, n_patches=n_patches)
 
     def _n_pairs(self, row):
-        """Half as many as the longest of the recordings has windows."""
+        """Half the number of windows of the longest recording."""
         n_windows = [n_whole_patches(one) / self.n_patches[name] for name, one in row.items()]
         return max(1, math.ceil(max(n_windows) / 2))
 
     def batches(self, batch_size):
-        """Shuffle the rows of this epoch into batches of the same modalities."""
+        """Shuffle the pairs of this epoch into batches of the same modalities.
+
+        Parameters
+        ----------
+        batch_size : int
+
+        Returns
+        -------
+        batches : list of list of int
+        """
         rng = np.random.default_rng([self.seed, self.epoch])
         alike = {}
         for index in rng.permutation(len(self)):
@@ -126,15 +142,15 @@ class Crops(Dataset):
 
 
 class EpochBatchSampler:
-    """The batches of one epoch after the other, as lists of indices; a batch sampler.
+    """Batch sampler: the batches of one epoch after the other.
 
     Parameters
     ----------
     crops : Crops
-        Says which epoch it is.
+        Holds the number of the epoch.
     batch_size : int
     n_done : int
-        Batches already trained on: the first epoch begins after them.
+        Batches already trained on: the first epoch starts after them.
     """
 
     def __init__(self, crops, batch_size, n_done=0):
@@ -150,31 +166,43 @@ class EpochBatchSampler:
 
 
 def collate_crops(items):
-    """Put the crops of several rows into one :class:`Batch`: first crops, then second crops."""
-    crops, statistics, people, phenotypes = zip(*items, strict=True)
+    """Collate the crops of several rows: first crops, then second crops.
+
+    Parameters
+    ----------
+    items : list of tuple
+        Items of :class:`Crops`.
+
+    Returns
+    -------
+    batch : Batch
+    labels : Tensor, shape (n_rows,)
+        Zeros: skorch and Lightning expect a target.
+    """
+    crops, targets, participants, phenotypes = zip(*items, strict=True)
     windows = {
         name: collate([row[name][which] for which in range(2) for row in crops])
         for name in crops[0]
     }
-    statistics = {
-        name: torch.as_tensor(np.stack([one[name] for one in statistics]), dtype=torch.float32)
-        for name in statistics[0]
+    targets = {
+        name: torch.as_tensor(np.stack([one[name] for one in targets]), dtype=torch.float32)
+        for name in targets[0]
     }
     batch = Batch(
         windows=windows,
-        statistics=statistics,
-        people=people,
+        connectivity_targets=targets,
+        participants=participants,
         phenotypes=torch.as_tensor(np.stack(phenotypes), dtype=torch.float32),
     )
     return batch, torch.zeros(len(items))
 
 
 class PretrainNet(NeuralNet):
-    """A skorch net whose batches are :class:`Batch` and whose module returns its own loss."""
+    """Skorch net whose batches are :class:`Batch` and whose module returns its own loss."""
 
     def get_iterator(self, dataset, training=False):
         """Iterate over batches of rows with the same modalities."""
-        order = EpochBatchSampler(dataset, self.batch_size)  # asked anew in each epoch
+        order = EpochBatchSampler(dataset, self.batch_size)  # called in each epoch
         return DataLoader(dataset, batch_sampler=order, collate_fn=collate_crops)
 
     def infer(self, x, **_):
@@ -182,7 +210,7 @@ class PretrainNet(NeuralNet):
         return self.module_(x.to(self.device))
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the loss the module gave, and note what to watch."""
+        """Return the loss of the module and record its metrics."""
         loss, metrics = y_pred
         for name, value in metrics.items():
             self.history.record_batch(name, value)
@@ -190,13 +218,20 @@ class PretrainNet(NeuralNet):
 
 
 class WarmupCosine(Callback):
-    """Warm-up over the first tenth, then a cosine to zero; depends on the step only."""
+    """Learning rate by step: warm-up over the first tenth, then a cosine to zero.
+
+    Parameters
+    ----------
+    max_epochs : int
+    learning_rate : float
+        Maximum of the schedule.
+    """
 
     def __init__(self, max_epochs, learning_rate):
         self.max_epochs, self.learning_rate = max_epochs, learning_rate
 
     def on_epoch_begin(self, net, dataset_train=None, **_):
-        """Seed what is random in this epoch by its number, so that a resumed run is the same."""
+        """Seed this epoch by its number, so that a resumed run draws the same."""
         self.epoch_ = dataset_train.epoch = len(net.history) - 1
         net.module_.generator.manual_seed(objective_seed(dataset_train.seed, self.epoch_))
         self.n_steps_ = len(dataset_train.batches(net.batch_size))
@@ -211,26 +246,56 @@ class WarmupCosine(Callback):
 
 
 def warmup_cosine(done):
-    """Share of the highest learning rate when ``done`` (0 to 1) of the training is over."""
+    """Return the factor of the learning rate.
+
+    Parameters
+    ----------
+    done : float
+        Fraction of the training that is over, 0 to 1.
+
+    Returns
+    -------
+    factor : float
+
+    References
+    ----------
+    .. [1] Loshchilov and Hutter, 2017. https://doi.org/10.48550/arXiv.1608.03983
+    """
     return min(done / 0.1 + 1e-2, 0.5 * (1 + math.cos(math.pi * done)), 1.0)
 
 
 def objective_seed(seed, epoch):
-    """Seed of what the objective draws in an epoch, so that a resumed run draws the same."""
+    """Return the seed of the random draws of the objective in an epoch.
+
+    Parameters
+    ----------
+    seed, epoch : int
+
+    Returns
+    -------
+    seed : int
+    """
     return seed * 1_000_003 + epoch
 
 
 class EpochLogger(Callback):
-    """Average what was watched over each epoch, log it, and keep the state for resuming."""
+    """Average the metrics of each epoch, log them, and write the state for resuming.
+
+    Parameters
+    ----------
+    max_epochs : int
+    validation : Crops, optional
+    resume_dir : path, optional
+    """
 
     def __init__(self, max_epochs, *, validation=None, resume_dir=None):
         self.max_epochs, self.validation, self.resume_dir = max_epochs, validation, resume_dir
 
     def on_epoch_end(self, net, **_):
         """See the class."""
-        metrics = average(net.history[-1]["batches"])
+        metrics = mean_metrics(net.history[-1]["batches"])
         if self.validation is not None:
-            found = score(net.module_, self.validation, batch_size=net.batch_size)
+            found = score_crops(net.module_, self.validation, batch_size=net.batch_size)
             metrics |= {f"valid_{name}": value for name, value in found.items()}
         for name, value in metrics.items():
             net.history.record(name, value)
@@ -242,9 +307,18 @@ class EpochLogger(Callback):
 
 
 def format_metrics(metrics):
-    """Put the losses of an epoch, and what tells a collapse, into one line."""
-    watched = ("train_loss", "valid_loss", "explained", "effective_rank", "found", "by_chance")
-    return ", ".join(f"{k} {v:.3g}" for k, v in metrics.items() if k.endswith(watched))
+    """Format the losses of an epoch, and the metrics that show a collapse, for the log.
+
+    Parameters
+    ----------
+    metrics : dict of str to float
+
+    Returns
+    -------
+    line : str
+    """
+    logged = ("train_loss", "valid_loss", "explained", "effective_rank", "found", "by_chance")
+    return ", ".join(f"{k} {v:.3g}" for k, v in metrics.items() if k.endswith(logged))
 
 
 def train(
@@ -267,12 +341,12 @@ def train(
     crops : Crops
     max_epochs, batch_size : int
     learning_rate, weight_decay : float
-        Of AdamW; the learning rate is the highest of the schedule.
+        Of AdamW; the learning rate is the maximum of the schedule.
     device : torch.device
     resume_dir : path, optional
-        The state of the last whole epoch is kept there; a state found there is taken up.
+        Folder for the state of the last complete epoch; a state found there is resumed.
     validation : Crops, optional
-        Scored after each epoch.
+        Evaluated after each epoch.
 
     Returns
     -------
@@ -282,7 +356,9 @@ def train(
     ------
     ModelError
         If ``resume_dir`` holds a pretraining of another architecture or objective, or the loss is
-        no longer finite.
+        not finite.
+    ReadWriteFailed
+        If the state cannot be written.
     """
     net = PretrainNet(
         module,
@@ -302,15 +378,15 @@ def train(
         ],
     ).initialize()
     if resume_dir is not None:
-        _take_up(net, Path(resume_dir))
+        _resume(net, Path(resume_dir))
     net.partial_fit(crops, y=None, epochs=max_epochs - len(net.history))
     module.cpu().eval()
-    kept = [name for name in net.history[-1] if name not in _BOOKKEEPING]
-    return [{name: epoch[name] for name in kept if name in epoch} for epoch in net.history]
+    names = [name for name in net.history[-1] if name not in _BOOKKEEPING]
+    return [{name: epoch[name] for name in names if name in epoch} for epoch in net.history]
 
 
-def average(batches):
-    """Average what was watched over the batches where it could be told.
+def mean_metrics(batches):
+    """Average metrics over batches.
 
     Parameters
     ----------
@@ -319,33 +395,38 @@ def average(batches):
     Returns
     -------
     metrics : dict of str to float
-        Without those that no batch could tell.
+        Values that are not finite are left out.
     """
-    seen = {}
+    values = {}
     for batch in batches:
         for name, value in batch.items():
             if name != "train_batch_size" and math.isfinite(value):
-                seen.setdefault(name, []).append(value)
-    return {name: float(np.mean(seen[name])) for name in sorted(seen)}
+                values.setdefault(name, []).append(value)
+    return {name: float(np.mean(values[name])) for name in sorted(values)}
 
 
 @torch.no_grad()
-def score(module, crops, *, batch_size):
-    """Average what is watched over crops, without learning.
+def score_crops(module, crops, *, batch_size):
+    """Average the loss and the metrics over crops without training.
+
+    Parameters
+    ----------
+    module : Pretraining
+    crops : Crops
+    batch_size : int
 
     Returns
     -------
     metrics : dict of str to float
-        ``loss`` and what the objective watches.
     """
     module.eval().generator.manual_seed(crops.seed)
-    seen, crops.epoch = [], 0
+    batches, crops.epoch = [], 0
     device = next(module.parameters()).device
     for rows in crops.batches(batch_size):
         batch, _ = collate_crops([crops[index] for index in rows])
         loss, metrics = module(batch.to(device))
-        seen.append({"loss": float(loss), **metrics})
-    return average(seen)
+        batches.append({"loss": float(loss), **metrics})
+    return mean_metrics(batches)
 
 
 def _write_state(net, folder):
@@ -366,7 +447,7 @@ def _write_state(net, folder):
 _STATE = ("module.safetensors", "optimizer.pt", "history.json")
 
 
-def _take_up(net, folder):
+def _resume(net, folder):
     remove_partial(folder)
     done = sorted(int(p.name.split("-")[0]) for p in folder.glob("[0-9]*-history.json"))
     if not done:
@@ -377,7 +458,7 @@ def _take_up(net, folder):
     except RuntimeError as error:
         raise ModelError(
             f"{folder} holds a pretraining of another architecture or objective, stopped after "
-            f"epoch {done[-1]}: give the settings it was begun with, or another resume_dir. "
+            f"epoch {done[-1]}: give the settings it was started with, or another resume_dir. "
             f"({' '.join(str(error).split())[:200]}...)"
         ) from None
     net.optimizer_.load_state_dict(torch.load(at["optimizer.pt"], weights_only=True))
@@ -385,4 +466,4 @@ def _take_up(net, folder):
         net.history.new_epoch()
         for name, value in epoch.items():
             net.history.record(name, value)
-    log.info("taken up after epoch %d, from %s", done[-1], folder)
+    log.info("resumed after epoch %d, from %s", done[-1], folder)

@@ -19,7 +19,7 @@ log = logging.getLogger("brainfm")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MappedPrepared:
+class MappedSignal:
     """As :class:`brainfm.models.encoder.windows.Prepared`, but the signal stays on disk.
 
     It is mapped anew at each access: a crop touches the pages it is cut from and lets go of
@@ -110,7 +110,7 @@ def _open(path, modality):
             positions = np.frombuffer(file.read(end - begin), np.float32).reshape(-1, 3).copy()
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(path, error) from error
-    return MappedPrepared(
+    return MappedSignal(
         path=str(path),
         offset=8 + length + header["signal"]["data_offsets"][0],
         shape=tuple(header["signal"]["shape"]),

@@ -1,13 +1,10 @@
-"""Ways to learn, alone or weighted; all have ``loss(encoder, batch, generator)``.
+"""Objectives, alone or weighted; all have ``loss(encoder, batch, generator)``.
 
-All but one need no labels; ``phenotypes`` learns from the columns of ``participants.tsv``. Another
-way is a subclass of :class:`Objective` and a line in ``OBJECTIVES``.
+All but one are self-supervised; ``phenotypes`` learns from the columns of ``participants.tsv``.
+A new objective is a subclass of :class:`Objective` and a line in ``OBJECTIVES``.
 """
 
-from functools import partial
-
 from brainfm.errors import ModelError
-from brainfm.models.encoder.windows import SPECS
 from brainfm.models.training.objectives.base import Batch, Objective, WeightedSum
 from brainfm.models.training.objectives.connectivity import ConnectivityRegression
 from brainfm.models.training.objectives.masked import MaskedPrediction
@@ -16,15 +13,11 @@ from brainfm.models.training.objectives.two_crops import TwoCrops
 
 OBJECTIVES = {
     "masked": MaskedPrediction,
-    **{
-        f"masked_{kind}": partial(MaskedPrediction, targets=dict.fromkeys(SPECS, kind))
-        for kind in ("raw", "whitened", "log_spectral")
-    },
     "crops": TwoCrops,
     "connectivity": ConnectivityRegression,
     "phenotypes": PhenotypePrediction,
 }
-#: What ``objective="default"`` stands for; docs/explanations/representation.md says why.
+#: Weights of ``objective="default"``; docs/explanations/representation.md has the ablation.
 DEFAULT_WEIGHTS = {"connectivity": 1.0}
 
 
@@ -56,12 +49,14 @@ def objective_weights(objective):
             f"{', '.join(OBJECTIVES)}."
         )
     if min(weights.values()) <= 0:
-        raise ModelError(f"weights of the objective are {weights}; leave out what is not wanted.")
+        raise ModelError(
+            f"weights of the objective are {weights}; expected positive ones: leave out the others."
+        )
     return weights
 
 
 def build_objective(objective, config, phenotypes=()):
-    """Make an objective by name or by weights.
+    """Build an objective by name or by weights.
 
     Parameters
     ----------

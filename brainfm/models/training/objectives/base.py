@@ -1,4 +1,4 @@
-"""What every objective is: a batch in, one loss and what to watch out."""
+"""Base of the objectives: a batch in, one loss and its metrics out."""
 
 from dataclasses import dataclass
 
@@ -6,30 +6,32 @@ import torch
 from torch import nn
 
 from brainfm.models.encoder.windows import Windows
-from brainfm.models.training.objectives.metrics import explained, watch
+from brainfm.models.training.objectives.metrics import batch_metrics
 
-__all__ = ["Batch", "Objective", "WeightedSum", "explained", "hide_blocks"]
+#: Fraction of the channels that is masked, and number of patches that are masked together.
+_MASKED_FRACTION = 0.55
+_PATCHES_PER_BLOCK = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Two crops of each row: crop one of every row, then crop two of every row.
+    """Two crops of each row: the first crop of every row, then the second crop of every row.
 
     Parameters
     ----------
     windows : dict of str to Windows
-        The modalities all rows of the batch have; 2 * n_rows windows each.
-    statistics : dict of str to Tensor, shape (n_rows, n_statistics)
-        What connectivity-preserving regression predicts; computed over whole recordings.
-    people : tuple of str, length n_rows
-        Who is recorded in each row, to watch whether people are told apart; empty if unknown.
+        The modalities that all rows of the batch have; 2 * n_rows windows each.
+    connectivity_targets : dict of str to Tensor, shape (n_rows, n_components)
+        Targets of connectivity-preserving regression; computed over whole recordings.
+    participants : tuple of str, length n_rows
+        Participant of each row, for metrics only; empty if unknown.
     phenotypes : Tensor, shape (n_rows, n_phenotypes), optional
-        What phenotype prediction predicts, standardised; NaN where it is not known.
+        Standardised targets of phenotype prediction; NaN where missing.
     """
 
     windows: dict[str, Windows]
-    statistics: dict[str, torch.Tensor]
-    people: tuple[str, ...] = ()
+    connectivity_targets: dict[str, torch.Tensor]
+    participants: tuple[str, ...] = ()
     phenotypes: torch.Tensor | None = None
 
     def __len__(self):
@@ -37,21 +39,22 @@ class Batch:
 
     def to(self, device):
         """Return the same batch on another device."""
+        targets = self.connectivity_targets
         return Batch(
             windows={name: one.to(device) for name, one in self.windows.items()},
-            statistics={name: one.to(device) for name, one in self.statistics.items()},
-            people=self.people,
+            connectivity_targets={name: one.to(device) for name, one in targets.items()},
+            participants=self.participants,
             phenotypes=None if self.phenotypes is None else self.phenotypes.to(device),
         )
 
 
 class Objective(nn.Module):
-    """A way to learn; parts that are learned with it (heads) live in it.
+    """Training objective; layers that are trained with it (heads) are its submodules.
 
-    A subclass says in ``hides`` whether blocks of its input are hidden, and gives ``score``.
+    A subclass implements :meth:`score`, and sets ``masks_input`` if blocks of its input are masked.
     """
 
-    hides = False
+    masks_input = False
 
     def loss(self, encoder, batch, generator):
         """Encode a batch and score it.
@@ -61,30 +64,30 @@ class Objective(nn.Module):
         encoder : BrainEncoder
         batch : Batch
         generator : torch.Generator
-            On the CPU; the only source of chance.
+            On the CPU; the only source of randomness.
 
         Returns
         -------
         loss : Tensor, shape ()
         metrics : dict of str to float
-            What to watch; higher ``*_explained`` is better, 0 is as good as the mean; NaN where
-            it cannot be told. Those of :func:`brainfm.models.training.objectives.metrics.watch`
-            are always among them.
+            Higher ``*_explained`` is better, 0 is as good as the mean; NaN where it cannot be
+            computed. Includes those of
+            :func:`brainfm.models.training.objectives.metrics.batch_metrics`.
         """
         visible = None
-        if self.hides:
-            visible = {name: hide_blocks(one, generator) for name, one in batch.windows.items()}
+        if self.masks_input:
+            visible = {name: mask_blocks(one, generator) for name, one in batch.windows.items()}
         encoded = encoder(batch.windows, visible)
         loss, metrics = self.score(batch, visible, encoded, generator)
-        return loss, {**metrics, **watch(encoded.summary, batch.people)}
+        return loss, {**metrics, **batch_metrics(encoded.summary, batch.participants)}
 
     def score(self, batch, visible, encoded, generator):
-        """Return the loss and the metrics of what was encoded; see :meth:`loss`."""
+        """Return the loss and the metrics of an encoded batch; see :meth:`loss`."""
         raise NotImplementedError(f"{type(self).__name__} has no score()")
 
 
 class WeightedSum(Objective):
-    """Several objectives on one pass through the encoder.
+    """Weighted sum of objectives on one pass through the encoder.
 
     Parameters
     ----------
@@ -95,45 +98,42 @@ class WeightedSum(Objective):
     def __init__(self, parts, weights):
         super().__init__()
         self.parts, self.weights = nn.ModuleDict(parts), dict(weights)
-        self.hides = any(part.hides for part in parts.values())
+        self.masks_input = any(part.masks_input for part in parts.values())
 
     def score(self, batch, visible, encoded, generator):
         """See :meth:`Objective.score`."""
-        total, watched = 0.0, {}
+        total, metrics = 0.0, {}
         for name, part in self.parts.items():
-            loss, metrics = part.score(batch, visible, encoded, generator)
+            loss, of_part = part.score(batch, visible, encoded, generator)
             total = total + self.weights[name] * loss
-            watched |= {f"{name}_loss": float(loss.detach()), **metrics}
-        return total, watched
+            metrics |= {f"{name}_loss": float(loss.detach()), **of_part}
+        return total, metrics
 
 
-def hide_blocks(windows, generator, share=0.55, block=2):
-    """Choose what the encoder may see: in each stretch of time a region of the head is hidden.
+def mask_blocks(windows, generator):
+    """Mask a random region of the head, another one in each block of time.
 
     Parameters
     ----------
     windows : Windows
     generator : torch.Generator
-    share : float
-        Part of the channels hidden around a random channel.
-    block : int
-        Patches that are hidden together.
 
     Returns
     -------
     visible : Tensor of bool, shape (b, n_channels, n_patches)
+        False for 55 % of the channels, those nearest to a random channel, over two patches.
     """
     n_windows, n_channels, n_patches = windows.usable.shape
-    n_blocks = -(-n_patches // block)
+    n_blocks = -(-n_patches // _PATCHES_PER_BLOCK)
     device = windows.signal.device
-    chance = torch.rand(n_windows, n_blocks, n_channels, generator=generator).to(device)
+    chance = torch.rand(n_windows, n_blocks, n_channels, generator=generator).to(device)  # b g c
     chance = chance.masked_fill(~windows.channels[:, None], -1)
     centre = chance.argmax(dim=-1)  # b g: a random usable channel
     at = torch.gather(windows.positions, 1, centre[..., None].expand(-1, -1, 3))  # b g 3
     distance = (windows.positions[:, None] - at[:, :, None]).square().sum(-1)  # b g c
     distance = distance.masked_fill(~windows.channels[:, None], torch.inf)
     rank = distance.argsort(dim=-1).argsort(dim=-1)
-    n_hidden = (share * windows.channels.sum(dim=1)).round().clamp_min(1)
-    visible = rank >= n_hidden[:, None, None]  # b g c
-    visible = visible.repeat_interleave(block, dim=1)[:, :n_patches]
-    return visible.transpose(1, 2) & windows.usable
+    n_masked = (_MASKED_FRACTION * windows.channels.sum(dim=1)).round().clamp_min(1)  # b
+    visible = rank >= n_masked[:, None, None]  # b g c
+    visible = visible.repeat_interleave(_PATCHES_PER_BLOCK, dim=1)[:, :n_patches]  # b s c
+    return visible.transpose(1, 2) & windows.usable  # b c s

@@ -1,4 +1,4 @@
-"""Phenotype prediction: a crop tells the age, the sex or the diagnosis of the person."""
+"""Phenotype prediction: age, sex, diagnosis or other phenotypes from the summary of one crop."""
 
 import numpy as np
 import pandas as pd
@@ -7,18 +7,19 @@ from torch import nn
 from torch.nn import functional
 
 from brainfm.errors import ModelError
-from brainfm.models.training.objectives.base import Objective, explained
+from brainfm.models.training.objectives.base import Objective
+from brainfm.models.training.objectives.metrics import explained_variance
 
-_MOST_CLASSES = 20
-#: Share of the summary that is hidden from the prediction in each crop.
-_DROPPED = 0.2
+_MAX_CLASSES = 20
+#: Probability of dropout on the summary.
+_DROPOUT = 0.2
 
 
 class PhenotypePrediction(Objective):
-    """Predict standardised phenotypes of the person from the summary of one crop.
+    """Predict standardised phenotypes of the participant from the summary of one crop.
 
-    What is not known of a person counts for nothing. An encoder trained so has seen labels: what
-    it is good for must be judged on people whose labels it has not seen.
+    Missing values are left out of the loss. An encoder trained with this objective has seen
+    labels, and has to be evaluated on participants whose labels it has not seen.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class PhenotypePrediction(Objective):
     Raises
     ------
     ModelError
-        If there is none.
+        If ``phenotypes`` is empty.
     """
 
     def __init__(self, config, phenotypes):
@@ -46,38 +47,40 @@ class PhenotypePrediction(Objective):
         """See :meth:`Objective.score`."""
         target = batch.phenotypes.repeat(2, 1)
         known = target.isfinite()
-        predicted = self.predict(self._dropped(encoded.summary, generator))
+        predicted = self.predict(self._dropout(encoded.summary, generator))
         errors = functional.smooth_l1_loss(predicted, target.where(known, 0), reduction="none")
         metrics = {
-            f"phenotype_{name}_explained": explained(predicted[rows, column], target[rows, column])
+            f"phenotype_{name}_explained": explained_variance(
+                predicted[rows, column], target[rows, column]
+            )
             for column, name in enumerate(self.phenotypes)
             if (rows := known[:, column]).any()
         }
         return (errors * known).sum() / known.sum().clamp_min(1), metrics
 
-    def _dropped(self, summary, generator):
+    def _dropout(self, summary, generator):
         """Dropout that draws from the generator, so that every process draws the same."""
         if not self.training:
             return summary
-        kept = torch.rand(summary.shape, generator=generator).to(summary.device) >= _DROPPED
-        return summary * kept / (1 - _DROPPED)
+        retained = torch.rand(summary.shape, generator=generator).to(summary.device) >= _DROPOUT
+        return summary * retained / (1 - _DROPOUT)
 
 
 class PhenotypeTargets:
-    """Turn a table of phenotypes into standardised numbers, with the scale of the training people.
+    """Encode a table of phenotypes as numbers, standardised over the training participants.
 
-    A column of numbers is one target. A column of text is one target for two values, or one for
-    each of more values: whether the person has it. Numbers that are codes should be text.
+    A column of numbers is one target. A column of text with two values is one binary target, with
+    more values one for each (one-hot). Numbers that are codes should be text.
 
     Parameters
     ----------
     phenotypes : DataFrame, one row a row of recordings
-        Of the training people; missing values stay missing.
+        Of the training participants; missing values stay missing.
 
     Attributes
     ----------
     names : tuple of str
-        Of the targets: the column, or ``<column>_<value>``.
+        Names of the targets: ``<column>`` or ``<column>_<value>``.
 
     Raises
     ------
@@ -99,20 +102,27 @@ class PhenotypeTargets:
         self.mean, self.spread = raw.mean(), raw.std(ddof=0)
 
     def __call__(self, phenotypes):
-        """Return the targets, float32, shape (n_rows, n_targets), NaN where missing.
+        """Encode a table with the columns of the training participants.
 
-        A value that no training person has is missing.
+        Parameters
+        ----------
+        phenotypes : DataFrame, one row a row of recordings
+
+        Returns
+        -------
+        targets : ndarray of float32, shape (n_rows, n_targets)
+            NaN where missing, or where no training participant has the value.
 
         Raises
         ------
         ModelError
-            If a column of the training people is missing.
+            If a column of the training participants is missing.
         """
         lost = [name for name in self.classes if name not in phenotypes]
         if lost:
             raise ModelError(
-                f"phenotypes have no column {', '.join(lost)}; the training people have "
-                f"{', '.join(self.classes)}: give the same columns, with n/a where not known."
+                f"phenotypes have no column {', '.join(lost)}; the training participants have "
+                f"{', '.join(self.classes)}: give the same columns, with n/a where unknown."
             )
         return ((self._raw(phenotypes) - self.mean) / self.spread).to_numpy(np.float32)
 
@@ -135,7 +145,7 @@ def _numbers(column):
 
 
 def _targets(name, classes):
-    """Name the targets of a column of text, each with its class; of two, the second is enough."""
+    """Name the targets of a column of text, each with its class; of two classes the second."""
     return {f"{name}_{one}": one for one in (classes[1:] if len(classes) == 2 else classes)}
 
 
@@ -144,13 +154,15 @@ def _classes(name, column):
     numbers, values = _numbers(column), sorted(column.dropna().unique(), key=str)
     is_number = pd.to_numeric(column, errors="coerce").notna().sum() == column.notna().sum()
     if (numbers.nunique() if is_number else len(values)) < 2:
-        raise ModelError(f"phenotype {name!r} does not vary among these people: leave it out.")
+        raise ModelError(
+            f"phenotype {name!r} does not vary among these participants: leave it out."
+        )
     if is_number:
         return None
-    if len(values) > _MOST_CLASSES:
+    if len(values) > _MAX_CLASSES:
         raise ModelError(
             f"phenotype {name!r} has {len(values)} different texts; expected numbers or up to "
-            f"{_MOST_CLASSES} classes: leave it out or group its values."
+            f"{_MAX_CLASSES} classes: leave it out or group its values."
         )
     return values
 
