@@ -1,14 +1,15 @@
-"""The group level as a call: check, run the steps, say where the report is."""
+"""The group level: check, run the steps, report."""
 
 import contextlib
 from pathlib import Path
 
 from brainfm.cli.job import Job
-from brainfm.errors import MissingInput, NothingSelected, TemporaryFailure, UsageError
+from brainfm.errors import MissingInput, TemporaryFailure
 from brainfm.files import remove_old_partial, remove_partial
+from brainfm.stages.evaluate.refusals import check_choice, check_column, check_contrast
 from brainfm.stages.query.engine import read_derivatives
 from brainfm.stages.query.folders import check_folders
-from brainfm.stages.query.validate import raise_all
+from brainfm.stages.query.validate import attempt, raise_all
 from brainfm.storage.bids.query import participants_of
 from brainfm.storage.derivatives.dataset_description import write_description
 from brainfm.storage.derivatives.recordings import tasks_of
@@ -16,7 +17,11 @@ from brainfm.storage.lock import WorkLock
 
 
 def run_group_level(job: Job):
-    """Run the group level on finished participants.
+    """Run the group level on the outputs of the participant level.
+
+    Parameters
+    ----------
+    job : Job
 
     Returns
     -------
@@ -26,8 +31,8 @@ def run_group_level(job: Job):
     Raises
     ------
     BrainFMError
-        If the output holds no participants and no derivatives are given, a column or task
-        asked for does not exist, or a step fails.
+        If the output holds no participants and no derivatives are given, a column or task of the
+        settings does not exist, or a step fails.
     """
     derivatives = _check(job)
     _log_unused(job)
@@ -36,9 +41,9 @@ def run_group_level(job: Job):
         return 0
     job.limit_libraries()
     job.open()
-    # Imported late, behind the refusals: these load the numerical libraries.
+    # Imported late: errors of the settings do not wait for the numerical libraries.
     from brainfm.stages.report.group import write_group_report
-    from brainfm.workflows.group import run_group
+    from brainfm.workflows.group_steps import run_group_steps
 
     if job.settings.run.reports_only:
         job.log.info("report: %s", write_group_report(job.output_dir))
@@ -52,7 +57,7 @@ def run_group_level(job: Job):
     lock = WorkLock(job.output_dir, "group").acquire()
     try:
         _clear_partial(job.output_dir)
-        report, seconds = run_group(_group(job, derivatives))
+        report, seconds = run_group_steps(_context(job, derivatives))
     finally:
         lock.release()
     for step, took in seconds.items():
@@ -62,10 +67,10 @@ def run_group_level(job: Job):
     return 0
 
 
-def _group(job, derivatives):
-    from brainfm.workflows.group import Group
+def _context(job, derivatives):
+    from brainfm.workflows.group_steps import GroupContext
 
-    return Group(
+    return GroupContext(
         output_dir=job.output_dir,
         work_dir=job.scratch_dir,
         roots=_roots(job, derivatives),
@@ -77,7 +82,7 @@ def _group(job, derivatives):
 
 
 def _clear_partial(output_dir):
-    """Remove what a killed call left half-written, except where somebody works on it."""
+    """Remove partial files of a killed call, except those of participants in use."""
     remove_old_partial(output_dir)
     for name in ("group", "models"):
         remove_partial(output_dir / name)
@@ -91,68 +96,49 @@ def _clear_partial(output_dir):
 
 def _check(job):
     """Return the derivatives given; raise all problems at once."""
-    run, evaluate = job.settings.run, job.settings.evaluate
+    run = job.settings.run
     errors = check_folders(job.bids_dir, job.output_dir, run)
-    derivatives, wrong = read_derivatives(run.derivatives)
-    errors += wrong
+    derivatives, invalid = read_derivatives(run.derivatives)
+    errors += invalid
     roots = _roots(job, derivatives)
-    has_reports = run.reports_only and (job.output_dir / "group").is_dir()
-    if not roots and not wrong and not has_reports:
+    has_results = run.reports_only and (job.output_dir / "group").is_dir()
+    if not roots and not invalid and not has_results:
         errors.append(
             MissingInput(
                 f"{job.output_dir} holds no participants; run the participant level first, or "
                 "give other standardised data as --derivatives NAME=PATH."
             )
         )
-    if evaluate.contrast and len(set(evaluate.contrast)) != 2:
-        given = " ".join(evaluate.contrast)
-        errors.append(UsageError(f"--contrast {given}: expected two tasks that differ."))
-    elif evaluate.contrast and not evaluate.target and roots and not wrong:
-        errors += _check_contrast(evaluate.contrast, roots)
-    if evaluate.target and evaluate.contrast:
-        errors.append(UsageError("give either --target or --contrast, not both."))
-    asked = [name for name in (evaluate.target, evaluate.groups) if name]
-    columns = [*asked, *job.settings.pretrain.phenotypes]
-    if columns and not wrong:
-        errors += _check_columns(columns, _tables(job, derivatives))
+    if not invalid:
+        _check_evaluation(job, roots, _tables(job, derivatives), errors)
     raise_all(errors)
     return derivatives
 
 
+def _check_evaluation(job, roots, tables, errors):
+    """Check the names of tasks and columns in the settings against those of the files."""
+    evaluate = job.settings.evaluate
+    if evaluate.target or evaluate.contrast:
+        attempt(errors, check_choice, evaluate)
+    if evaluate.contrast and not evaluate.target:
+        tasks = {task for root in roots for task in tasks_of(root)}
+        attempt(errors, check_contrast, evaluate.contrast, tasks)
+    available = sorted({name for path in tables for name in _header(path)})
+    columns = [evaluate.target, evaluate.groups, *job.settings.pretrain.phenotypes]
+    for column in dict.fromkeys(columns):
+        attempt(errors, check_column, column, available)
+
+
 def _log_unused(job):
-    """Say which options of the participant level would be taken for a selection here."""
+    """Warn about options that select recordings at the participant level only."""
     selecting = ("participant_label", "session_label", "task_label", "run_label",
                  "bids_filter_file")  # fmt: skip
     for name in [name for name in selecting if getattr(job.settings.run, name)]:
-        option = name.replace("_", "-")
         job.log.warning(
-            "--%s selects nothing at the group level, which takes all of %s.",
-            option,
+            "--%s has no effect at the group level, which uses all participants in %s.",
+            name.replace("_", "-"),
             job.output_dir,
         )
-
-
-def _check_contrast(tasks, roots):
-    there = sorted({task for root in roots for task in tasks_of(root)})
-    absent = [task for task in tasks if task not in there]
-    if not absent:
-        return []
-    return [
-        NothingSelected(
-            f"--contrast: no standardised recording of task {', '.join(absent)}; there are tasks: "
-            f"{', '.join(there) or 'none'}."
-        )
-    ]
-
-
-def _check_columns(wanted, tables):
-    columns = {name for path in tables for name in _header(path)} - {"participant_id"}
-    there = ", ".join(sorted(columns)) or "none"
-    return [
-        UsageError(f"participants.tsv has no column {column!r}; it has: {there}.")
-        for column in dict.fromkeys(wanted)
-        if column not in columns
-    ]
 
 
 def _header(path):
@@ -173,13 +159,9 @@ def _tables(job, derivatives):
 
 
 def _log_plan(job, derivatives):
-    evaluate = job.settings.evaluate
-    asked = evaluate.target or " against ".join(evaluate.contrast)
+    evaluate, pretrain = job.settings.evaluate, job.settings.pretrain
+    target = evaluate.target or " against ".join(evaluate.contrast)
     for name, path in {"output": job.output_dir, **derivatives}.items():
         job.log.info("corpus from %s: %s", name, path)
-    job.log.info("pretrain: %s, at most %d epochs", *_pretraining(job))
-    job.log.info("embed, evaluate %s, report", asked or "nothing (no --target, no --contrast)")
-
-
-def _pretraining(job):
-    return job.settings.pretrain.preset, job.settings.pretrain.max_epochs
+    job.log.info("pretrain: %s, at most %d epochs", pretrain.preset, pretrain.max_epochs)
+    job.log.info("embed, evaluate %s, report", target or "nothing (no --target, no --contrast)")

@@ -5,6 +5,7 @@ Out: ``group/evaluation.json`` and its tables. The public function is
 :func:`~brainfm.stages.evaluate.run.evaluate_outputs`.
 
 - ``participants_table.py``: columns of ``participants.tsv`` by participant
+- ``refusals.py``: checks of settings, tasks and columns before any file is read
 - ``target.py``: labels of the recordings, from a column or a contrast
 - ``design.py``: methods, folds and checks before anything is computed
 - ``run.py``: the evaluation

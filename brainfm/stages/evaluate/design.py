@@ -17,6 +17,7 @@ from brainfm.models.targets import check_target
 from brainfm.recording import RecordingTable
 from brainfm.stages.evaluate.importance_networks import check_networks
 from brainfm.stages.evaluate.participants_table import check_datasets, column_values, phenotypes_of
+from brainfm.stages.evaluate.refusals import check_choice
 from brainfm.stages.evaluate.target import (
     Question,
     contrast_question,
@@ -95,11 +96,7 @@ def build_design(config, recordings, *, participants=None, learned=MappingProxyT
     DataError
         If the target cannot be learned, with the reason; see :mod:`brainfm.evaluation.folds`.
     """
-    if bool(config.target) == bool(config.contrast):
-        raise UsageError(
-            "give either --target COLUMN of participants.tsv or --contrast TASK TASK, not "
-            f"{'both' if config.target else 'neither'}."
-        )
+    check_choice(config)
     real, excluded = without_synthetic(recordings, participants)
     real, known = _without(real, learned)
     excluded += known

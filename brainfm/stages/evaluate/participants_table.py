@@ -5,7 +5,8 @@ import logging
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import DataError, UsageError
+from brainfm.errors import DataError
+from brainfm.stages.evaluate.refusals import check_column
 
 _MISSING_ELSEWHERE = ("NA", "N/A", "NaN", "nan", "null", "NULL")
 _log = logging.getLogger("brainfm")
@@ -37,11 +38,7 @@ def column_values(participants, column):
             f"participants.tsv has no column participant_id; it has {', '.join(participants)}: is "
             "it a table of another kind?"
         )
-    if participants is None or column not in participants or column == "participant_id":
-        there = [] if participants is None else [c for c in participants if c != "participant_id"]
-        raise UsageError(
-            f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
-        )
+    check_column(column, () if participants is None else participants.columns)
     participants = participants[["participant_id", column]].replace({"n/a": np.nan, "": np.nan})
     participants[column] = _typed(participants[column])
     participants = participants.dropna().drop_duplicates()

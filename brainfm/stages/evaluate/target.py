@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import NothingSelected, UsageError
+from brainfm.errors import NothingSelected
 from brainfm.stages.evaluate.participants_table import column_values
+from brainfm.stages.evaluate.refusals import check_contrast
 
 #: A numeric column with more values than this is predicted as a number.
 _MOST_CLASSES = 10
@@ -72,15 +73,7 @@ def contrast_question(recordings, tasks):
     NothingSelected
         If a task has no recording.
     """
-    if len(tasks) < 2 or len(set(tasks)) < len(tasks):
-        raise UsageError(f"--contrast is {' '.join(tasks)!r}; expected two different tasks.")
-    there = sorted({recording.task for recording in recordings if recording.task})
-    absent = [task for task in tasks if task not in there]
-    if absent:
-        raise NothingSelected(
-            f"no recording of task {', '.join(absent)}; real recordings have tasks: "
-            f"{', '.join(there) or 'none'}."
-        )
+    check_contrast(tasks, {one.task for one in recordings if one.task})
     chosen = [recording for recording in recordings if recording.task in tasks]
     modality, chosen = _one_modality(chosen)
     y = np.array([recording.task for recording in chosen])

@@ -81,12 +81,12 @@ def preflight(bids_dir, output_dir, settings):
     engine, unavailable = choose_engine(settings.bold, derivatives)
     errors += [*malformed, *unavailable]
     for check, path in ((read_plugin, run.use_plugin), (load_atlas, settings.bold.atlas)):
-        _attempt(errors, check, path)  # refused now, not after an hour
-    filters = _attempt(errors, read_filters, run.bids_filter_file, tuple(QUERIES))
+        attempt(errors, check, path)  # refused now, not after an hour
+    filters = attempt(errors, read_filters, run.bids_filter_file, tuple(QUERIES))
     if not bids_dir.is_dir():
         raise_all(errors)
     known = participants_of(bids_dir)
-    runs = _attempt(errors, _select, bids_dir, run, known, filters) or []
+    runs = attempt(errors, _select, bids_dir, run, known, filters) or []
     seen = {one.participant for one in runs if one.modality != "t1w"}
     runs = tuple(one for one in runs if one.participant in seen)
     problems = tuple(_check_labels(run.participant_label if seen else (), known, seen))
@@ -125,8 +125,24 @@ def raise_all(errors):
     raise type(errors[0])(f"{len(errors)} problems:\n{text}")
 
 
-def _attempt(errors, check, argument, *more):
-    """Return what a check returns, or None and its error in the list; no argument, no check."""
+def attempt(errors, check, argument, *more):
+    """Run a check and collect its error.
+
+    Parameters
+    ----------
+    errors : list of BrainFMError
+        Extended by the error of the check, if any.
+    check : callable
+    argument : object
+        First argument of the check; it is not called when this is empty.
+    *more
+        Further arguments.
+
+    Returns
+    -------
+    result : object or None
+        What the check returns; None after an error.
+    """
     try:
         return check(argument, *more) if argument else None
     except BrainFMError as error:

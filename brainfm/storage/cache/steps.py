@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from brainfm import __version__
-from brainfm.errors import BrainFMError
+from brainfm.errors import BrainFMError, Failure
 from brainfm.files import read_json, write_json
 from brainfm.storage.derivatives.status import is_intact, key_of, sha256_of
 
@@ -73,7 +73,8 @@ class StepCache:
 
     def fail(self, error):
         """Note why the level ended before its end."""
-        self._write("failed", error=str(error))
+        failure = Failure.from_exception(error)
+        self._write("failed", error=failure.message, failure=failure.as_dict())
 
     def _write(self, state, **more):
         write_json(
