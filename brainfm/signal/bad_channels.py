@@ -1,9 +1,9 @@
-"""Find EEG channels that carry no usable brain signal: arrays in, arrays out.
+"""Detection of bad EEG channels.
 
-Own criteria instead of PREP's (pyprep 0.9): on eyes-closed recordings PREP's deviation and
-spectrum criteria call O1, Oz and O2 bad because of their strong alpha rhythm. Here only flat
-channels, channels that share nothing with any other, and channels that are far louder than the
-rest **outside** the alpha band are bad; eye and muscle activity is left to the ICA.
+The criteria differ from those of PREP (pyprep 0.9): on eyes-closed recordings the deviation and
+spectrum criteria of PREP mark O1, Oz and O2 as bad because of their strong alpha rhythm. Here only
+flat channels, channels uncorrelated with every other channel, and channels of outlying amplitude
+**outside** the alpha band are bad; eye and muscle activity is left to the ICA.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from brainfm.errors import SignalError
 
-#: Reasons in the order they are told.
+#: Reasons, in the order in which they are reported.
 REASONS = ("flat", "loud", "noisy", "uncorrelated")
 _FLAT_SHARE = 0.02  # of the median amplitude of all channels
 _FLAT_V = 0.05e-6
@@ -29,14 +29,14 @@ def find_bad_channels(signal, sampling_hz):
 
     - flat: amplitude below 2 % of the median channel, or below 0.05 µV.
     - loud: amplitude from 14 to 30 Hz at least 2.5 times the median and 5 robust standard
-      deviations above it; alpha and slow eye movements do not count.
-    - noisy: the same above 30 Hz, at least 3 times the median: more than the muscle activity
-      that temporal channels show in most people.
+      deviations above it; alpha rhythm and slow eye movements are outside this band.
+    - noisy: the same above 30 Hz, at least 3 times the median, which exceeds the muscle activity
+      of temporal channels in most people.
     - uncorrelated: from 1 to 30 Hz, the largest absolute correlation with any other channel is
-      below 0.4 in more than 70 % of the four-second windows. (Windows of one second, as in
-      PREP, let slow noise pass, since drifts correlate by chance.)
+      below 0.4 in more than 70 % of the four-second windows. (In windows of one second, as
+      in PREP, slow drifts correlate by chance.)
 
-    Among fewer than eight channels that are not flat, only flat ones are told.
+    With fewer than eight channels that are not flat, only flat channels are found.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def find_bad_channels(signal, sampling_hz):
     Returns
     -------
     bad : dict of str to ndarray of int
-        Each of :data:`REASONS` to the indices of its channels. A flat channel is in no other.
+        Channel indices of each of :data:`REASONS`. A flat channel has no other reason.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def _amplitude(signal):
 
 
 def _outstanding(value, ratio, usable):
-    """Channels far above the others; few channels cannot tell what is usual."""
+    """Mark channels far above the others; too few channels have no reliable median."""
     if usable.sum() < _FEWEST_COMPARED:
         return np.zeros(len(value), dtype=bool)
     log = np.log(np.maximum(value, 1e-20))
@@ -108,7 +108,7 @@ def _uncorrelated(signal, sampling_hz, usable):
 
 
 def _band(signal, sampling_hz, low_hz, high_hz):
-    """Keep a band, zero-phase; an edge above the Nyquist frequency cuts nothing."""
+    """Band-pass with zero phase; an edge near or above the Nyquist frequency is ignored."""
     nyquist = sampling_hz / 2
     if high_hz is not None and high_hz >= 0.95 * nyquist:
         high_hz = None

@@ -1,4 +1,4 @@
-"""BOLD: parcel means, denoising, and measures of quality."""
+"""Parcel averages, denoising and quality measures of BOLD."""
 
 import numpy as np
 from nilearn.signal import clean
@@ -39,7 +39,7 @@ def parcel_means(bold, labels, n_parcels):
 
 
 def percent_change(series):
-    """Express each column as percent of its mean over time, around 0.
+    """Convert each column to percent signal change around its mean over time.
 
     Parameters
     ----------
@@ -55,13 +55,19 @@ def percent_change(series):
 
 
 def passed_components(n_times, sampling_hz, high_pass_hz, low_pass_hz):
-    """Count the independent time points that a band-pass leaves of a run.
+    """Compute the number of independent time points after a band-pass filter.
 
     Parameters
     ----------
     n_times : int
-    sampling_hz, high_pass_hz, low_pass_hz : float
-        A filter of 0 is none.
+    sampling_hz : float
+    high_pass_hz, low_pass_hz : float
+        0 means no filter.
+
+    Returns
+    -------
+    n_passed : int
+        Degrees of freedom within the pass band.
     """
     nyquist_hz = sampling_hz / 2
     top_hz = min(low_pass_hz or nyquist_hz, nyquist_hz)
@@ -69,20 +75,21 @@ def passed_components(n_times, sampling_hz, high_pass_hz, low_pass_hz):
 
 
 def reduce_confounds(confounds, n_most):
-    """Keep the largest principal components of the confounds, ``n_most`` of them at most.
+    """Reduce confounds to at most ``n_most`` principal components.
 
     Short runs have more confounds than independent time points in the pass band; regressing all
-    of them would remove the signal as well.
+    of them out would remove the signal as well.
 
     Parameters
     ----------
-    confounds : ndarray of float, shape (n_times, n_confounds); NaN counts as the column's mean
+    confounds : ndarray of float, shape (n_times, n_confounds)
+        NaN is replaced by the mean of its column.
     n_most : int
 
     Returns
     -------
     components : ndarray of float, shape (n_times, min(n_confounds, n_most))
-        The confounds themselves, z-scored, when they are few enough.
+        The z-scored confounds themselves if there are at most ``n_most``.
     """
     centred = confounds - np.nanmean(confounds, axis=0)
     centred = np.where(np.isnan(centred), 0, centred)
@@ -95,17 +102,18 @@ def reduce_confounds(confounds, n_most):
 
 
 def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
-    """Detrend, band-pass and regress confounds out, in one step as Lindquist et al. ask.
+    """Detrend, band-pass filter and regress out confounds in one step [1]_.
 
-    Parcel averaging and this step are both linear with the same design for every voxel, so it
-    makes no difference which comes first; averaging first is cheaper.
+    Averaging over a parcel and this step are linear with the same design for every voxel, so they
+    commute; averaging first is cheaper.
 
     Parameters
     ----------
     series : ndarray of float, shape (n_times, n_channels), all NaN where there is no data
     confounds : ndarray of float, shape (n_times, n_confounds), or None
-    sampling_hz, high_pass_hz, low_pass_hz : float
-        A filter of 0 is none.
+    sampling_hz : float
+    high_pass_hz, low_pass_hz : float
+        0 means no filter.
 
     Returns
     -------
@@ -114,7 +122,8 @@ def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
     Raises
     ------
     SignalError
-        If the run is too short, or the low-pass is at or above half the sampling rate.
+        If fewer independent time points than confounds remain in the pass band, or the low-pass
+        is at or above half the sampling rate.
 
     References
     ----------
@@ -148,7 +157,7 @@ def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
 
 
 def dvars(bold):
-    """Root mean square over voxels of the change from one volume to the next.
+    """Compute DVARS: the root mean square over voxels of the volume-to-volume change [1]_.
 
     Parameters
     ----------
@@ -156,12 +165,15 @@ def dvars(bold):
 
     Returns
     -------
-    change : ndarray of float, shape (n_times,), in the unit of ``bold``; NaN for the first
-    standardised : ndarray of float, shape (n_times,), about 1 where only noise changes
+    change : ndarray of float, shape (n_times,), in the unit of ``bold``
+        NaN for the first volume.
+    standardised : ndarray of float, shape (n_times,)
+        DVARS divided by its expected value under stationary noise [2]_.
 
     References
     ----------
-    .. [1] Nichols, 2013, Notes on creating a standardized version of DVARS. arXiv:1704.01469
+    .. [1] Power et al., 2012, NeuroImage 59(3). https://doi.org/10.1016/j.neuroimage.2011.10.018
+    .. [2] Nichols, 2013, Notes on creating a standardized version of DVARS. arXiv:1704.01469
     """
     step = np.diff(bold, axis=0)
     change = np.concatenate([[np.nan], np.sqrt((step**2).mean(axis=1))])
@@ -176,7 +188,7 @@ def dvars(bold):
 
 
 def tsnr(bold):
-    """Mean over time divided by the standard deviation around a quadratic trend.
+    """Compute the temporal signal-to-noise ratio, after removing a quadratic trend.
 
     Parameters
     ----------
@@ -184,7 +196,13 @@ def tsnr(bold):
 
     Returns
     -------
-    ratio : ndarray of float, shape (n_voxels,); NaN where nothing varies
+    ratio : ndarray of float, shape (n_voxels,)
+        Temporal mean over standard deviation; NaN for constant voxels.
+
+    References
+    ----------
+    .. [1] Triantafyllou et al., 2005, NeuroImage 26(1).
+       https://doi.org/10.1016/j.neuroimage.2005.01.007
     """
     time = np.linspace(-1, 1, len(bold))
     trend = np.linalg.qr(np.stack([np.ones_like(time), time, time**2], axis=1))[0]
@@ -195,15 +213,16 @@ def tsnr(bold):
 
 
 def acompcor(bold, n_components, *, sampling_hz, high_pass_hz=0.008):
-    """Find the largest principal components of voxels that hold no neural signal.
+    """Compute anatomical CompCor: principal components of voxels without neural signal [1]_.
 
     Parameters
     ----------
     bold : ndarray of float, shape (n_times, n_voxels)
         Voxels of white matter and cerebrospinal fluid.
     n_components : int
-    sampling_hz, high_pass_hz : float
-        Drifts slower than this are removed first, as they would fill the components.
+    sampling_hz : float
+    high_pass_hz : float
+        Cut-off of the cosine filter that removes slow drifts first.
 
     Returns
     -------

@@ -1,11 +1,11 @@
-"""Spectra and band powers of EEG: arrays in, arrays out."""
+"""Spectra and band powers of EEG."""
 
 import numpy as np
 from scipy.signal import welch
 
 from brainfm.errors import SignalError
 
-#: Name to (low, high) in Hz; the low edge belongs to the band, the high edge to the next.
+#: Frequency bands: name to (low, high) in Hz, without the upper edge.
 BANDS_HZ = {
     "delta": (1.0, 4.0),
     "theta": (4.0, 8.0),
@@ -13,7 +13,7 @@ BANDS_HZ = {
     "beta": (13.0, 30.0),
     "gamma": (30.0, 45.0),
 }
-#: What a relative power is relative to; below the mains and above the drifts.
+#: Band of the total power in relative powers, in Hz.
 TOTAL_HZ = (1.0, 45.0)
 
 
@@ -76,7 +76,7 @@ def band_power(signal, sampling_hz, bands=BANDS_HZ):
 
 
 def relative_alpha(signal, sampling_hz):
-    """Compute the share of the alpha band (8 to 13 Hz) in the power from 1 to 45 Hz.
+    """Compute the power in the alpha band (8 to 13 Hz) relative to 1 to 45 Hz.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def aperiodic(signal, sampling_hz):
 
 
 def alpha_peak_hz(signal, sampling_hz):
-    """Find the peak of the alpha rhythm above the background that falls with frequency.
+    """Find the individual alpha peak above the aperiodic background.
 
     The mean spectrum of all channels (each scaled to the same power) is divided by a power law
     fitted from 2 to 30 Hz without 7 to 14 Hz; the highest local maximum between 7 and 13 Hz
@@ -171,7 +171,7 @@ def alpha_peak_hz(signal, sampling_hz):
 
 
 def line_noise_ratio(signal, sampling_hz, line_hz):
-    """Compare the power at the mains frequency with that of its neighbours.
+    """Compute the power at the line frequency relative to neighbouring frequencies.
 
     Parameters
     ----------
@@ -182,9 +182,9 @@ def line_noise_ratio(signal, sampling_hz, line_hz):
     Returns
     -------
     ratio : float
-        Median over channels of the density within 1 Hz of the mains, over the density 3 to
-        6 Hz to either side. About 1 without line noise, near 0 behind a notch filter. NaN
-        when the mains lie above half the sampling rate.
+        Median over channels of the density within 1 Hz of the line frequency, over the density
+        3 to 6 Hz to either side. About 1 without line noise, near 0 after a notch filter. NaN
+        if the line frequency is above half the sampling rate.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def line_noise_ratio(signal, sampling_hz, line_hz):
 
 
 def _power_law(frequencies_hz, density):
-    """Slope and level of log density over log frequency, where the alpha rhythm is not."""
+    """Fit log density over log frequency, excluding the alpha band; return slope and offset."""
     fitted = ((frequencies_hz >= 2) & (frequencies_hz < 7)) | (
         (frequencies_hz > 14) & (frequencies_hz <= 30)
     )

@@ -1,4 +1,4 @@
-"""Electrode names as the 10-20 system spells them, and positions brought into head coordinates."""
+"""Electrode names of the 10-20 system, and electrode positions in head coordinates."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from brainfm.errors import SignalError
 
-#: Names of the 10-20 system of 1958 that the 10-10 system spells otherwise.
+#: Names of the original 10-20 system that the 10-10 system renamed.
 OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 _PREFIX = re.compile(r"^(EEG|POL)[\s_-]+", re.IGNORECASE)
 _REFERENCES = "LE|REF|AVG?|AR|CAR|LINKED|A1|A2|A1A2|A1\\+A2|M1|M2|M1M2|M1\\+M2|TP9|TP10"
@@ -15,16 +15,16 @@ _EARS = {"A1", "A2", "M1", "M2"}
 
 
 def standard_name(name, known):
-    """Return the standard spelling of one electrode, or None when it is no single electrode.
+    """Return the standard name of an electrode, or None if the name is not a single electrode.
 
     ``Fc5.`` is FC5, ``EEG Fp1-LE`` is Fp1, ``T3`` is T7, ``C3-A2`` is C3. ``A2-A1`` (two
-    ears) and ``Fp1-F3`` (a bipolar derivation) are no single electrode.
+    ears) and ``Fp1-F3`` (a bipolar derivation) are not single electrodes.
 
     Parameters
     ----------
     name : str
     known : iterable of str
-        Names as they shall be spelled.
+        Standard names.
 
     Returns
     -------
@@ -42,16 +42,17 @@ def standard_name(name, known):
 
 
 def standard_names(names, known):
-    """Return {name: standard name} of the electrodes that have one.
+    """Map channel names to standard names, where there is one.
 
-    When two channels would get the same name, the one whose name is nearest to it (else the
-    first) gets it, and the other has none.
+    If two channels have the same standard name, the one that is spelled like it, else the first,
+    is mapped and the other is left out.
 
     Parameters
     ----------
     names : list of str
-        As in the recording.
+        Names in the recording.
     known : iterable of str
+        Standard names.
 
     Returns
     -------
@@ -67,26 +68,27 @@ def standard_names(names, known):
 
 
 def fit_to_template(positions, template):
-    """Bring positions of any axes, origin and scale onto the same electrodes of a template.
+    """Fit a similarity transform of electrode positions to a template montage [1]_.
 
     Parameters
     ----------
     positions, template : ndarray of float, shape (n_electrodes, 3)
-        The same electrodes in both, in the same order; the template in metres.
+        The same electrodes in the same order, ``positions`` in any axes, origin and scale,
+        ``template`` in metres.
 
     Returns
     -------
     rotation : ndarray of float, shape (3, 3)
     scale : float
     shift : ndarray of float, shape (3,), in metres
-        ``scale * positions @ rotation + shift`` are head coordinates.
+        Head coordinates are ``scale * positions @ rotation + shift``.
     residual_m : float
-        Root mean square distance that remains.
+        Root mean square distance between the fitted positions and the template.
 
     Raises
     ------
     SignalError
-        If fewer than four electrodes are shared, or they lie on a line.
+        If there are fewer than four electrodes, or all of them are collinear.
 
     References
     ----------
@@ -102,7 +104,7 @@ def fit_to_template(positions, template):
     left, strength, right = np.linalg.svd(centred.T @ target)
     if strength[1] < 1e-9 * strength[0]:
         raise SignalError("the shared electrodes lie on a line; expected a cap.")
-    flip = np.array([1, 1, np.sign(np.linalg.det(left @ right))])  # a rotation, no mirror
+    flip = np.array([1, 1, np.sign(np.linalg.det(left @ right))])  # excludes reflections
     rotation = (left * flip) @ right
     scale = float((strength * flip).sum() / (centred**2).sum())
     shift = template.mean(axis=0) - scale * positions.mean(axis=0) @ rotation
@@ -121,8 +123,8 @@ def fit_sphere(positions):
     -------
     centre : ndarray of float, shape (3,), in metres
     radius : float or None
-        In metres; None (with the centre of gravity) when fewer than eight electrodes or a
-        nearly flat arrangement do not tell a sphere of a head's size (5 to 15 cm).
+        In metres; None (with the centre of gravity as centre) for fewer than eight electrodes,
+        or if the fit is not the size of a head (5 to 15 cm), as for nearly flat montages.
     """
     positions = np.asarray(positions, dtype=float)
     mean = positions.mean(axis=0)
@@ -137,7 +139,7 @@ def fit_sphere(positions):
 
 
 def flatten_head(positions):
-    """Project electrodes onto a plane seen from above, keeping their angle from the top.
+    """Project electrodes onto a plane by the azimuthal equidistant projection.
 
     Parameters
     ----------
@@ -146,8 +148,8 @@ def flatten_head(positions):
 
     Returns
     -------
-    ndarray of float, shape (n_electrodes, 2)
-        x to the right, y to the nose; 1 is the distance of the fitted sphere's equator.
+    flat : ndarray of float, shape (n_electrodes, 2)
+        x to the right, y to the nose; 1 is the equator of the fitted sphere.
     """
     centre, _ = fit_sphere(positions)
     away = np.asarray(positions, dtype=float) - centre

@@ -1,11 +1,11 @@
-"""Head motion: how far the head moved, and the regressors made of it."""
+"""Head motion: framewise displacement and motion regressors."""
 
 import numpy as np
 
 from brainfm.errors import SignalError
 
 PARAMETERS = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
-#: Columns of :func:`friston24`, named as fMRIPrep names them.
+#: Columns of :func:`friston24`, with the names of fMRIPrep.
 FRISTON24 = (
     *PARAMETERS,
     *(f"{name}_derivative1" for name in PARAMETERS),
@@ -15,18 +15,19 @@ FRISTON24 = (
 
 
 def framewise_displacement(parameters, radius_mm=50.0):
-    """Sum how far the head moved since the volume before; rotations on a sphere.
+    """Compute the framewise displacement: the absolute motion since the previous volume [1]_.
 
     Parameters
     ----------
     parameters : ndarray of float, shape (n_times, 6)
         Three translations in millimetres, three rotations in radians.
     radius_mm : float
+        Radius of the sphere on which rotations become distances.
 
     Returns
     -------
     displacement : ndarray of float, shape (n_times,), in millimetres
-        NaN for the first volume, which has none before it.
+        NaN for the first volume.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def framewise_displacement(parameters, radius_mm=50.0):
 
 
 def friston24(parameters):
-    """Expand six motion parameters to 24: themselves, their changes, and the squares of both.
+    """Expand six motion parameters to 24: with backward differences, and the squares of both.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def friston24(parameters):
     Returns
     -------
     regressors : ndarray of float, shape (n_times, 24), in the order of :data:`FRISTON24`
-        Changes are NaN for the first volume.
+        Differences are NaN for the first volume.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Find where the head went in each volume, by least squares.
+"""Rigid-body realignment of BOLD volumes by least squares.
 
 Parameters are ordered trans_x, trans_y, trans_z (mm), rot_x, rot_y, rot_z (radians), in the
-right-anterior-superior axes of the scanner. They say where the head is: a point of the reference
-at ``x`` is found in the moved volume at ``R (x - centre) + centre + t``.
+right-anterior-superior axes of the scanner. A point of the reference at ``x`` is at
+``R (x - centre) + centre + t`` in the moved volume.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ _DONE_MM = 0.002
 
 
 def rigid_matrices(parameters, centre):
-    """Turn motion parameters into matrices that take reference points to moved points.
+    """Convert motion parameters to matrices from reference points to points of each volume.
 
     Parameters
     ----------
     parameters : ndarray of float, shape (n_times, 6), in mm and radians
     centre : ndarray of float, shape (3,), in mm
-        The point rotations turn about; x is turned first, z last.
+        Centre of rotation; rotations are about x, then y, then z.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def rigid_matrices(parameters, centre):
 
 
 def estimate_motion(volumes, affine, reference, mask, *, fwhm_mm=5.0, max_iterations=12):
-    """Find where the head went in each volume.
+    """Estimate the rigid motion of each volume relative to a reference.
 
     Gauss-Newton on the squared intensity difference to the reference, as in the realignment of
     SPM [1]_, in the inverse compositional form [2]_: the derivatives are those of the reference
@@ -56,22 +56,22 @@ def estimate_motion(volumes, affine, reference, mask, *, fwhm_mm=5.0, max_iterat
         Voxel indices to millimetres, the same for all volumes.
     reference : ndarray of float, shape (nx, ny, nz)
     mask : ndarray of bool, shape (nx, ny, nz)
-        Where intensities are compared: the brain.
+        The brain, where intensities are compared.
     fwhm_mm : float
-        Both images are smoothed by this much first.
+        Full width at half maximum of the Gaussian that smooths both images.
     max_iterations : int
-        Most updates of a volume; it ends earlier when the head moves less than 0.002 mm.
+        Maximum number of updates of a volume; fewer once an update is below 0.002 mm.
 
     Returns
     -------
     parameters : ndarray of float, shape (n_times, 6), in mm and radians
     centre : ndarray of float, shape (3,), in mm
-        The point rotations turn about: the centre of the mask.
+        Centre of rotation: the centre of the mask.
 
     Raises
     ------
     SignalError
-        If the mask is too small to tell motion from.
+        If the mask has fewer than 200 voxels.
 
     References
     ----------
@@ -90,18 +90,19 @@ def estimate_motion(volumes, affine, reference, mask, *, fwhm_mm=5.0, max_iterat
 
 
 def sample_volume(coefficients, affine, points):
-    """Read a volume at points in millimetres, by cubic splines.
+    """Sample a volume at points in millimetres by cubic spline interpolation.
 
     Parameters
     ----------
     coefficients : ndarray of float, shape (nx, ny, nz)
-        Of ``scipy.ndimage.spline_filter``.
+        Spline coefficients, from ``scipy.ndimage.spline_filter``.
     affine : ndarray of float, shape (4, 4)
     points : ndarray of float, shape (n_points, 3), in mm
 
     Returns
     -------
-    values : ndarray of float32, shape (n_points,); 0 outside the volume
+    values : ndarray of float32, shape (n_points,)
+        0 outside the volume.
     """
     to_voxels = np.linalg.inv(affine)
     voxels = points @ to_voxels[:3, :3].T + to_voxels[:3, 3]
@@ -112,7 +113,7 @@ def sample_volume(coefficients, affine, points):
 
 @dataclass(frozen=True)
 class _Target:
-    """What volumes are compared with: points, intensities and how these change with motion."""
+    """Reference of the realignment: points, intensities and their derivatives by motion."""
 
     points: np.ndarray  # (n_points, 3), mm from the centre
     intensities: np.ndarray  # (n_points,)
@@ -140,14 +141,14 @@ def _target_of(reference, mask, affine, fwhm_mm):
     if mask.sum() < _FEWEST_VOXELS:
         raise SignalError(
             f"the brain mask of the BOLD reference holds {int(mask.sum())} voxels; expected "
-            f"{_FEWEST_VOXELS} or more to tell motion from: look at the run, or leave it out."
+            f"{_FEWEST_VOXELS} or more to estimate motion: look at the run, or leave it out."
         )
     smooth = _smooth(reference, affine, fwhm_mm)
     gradient = np.stack(np.gradient(smooth), axis=-1)[mask] @ np.linalg.inv(affine[:3, :3])
     points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
     centre = points.mean(axis=0)
     points = points - centre
-    # A turn by r moves x by r cross x, so that the intensity changes by r . (x cross gradient).
+    # A rotation by r moves x by r cross x, so the intensity changes by r . (x cross gradient).
     slopes = np.hstack([gradient, np.cross(points, gradient), smooth[mask][:, None]])
     return _Target(
         points=points,

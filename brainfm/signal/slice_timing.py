@@ -1,4 +1,4 @@
-"""Bring all slices of a volume to one moment."""
+"""Slice timing correction."""
 
 import numpy as np
 
@@ -6,24 +6,32 @@ from brainfm.errors import SignalError
 
 
 def slice_axis(direction):
-    """Return the axis ``SliceEncodingDirection`` names, such as 2 for ``k`` or ``k-``.
+    """Return the array axis of ``SliceEncodingDirection``, such as 2 for ``k`` or ``k-``.
+
+    Parameters
+    ----------
+    direction : str
+
+    Returns
+    -------
+    axis : {0, 1, 2}
 
     Raises
     ------
     SignalError
-        If it names none.
+        If it is none of i, j and k, with or without a minus.
     """
     axis = str(direction).removesuffix("-")
     if axis not in ("i", "j", "k"):
         raise SignalError(
             f"SliceEncodingDirection is {direction!r}; expected i, j or k, or one of them with a "
-            "minus: mend it in the sidecar."
+            "minus: correct it in the sidecar."
         )
     return "ijk".index(axis)
 
 
 def checked_slice_times(slice_times_s, n_slices, *, repetition_time_s, axis=2):
-    """Return slice times as an array when they fit the image; see :func:`correct_slice_timing`.
+    """Validate slice times against the image; see :func:`correct_slice_timing`.
 
     Parameters
     ----------
@@ -39,7 +47,8 @@ def checked_slice_times(slice_times_s, n_slices, *, repetition_time_s, axis=2):
     Raises
     ------
     SignalError
-        If they are no numbers or do not fit the slices or the repetition time.
+        If they are not finite numbers, not one per slice, or not between 0 and the repetition
+        time.
     """
     try:
         times = np.asarray(slice_times_s, float)
@@ -47,13 +56,13 @@ def checked_slice_times(slice_times_s, n_slices, *, repetition_time_s, axis=2):
         times = np.array(np.nan)
     if times.ndim != 1 or not np.isfinite(times).all():
         raise SignalError(
-            "SliceTiming holds something that is no number; expected seconds, one for each slice: "
-            "mend it in the sidecar."
+            "SliceTiming has entries that are not numbers; expected seconds, one for each slice: "
+            "correct it in the sidecar."
         )
     if len(times) != n_slices:
         raise SignalError(
             f"SliceTiming has {len(times)} entries but the image has {n_slices} slices "
-            f"along axis {axis}: mend SliceTiming or SliceEncodingDirection in the sidecar."
+            f"along axis {axis}: correct SliceTiming or SliceEncodingDirection in the sidecar."
         )
     if times.min() < 0 or times.max() > repetition_time_s:
         raise SignalError(
@@ -64,26 +73,31 @@ def checked_slice_times(slice_times_s, n_slices, *, repetition_time_s, axis=2):
 
 
 def correct_slice_timing(bold, slice_times_s, *, repetition_time_s, axis=2):
-    """Interpolate every slice to the middle of its volume, by cubic splines over time.
+    """Interpolate every slice to the middle of its volume by cubic splines over time [1]_.
 
     Parameters
     ----------
     bold : ndarray of float, shape (nx, ny, nz, n_times)
     slice_times_s : sequence of float, as many as ``bold`` has slices along ``axis``
-        When each slice was taken, in seconds from the start of the volume.
+        Acquisition time of each slice, in seconds from the start of the volume.
     repetition_time_s : float
     axis : {0, 1, 2}
-        Along which slices are counted.
+        Axis of the slices.
 
     Returns
     -------
     corrected : ndarray of float32, shape of ``bold``
-        The ends are held, not extrapolated.
+        The first and last values are held, not extrapolated.
 
     Raises
     ------
     SignalError
-        If the times do not fit the slices or the repetition time.
+        See :func:`checked_slice_times`.
+
+    References
+    ----------
+    .. [1] Henson et al., 1999, NeuroImage 9(6), S125: the slice-timing problem in event-related
+       fMRI.
     """
     from scipy.interpolate import CubicSpline  # a second to import; checks of headers need none
 

@@ -1,8 +1,7 @@
-"""Synthetic EEG and BOLD from sources that are known, as arrays.
+"""Synthetic EEG and BOLD from known sources.
 
-Everything made here is called synthetic wherever it is written. It is meant for tests, for
-the demonstration of paired recordings and for checking what an analysis recovers; it holds
-no recording of anybody.
+For tests, for the demonstration of paired recordings and for checking what an analysis recovers.
+Every file made from it is labelled as synthetic; no recording of a person is used.
 """
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.stats import gamma
 
 from brainfm.errors import SignalError
 
-#: Seconds before the first sample that the haemodynamic response still feels.
+#: Length of the haemodynamic response, in seconds.
 HRF_S = 32.0
 
 
@@ -39,12 +38,12 @@ def haemodynamic_response(sampling_hz):
 
 
 def convolve_response(neural, sampling_hz):
-    """Turn neural activity into the BOLD signal it causes.
+    """Convolve neural activity with the haemodynamic response.
 
     Parameters
     ----------
     neural : ndarray of float, shape (n_times,) or (n_times, n_sources), without unit
-        The first :data:`HRF_S` seconds are spent: they feed later samples.
+        The first :data:`HRF_S` seconds are a lead-in and are cut off.
     sampling_hz : float
 
     Returns
@@ -68,7 +67,7 @@ def convolve_response(neural, sampling_hz):
 
 
 def alpha_envelope(n_times, sampling_hz, generator):
-    """Draw the slow waxing and waning of an alpha rhythm.
+    """Draw the slow amplitude envelope of an alpha rhythm.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ def alpha_rhythm(envelope, sampling_hz, alpha_hz, generator):
     Parameters
     ----------
     envelope : ndarray of float, shape (n_times,)
-        Amplitude over time, in the unit the result shall have.
+        Amplitude over time, in the unit of the result.
     sampling_hz, alpha_hz : float
         ``alpha_hz`` is the mean frequency; it wanders by about 0.3 Hz.
     generator : numpy.random.Generator
@@ -108,7 +107,7 @@ def alpha_rhythm(envelope, sampling_hz, alpha_hz, generator):
 
 
 def network_sources(networks, n_times, *, coupling, generator):
-    """Draw neural activity of parcels that share a source within their network.
+    """Draw neural activity of parcels with a shared source in each network.
 
     Parameters
     ----------
@@ -130,10 +129,10 @@ def network_sources(networks, n_times, *, coupling, generator):
 
 
 def dipole_leadfield(electrodes_mm, sources_mm, orientations=None):
-    """Return what each electrode sees of each current dipole in an unbounded conductor.
+    """Compute the lead field of current dipoles in an unbounded homogeneous conductor.
 
-    No skull and no sheets: enough to give each source a smooth map of the right place and
-    sign, not enough to localise real sources.
+    Without skull and scalp: each source has a smooth topography with the right location and
+    sign, which does not suffice to localise real sources.
 
     Parameters
     ----------
@@ -170,7 +169,12 @@ def dipole_leadfield(electrodes_mm, sources_mm, orientations=None):
 
 
 def pink_noise(n_times, n_channels, generator):
-    """Draw noise whose power falls as one over frequency.
+    """Draw noise with a 1/f power spectrum.
+
+    Parameters
+    ----------
+    n_times, n_channels : int
+    generator : numpy.random.Generator
 
     Returns
     -------
@@ -185,6 +189,14 @@ def pink_noise(n_times, n_channels, generator):
 def blinks(n_times, sampling_hz, generator, *, every_s=4.0):
     """Draw the time course of eye blinks: bumps of 0.3 s, peak about 1.
 
+    Parameters
+    ----------
+    n_times : int
+    sampling_hz : float
+    generator : numpy.random.Generator
+    every_s : float
+        Mean interval between blinks.
+
     Returns
     -------
     course : ndarray of float, shape (n_times,), without unit
@@ -198,7 +210,13 @@ def blinks(n_times, sampling_hz, generator, *, every_s=4.0):
 
 
 def line_noise(n_times, n_channels, sampling_hz, line_hz, generator):
-    """Draw mains interference: one sine, a gain and a sign for each channel.
+    """Draw line noise: one sine with a random gain and sign for each channel.
+
+    Parameters
+    ----------
+    n_times, n_channels : int
+    sampling_hz, line_hz : float
+    generator : numpy.random.Generator
 
     Returns
     -------
@@ -209,7 +227,7 @@ def line_noise(n_times, n_channels, sampling_hz, line_hz, generator):
 
 
 def rigid_matrix(parameters):
-    """Return the matrix of a rigid movement.
+    """Return the matrix of a rigid transform.
 
     Parameters
     ----------
@@ -223,16 +241,23 @@ def rigid_matrix(parameters):
     """
     matrix = np.eye(4)
     for axis, angle in enumerate(parameters[3:]):
-        turn, (i, j) = np.eye(4), [k for k in range(3) if k != axis]
-        turn[i, i] = turn[j, j] = np.cos(angle)
-        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
+        rotation, (i, j) = np.eye(4), [k for k in range(3) if k != axis]
+        rotation[i, i] = rotation[j, j] = np.cos(angle)
+        rotation[i, j], rotation[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = rotation @ matrix
     matrix[:3, 3] = parameters[:3]
     return matrix
 
 
 def head_motion(n_volumes, generator, *, largest_mm=0.4, largest_rad=0.004):
-    """Draw a slow drift of the head with the first volume as origin.
+    """Draw a slow drift of the head relative to the first volume.
+
+    Parameters
+    ----------
+    n_volumes : int
+    generator : numpy.random.Generator
+    largest_mm, largest_rad : float
+        Bounds of translations and rotations.
 
     Returns
     -------
@@ -249,11 +274,11 @@ def move_volume(volume, affine, matrix, *, shape, target_affine, order=1):
 
     Parameters
     ----------
-    volume : ndarray, shape (nx, ny, nz)
+    volume : ndarray of float, shape (nx, ny, nz)
     affine, target_affine : ndarray of float, shape (4, 4)
         Voxel to mm of ``volume`` and of the result.
     matrix : ndarray of float, shape (4, 4)
-        Where a point of ``volume`` (mm) goes (mm).
+        Maps points of ``volume`` to moved points, both in mm.
     shape : tuple of int
         Voxels of the result.
     order : int
@@ -261,14 +286,15 @@ def move_volume(volume, affine, matrix, *, shape, target_affine, order=1):
 
     Returns
     -------
-    moved : ndarray, shape ``shape``; 0 outside ``volume``
+    moved : ndarray of float, shape ``shape``
+        0 outside ``volume``.
     """
     back = np.linalg.inv(affine) @ np.linalg.inv(matrix) @ target_affine
     return affine_transform(volume, back[:3, :3], back[:3, 3], output_shape=shape, order=order)
 
 
 def bold_volumes(contrast, labels, series, *, percent, noise, generator):
-    """Let parcels of a still image wax and wane.
+    """Modulate the parcels of a static image over time.
 
     Parameters
     ----------
@@ -294,7 +320,7 @@ def bold_volumes(contrast, labels, series, *, percent, noise, generator):
 
 
 def _band_noise(n_times, band_hz, sampling_hz, generator):
-    """Draw noise between two frequencies; padded so that the edges are like the middle."""
+    """Draw noise between two frequencies; padded to avoid edge effects."""
     pad = round(sampling_hz * 3 / band_hz[0])
     white = generator.standard_normal(n_times + 2 * pad)
     filtered = sosfiltfilt(butter(2, band_hz, "bandpass", fs=sampling_hz, output="sos"), white)

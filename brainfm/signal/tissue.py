@@ -1,16 +1,25 @@
-"""Which voxels of a head are brain, and which tissue they are."""
+"""Brain extraction and tissue segmentation of T1-weighted images."""
 
 import numpy as np
 from scipy import ndimage as ndi
 
 from brainfm.errors import SignalError
 
-#: Labels of tissues, as in the segmentations of fMRIPrep.
+#: Labels of grey matter, white matter and cerebrospinal fluid, as in fMRIPrep.
 GM, WM, CSF = 1, 2, 3
 
 
 def dice(first, second):
-    """Return twice the overlap of two masks over the sum of their sizes; NaN for two empty ones.
+    """Compute the Dice coefficient of two masks.
+
+    Parameters
+    ----------
+    first, second : ndarray of bool, of one shape (nx, ny, nz)
+
+    Returns
+    -------
+    overlap : float
+        0 to 1; NaN if both masks are empty.
 
     References
     ----------
@@ -22,18 +31,18 @@ def dice(first, second):
 
 
 def extract_brain(head, prior, voxel_mm):
-    """Separate the brain from skull and scalp by its own intensities.
+    """Extract the brain from skull and scalp by its intensities.
 
-    Bright tissue near where the brain is expected is eroded until bridges to the scalp break;
-    the largest piece is grown back and its sulci are closed. ``prior`` only says where to look:
-    the edge comes from the image.
+    Bright tissue near ``prior`` is eroded until bridges to the scalp break; the largest component
+    is dilated again and its sulci are closed. ``prior`` bounds the search; the edge comes from the
+    image.
 
     Parameters
     ----------
     head : ndarray of float, shape (nx, ny, nz)
         T1-weighted, without bias field.
     prior : ndarray of bool, shape (nx, ny, nz)
-        Brain mask of a template, placed on the head by an affine transform.
+        Brain mask of a template, registered to the head by an affine transform.
     voxel_mm : float
         Edge of the voxels, which are cubes.
 
@@ -44,13 +53,13 @@ def extract_brain(head, prior, voxel_mm):
     Raises
     ------
     SignalError
-        If no brain is found where it is expected.
+        If the Dice coefficient of the mask found and ``prior`` is below 0.5.
     """
-    dark, _ = tissue_thresholds(head[prior])
+    csf_below, _ = tissue_thresholds(head[prior])
     bright = np.percentile(head[prior], 99.8) * 1.15
     near = _distance(prior, voxel_mm) <= 6
     deep = _depth(prior, voxel_mm) >= 10
-    tissue = near & (head > 0.85 * dark) & (head < bright)
+    tissue = near & (head > 0.85 * csf_below) & (head < bright)
     core = _largest((_depth(tissue, voxel_mm) >= min(3, 1.5 * voxel_mm)) | (deep & tissue))
     grown = (_distance(core, voxel_mm) <= 3) & tissue
     closed = _depth(_distance(grown, voxel_mm) <= 12, voxel_mm) > 12
@@ -66,7 +75,7 @@ def extract_brain(head, prior, voxel_mm):
 
 
 def tissue_thresholds(values):
-    """Split intensities of a brain into fluid, grey and white matter by Otsu's method.
+    """Threshold intensities of a brain into CSF, grey and white matter by Otsu's method [1]_.
 
     Parameters
     ----------
@@ -74,8 +83,8 @@ def tissue_thresholds(values):
 
     Returns
     -------
-    (float, float)
-        The highest intensity of fluid and of grey matter.
+    csf, gm : float
+        Highest intensity of CSF and of grey matter.
 
     References
     ----------
@@ -100,16 +109,16 @@ def tissue_thresholds(values):
 
 
 def segment_tissues(t1w, priors, mask, *, n_iterations=15):
-    """Label grey matter, white matter and fluid by intensity and by where each is expected.
+    """Segment grey matter, white matter and CSF by intensity and spatial priors.
 
-    A mixture of three normal distributions whose weights vary in space, as in SPM's unified
-    segmentation without its bias field and deformation [1]_.
+    Expectation-maximisation of a mixture of three normal distributions with spatial weights, as in
+    the unified segmentation of SPM without its bias field and deformation [1]_.
 
     Parameters
     ----------
     t1w : ndarray of float, shape (nx, ny, nz)
     priors : ndarray of float, shape (3, nx, ny, nz)
-        Expected shares of grey matter, white matter and fluid, 0 to 1.
+        Prior probability of grey matter, white matter and CSF.
     mask : ndarray of bool, shape (nx, ny, nz)
         The brain.
     n_iterations : int
@@ -127,8 +136,10 @@ def segment_tissues(t1w, priors, mask, *, n_iterations=15):
     values = t1w[mask].astype(float)
     expected = np.clip(priors[:, mask], 0.02, None)
     expected = expected / expected.sum(axis=0)
-    dark, bright = tissue_thresholds(values)
-    groups = [(values > dark) & (values <= bright), values > bright, values <= dark]
+    csf_below, gm_below = tissue_thresholds(values)
+    groups = [
+        (values > csf_below) & (values <= gm_below), values > gm_below, values <= csf_below,
+    ]  # fmt: skip
     posterior = np.stack(groups).astype(float)
     for _ in range(n_iterations):
         size = posterior.sum(axis=1) + 1e-9
