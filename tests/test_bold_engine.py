@@ -126,7 +126,7 @@ class TestAnatomy:
 
     def test_tissues_lie_where_the_template_has_them(self, anatomy, run):
         labels = np.asarray(nib.load(run["tissues"]).dataobj)
-        white = np.asarray(template("white", 3).dataobj) > 0.8
+        white = np.asarray(template("wm", 3).dataobj) > 0.8
         assert (labels[white] == 2).mean() > 0.8
 
     def test_the_same_image_gives_the_same_bytes(self, folder, anatomy):

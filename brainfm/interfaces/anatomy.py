@@ -1,4 +1,4 @@
-"""Nipype nodes of the anatomy: each two specs and one call."""
+"""Nipype interfaces of the anatomical preprocessing."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class _PrepareT1wInputSpec(BaseInterfaceInputSpec):
 
 class _PrepareT1wOutputSpec(TraitedSpec):
     t1w = File(exists=True, desc="without bias field")
-    head = File(exists=True, desc="the same in 2 mm cubes")
+    head = File(exists=True, desc="the same in voxels of 2 mm")
     brain = File(exists=True, desc="without skull")
     mask = File(exists=True)
     affine = File(exists=True)
@@ -49,8 +49,8 @@ class PrepareT1w(SimpleInterface):
     input_spec, output_spec = _PrepareT1wInputSpec, _PrepareT1wOutputSpec
 
     def _run_interface(self, runtime):
-        done = prepare_t1w(self.inputs.t1w_file, runtime.cwd, sloppy=self.inputs.sloppy)
-        self._results.update({name: str(path) for name, path in vars(done).items()})
+        prepared = prepare_t1w(self.inputs.t1w_file, runtime.cwd, sloppy=self.inputs.sloppy)
+        self._results.update({name: str(path) for name, path in vars(prepared).items()})
         return runtime
 
 
@@ -72,12 +72,12 @@ class NormaliseT1w(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        there, back = normalise_t1w(
+        t1w_to_template, template_to_t1w = normalise_t1w(
             _prepared(i), runtime.cwd, seed=i.seed, threads=i.threads, sloppy=i.sloppy
         )
         self._results.update(
-            t1w_to_template=[str(path) for path in there],
-            template_to_t1w=[str(path) for path in back],
+            t1w_to_template=[str(path) for path in t1w_to_template],
+            template_to_t1w=[str(path) for path in template_to_t1w],
         )
         return runtime
 
@@ -98,8 +98,8 @@ class SegmentT1w(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        done = segment_t1w(_prepared(i), i.template_to_t1w, runtime.cwd, sloppy=i.sloppy)
-        self._results["segmentation"] = str(done)
+        segmentation = segment_t1w(_prepared(i), i.template_to_t1w, runtime.cwd, sloppy=i.sloppy)
+        self._results["segmentation"] = str(segmentation)
         return runtime
 
 

@@ -1,4 +1,4 @@
-"""Nipype nodes of the BOLD path: each two specs and one call."""
+"""Nipype interfaces of the BOLD preprocessing and parcellation."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
 
 
 class _RealignedSpec(BaseInterfaceInputSpec):
-    bold = File(exists=True, mandatory=True, desc="run before motion is undone")
+    bold = File(exists=True, mandatory=True, desc="run before motion correction")
     reference = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
     motion = File(exists=True, mandatory=True)
@@ -59,8 +59,8 @@ class RealignBold(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        done = realign_bold(i.bold_file, runtime.cwd, metadata=i.metadata, n_dummy=i.n_dummy)
-        self._results.update({name: str(path) for name, path in vars(done).items()})
+        realigned = realign_bold(i.bold_file, runtime.cwd, metadata=i.metadata, n_dummy=i.n_dummy)
+        self._results.update({name: str(path) for name, path in vars(realigned).items()})
         return runtime
 
 
@@ -143,7 +143,7 @@ class ResampleBold(SimpleInterface):
 
     def _run_interface(self, runtime):
         i = self.inputs
-        done = resample_bold(
+        normalised = resample_bold(
             _realigned(i),
             i.t1w_to_bold,
             i.t1w_to_template,
@@ -151,7 +151,7 @@ class ResampleBold(SimpleInterface):
             source_file=i.source_file,
             metadata=i.metadata,
         )
-        self._results.update(bold=str(done.bold), mask=str(done.mask))
+        self._results.update(bold=str(normalised.bold), mask=str(normalised.mask))
         return runtime
 
 

@@ -1,4 +1,4 @@
-"""Nipype nodes of the EEG path."""
+"""Nipype interfaces of the EEG preprocessing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Nipype node of the model: embed one recording."""
+"""Nipype interface of the model."""
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,

@@ -57,13 +57,13 @@ class FMRIPrep(CommandLine):
 
     @property
     def cmd(self):
-        """The words before the arguments of fMRIPrep."""
+        """Program before the arguments, with that of the container."""
         if not self.inputs.container:
             return self._cmd
         return " ".join(container_command(self.inputs.container, binds=self._binds()))
 
     def _binds(self):
-        """Return the folders the container must see, with whether it may write there."""
+        """Return the folders to mount in the container, with their access mode."""
         binds = {Path(self.inputs.bids_dir).absolute(): "ro"}
         for name in ("bids_filter_file", "fs_license_file"):
             if value := getattr(self.inputs, name):
@@ -93,19 +93,23 @@ class FMRIPrep(CommandLine):
 
 
 def container_command(image, *, binds):
-    """Return the words that run ``image`` with the folders it needs and no others.
+    """Return the command that runs a container image with only the folders it needs.
 
     Parameters
     ----------
     image : str
         Path of a ``.sif`` file, or ``docker://NAME``.
     binds : dict of Path to {"ro", "rw"}
-        Folders are seen inside the container under the same path.
+        Folders, mounted under the same path inside the container.
+
+    Returns
+    -------
+    words : list of str
 
     Raises
     ------
     UsageError
-        If no program that runs such an image is on PATH.
+        If no program on PATH runs such an image.
     """
     for program in ("apptainer", "singularity"):
         if shutil.which(program):

@@ -1,4 +1,4 @@
-"""Parcellations: the image of labels, the names of the parcels and where they lie."""
+"""Parcellations: label image, parcel names, networks and positions."""
 
 import re
 from dataclasses import dataclass
@@ -127,9 +127,9 @@ def _relabel(image_path, table):
         )
     new = np.searchsorted(table["index"].to_numpy(), labels) + 1
     new = np.where(labels > 0, new, 0).astype(np.int16)
-    places = np.argwhere(new > 0)
-    of_voxel = new[tuple(places.T)] - 1
-    millimetres = nib.affines.apply_affine(image.affine, places)
+    voxels = np.argwhere(new > 0)
+    of_voxel = new[tuple(voxels.T)] - 1
+    millimetres = nib.affines.apply_affine(image.affine, voxels)
     size = np.bincount(of_voxel, minlength=len(table))
     positions = np.stack(
         [np.bincount(of_voxel, axis, len(table)) / size for axis in millimetres.T], axis=1

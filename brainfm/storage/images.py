@@ -1,7 +1,7 @@
-"""Images between disk, nibabel, SimpleITK and ANTs.
+"""Images on disk, and their conversion between nibabel, SimpleITK and ANTs.
 
-Inside brainfm an image is a nibabel image in right-anterior-superior millimetres; ITK counts the
-first two axes the other way round, and this is the one place that knows it.
+Images are nibabel images in right-anterior-superior (RAS) millimetres. ITK uses
+left-posterior-superior coordinates; only this module converts between the two.
 """
 
 from functools import cache
@@ -20,20 +20,28 @@ from nilearn.datasets import (
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import atomic
 
-#: The space of the templates that come with nilearn.
+#: Space of the templates packaged with nilearn.
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
 _FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
 def read_image(path):
-    """Load an image in float32, its axes as near to right, anterior, superior as they can be.
+    """Load an image in float32, with its axes reordered to the closest RAS orientation.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    image : nibabel.Nifti1Image
 
     Raises
     ------
     MissingInput
         If there is no such file.
     DataError
-        If it cannot be read to its end.
+        If the file is truncated or not an image.
     """
     try:
         image = nib.as_closest_canonical(nib.load(path))
@@ -45,9 +53,21 @@ def read_image(path):
 
 
 def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None):
-    """Write an array as NIfTI, whole or not at all, and return its path.
+    """Write an array as NIfTI, whole or not at all.
 
-    ``uint8`` is for labels and masks; ``int16`` holds real values by a scale in the header.
+    Parameters
+    ----------
+    path : path
+    data : ndarray of float or int, shape (nx, ny, nz) or (nx, ny, nz, n_times)
+    affine : ndarray of float, shape (4, 4)
+        Voxel indices to millimetres.
+    dtype : dtype
+        ``uint8`` for labels and masks; ``int16`` stores real values with a scale factor.
+    repetition_time_s : float, optional
+
+    Returns
+    -------
+    path : path
     """
     data = np.asarray(data)
     image = nib.Nifti1Image(data.astype(np.uint8) if dtype == np.uint8 else data, affine)
@@ -64,26 +84,40 @@ def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None)
 
 @cache
 def template(kind, voxel_mm):
-    """Return one of the maps of the MNI152 template packaged with nilearn.
+    """Load a map of the MNI152 template packaged with nilearn.
 
     Parameters
     ----------
-    kind : {"t1w", "mask", "grey", "white"}
-        The T1-weighted image holds the brain only.
+    kind : {"t1w", "mask", "gm", "wm"}
+        T1-weighted image of the brain without skull, brain mask, or tissue probability.
     voxel_mm : int
+
+    Returns
+    -------
+    image : nibabel.Nifti1Image
     """
     load = {
         "t1w": load_mni152_template,
         "mask": load_mni152_brain_mask,
-        "grey": load_mni152_gm_template,
-        "white": load_mni152_wm_template,
+        "gm": load_mni152_gm_template,
+        "wm": load_mni152_wm_template,
     }[kind]
     image = load(resolution=voxel_mm)
     return nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine)
 
 
 def to_sitk(image):
-    """Hand a nibabel image to SimpleITK."""
+    """Convert a nibabel image to SimpleITK.
+
+    Parameters
+    ----------
+    image : nibabel image
+
+    Returns
+    -------
+    SimpleITK.Image
+        In float32.
+    """
     spacing, origin, direction = _itk_geometry(image.affine)
     converted = sitk.GetImageFromArray(np.asarray(image.dataobj, dtype=np.float32).T)
     converted.SetSpacing(spacing)
@@ -93,7 +127,16 @@ def to_sitk(image):
 
 
 def from_sitk(image):
-    """Take an image back from SimpleITK."""
+    """Convert a SimpleITK image to nibabel.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+    """
     direction = np.reshape(image.GetDirection(), (3, 3))
     affine = np.eye(4)
     affine[:3, :3] = _FLIP @ direction @ np.diag(image.GetSpacing())
@@ -102,19 +145,34 @@ def from_sitk(image):
 
 
 def to_ants(image):
-    """Hand a nibabel image to ANTs."""
+    """Convert a nibabel image to ANTs.
+
+    Parameters
+    ----------
+    image : nibabel image
+
+    Returns
+    -------
+    ants.ANTsImage
+        In float32.
+    """
     spacing, origin, direction = _itk_geometry(image.affine)
     data = np.asarray(image.dataobj, dtype=np.float32)
     return ants.from_numpy(data, origin=origin, spacing=spacing, direction=direction)
 
 
 def read_transform(files):
-    """Read transform files as one map of points; as in ANTs the last in the list comes last.
+    """Read transform files as one composite transform of points.
 
     Parameters
     ----------
     files : sequence of path
-        Affine (``.mat``, ``.tfm``) and displacement (``.nii.gz``) transforms.
+        Affine (``.mat``, ``.tfm``) and displacement (``.nii.gz``) transforms. Points go through
+        the first one first, as in ANTs.
+
+    Returns
+    -------
+    SimpleITK.CompositeTransform
     """
     parts = []
     for file in reversed([str(file) for file in files]):  # SimpleITK applies the last one first
@@ -127,7 +185,7 @@ def read_transform(files):
 
 
 def transform_grid(transform, grid):
-    """Send the centre of each voxel of a grid through a SimpleITK transform.
+    """Map the centre of each voxel of a grid through a SimpleITK transform.
 
     Parameters
     ----------
@@ -136,7 +194,7 @@ def transform_grid(transform, grid):
 
     Returns
     -------
-    points : ndarray of float, shape (nx, ny, nz, 3), in mm, right-anterior-superior
+    points : ndarray of float, shape (nx, ny, nz, 3), in RAS mm
     """
     spacing, origin, direction = _itk_geometry(grid.affine)
     field = sitk.TransformToDisplacementField(
@@ -148,14 +206,38 @@ def transform_grid(transform, grid):
 
 
 def resample_image(image, grid, transform=None, *, nearest=False):
-    """Resample an image onto a grid, whose points ``transform`` takes to those of the image."""
+    """Resample an image onto a grid by linear interpolation.
+
+    Parameters
+    ----------
+    image, grid : nibabel image
+    transform : SimpleITK.Transform, optional
+        From points of ``grid`` to points of ``image``; identity by default.
+    nearest : bool
+        Nearest-neighbour interpolation, for labels.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        0 outside ``image``.
+    """
     method = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
     moved = sitk.Resample(to_sitk(image), to_sitk(grid), transform or sitk.Transform(), method, 0.0)
     return from_sitk(moved)
 
 
 def resample_isotropic(image, voxel_mm):
-    """Smooth an image as its coarser voxels would, and resample it to cubes of ``voxel_mm``."""
+    """Resample an image to isotropic voxels, with Gaussian smoothing against aliasing.
+
+    Parameters
+    ----------
+    image : nibabel image
+    voxel_mm : float
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+    """
     size_mm = np.array(image.header.get_zooms()[:3], float)
     smooth = to_sitk(image)
     sigma = [float(s) for s in np.where(size_mm < 0.8 * voxel_mm, 0.4 * voxel_mm, 0)]
@@ -170,7 +252,7 @@ def resample_isotropic(image, voxel_mm):
 
 
 def _itk_geometry(affine):
-    """Return spacing, origin and direction; shear, unknown to ITK, becomes the nearest turn."""
+    """Return spacing, origin and direction; shear, which ITK lacks, is dropped."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     left, _, right = np.linalg.svd(affine[:3, :3] / spacing)
     return spacing.tolist(), (_FLIP @ affine[:3, 3]).tolist(), _FLIP @ (left @ right)

@@ -1,4 +1,4 @@
-"""Workflows of fMRI: one T1w image, one BOLD run, one run that fMRIPrep preprocessed."""
+"""Workflows of fMRI: T1w image, BOLD run, fMRIPrep, and its derivatives."""
 
 import os
 from pathlib import Path
@@ -37,7 +37,7 @@ _USED = ("SliceTiming", "SliceEncodingDirection", "TaskName")
 
 
 def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf"):
-    """Wire one T1w image: bias field, brain, normalisation, tissues, files and figures.
+    """Build the workflow of one T1w image, from bias correction to segmentation and figures.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf
 def init_bold_wf(
     *, bold_file, out_dir, config, repetition_time_s, sloppy, metadata=None, name="bold_wf"
 ):
-    """Wire one BOLD run from raw to parcel series, with the built-in engine.
+    """Build the workflow of one BOLD run, from raw to parcel series, with the built-in engine.
 
     Parameters
     ----------
@@ -108,15 +108,15 @@ def init_bold_wf(
         ``timeseries_file`` and ``quality_file``.
     """
     names = {"out_dir": str(out_dir), "source_file": str(bold_file)}
-    known = _used_metadata(metadata, repetition_time_s)
+    used = _used_metadata(metadata, repetition_time_s)
     size_gb = _size_gb(bold_file)
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
-    realign = RealignBold(bold_file=str(bold_file), metadata=known, n_dummy=config.n_dummy)
+    realign = RealignBold(bold_file=str(bold_file), metadata=used, n_dummy=config.n_dummy)
     realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
     align = Step(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
     alignment_qc = Step(AlignmentQC(**names), name="alignment_qc", mem_gb=1)
     resample_gb = 0.7 + 4 * size_gb
-    resample = Step(ResampleBold(metadata=known, **names), name="resample", mem_gb=resample_gb)
+    resample = Step(ResampleBold(metadata=used, **names), name="resample", mem_gb=resample_gb)
     confounds = _confounds_node(config, float(repetition_time_s), names, size_gb)
     standardise, bold_qc = _standardise_nodes(
         bold_file, out_dir, config, repetition_time_s, "builtin"
@@ -152,7 +152,7 @@ def init_bold_wf(
 def init_bold_derivatives_wf(
     *, bold_file, out_dir, config, repetition_time_s, engine, derivatives_dir="", name="bold_wf"
 ):
-    """Wire one run that fMRIPrep preprocessed: find its files, standardise them.
+    """Build the workflow of one run preprocessed by fMRIPrep: find and standardise its files.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def init_bold_derivatives_wf(
 def init_fmriprep_wf(
     *, bids_dir, participant, out_dir, work_dir, config, run, omp_nthreads, name="fmriprep_wf"
 ):
-    """Wire fMRIPrep for one participant, as a program on PATH or from a container.
+    """Build the workflow of fMRIPrep for one participant, from PATH or from a container.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def init_fmriprep_wf(
         ``outputnode`` has ``derivatives_dir``.
     """
     output_dir, work_dir = Path(out_dir) / "sourcedata" / "fmriprep", Path(work_dir) / "fmriprep"
-    for folder in (output_dir, work_dir):  # bound into the container, so they must be there
+    for folder in (output_dir, work_dir):  # mounted into the container, so they must exist
         folder.mkdir(parents=True, exist_ok=True)
     licence = config.fs_license_file or os.environ.get("FS_LICENSE")
     fmriprep = Step(
@@ -270,7 +270,7 @@ def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):
 
 
 def _size_gb(bold_file):
-    """Return how large a run is in memory in float32."""
+    """Return the size of a run in memory, in float32."""
     return float(np.prod(nib.load(bold_file).shape, dtype=float)) * 4 / 1e9
 
 

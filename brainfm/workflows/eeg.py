@@ -1,4 +1,4 @@
-"""Workflow of one EEG run: clean it, draw it."""
+"""Workflow of one EEG run."""
 
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Node, Workflow
@@ -9,7 +9,7 @@ from brainfm.workflows.step import Step
 
 
 def init_eeg_wf(*, eeg_file, out_dir, config, seed=0, sloppy=False, name="eeg_wf"):
-    """Wire the cleaning of one EEG run.
+    """Build the workflow of one EEG run: preprocessing and figures.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The workflow of all selected participants: one part a participant, in it one a recording."""
+"""Workflow of the participant level: one sub-workflow per participant and per recording."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,18 @@ from brainfm.workflows.step import Step
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowContext:
-    """What every part of the workflow is told."""
+    """Arguments that all sub-workflows share.
+
+    Parameters
+    ----------
+    bids_dir, out_dir, work_dir : Path
+    settings : Settings
+    model_key : str
+        Identity of the checkpoint.
+    omp_nthreads : int
+    derivatives : dict of str to Path
+        Derivative datasets by name.
+    """
 
     bids_dir: Path
     out_dir: Path
@@ -33,12 +44,12 @@ class WorkflowContext:
 
 
 def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
-    """Wire all selected participants, who do not wait for each other.
+    """Build the workflow of all selected participants.
 
     Parameters
     ----------
     plans : dict of str to list of RunPlan
-        What is left to do for each participant; see
+        Remaining runs of each participant; see
         :func:`brainfm.stages.query.plan.plan_participant`.
     context : WorkflowContext
 
@@ -46,7 +57,7 @@ def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
     -------
     workflow : Workflow
     steps : dict of str to set of str
-        The full names of the steps of each recording, by the recording's name.
+        Full node names of each recording, by the name of the recording.
     """
     workflow = Workflow(name=name, base_dir=str(context.work_dir))
     steps = {}
@@ -61,12 +72,19 @@ def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
 
 
 def init_participant_wf(participant, tasks, context):
-    """Wire one participant: what its recordings share (the anatomy, or fMRIPrep), then each.
+    """Build the workflow of one participant: anatomy or fMRIPrep, then each recording.
+
+    Parameters
+    ----------
+    participant : str
+    tasks : list of RunPlan
+    context : WorkflowContext
 
     Returns
     -------
     workflow : Workflow
     steps : dict of str to set of str
+        See :func:`init_brainfm_wf`.
     """
     workflow = Workflow(name=wf_name(f"sub-{participant}"))
     parts = {}
@@ -81,7 +99,17 @@ def init_participant_wf(participant, tasks, context):
 
 
 def init_recording_wf(task, context):
-    """Wire one recording: preprocess and standardise it unless that is done, then embed it."""
+    """Build the workflow of one recording: preprocess and standardise unless done, then embed.
+
+    Parameters
+    ----------
+    task : RunPlan
+    context : WorkflowContext
+
+    Returns
+    -------
+    Workflow
+    """
     config = context.settings.model
     embed = Step(
         EmbedRecording(
@@ -109,7 +137,16 @@ def init_recording_wf(task, context):
 
 
 def wf_name(name):
-    """Turn a BIDS name into one Nipype accepts: ``sub-01_task-rest`` is ``sub01_taskrest_wf``."""
+    """Convert a BIDS name to a workflow name: ``sub-01_task-rest`` to ``sub01_taskrest_wf``.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+    """
     return name.replace("-", "").replace("+", "plus") + "_wf"
 
 

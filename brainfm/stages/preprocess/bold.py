@@ -1,4 +1,4 @@
-"""Preprocess one BOLD run: realign it, align it to T1w, and resample it once, to the template."""
+"""Preprocessing of a BOLD run: realignment, alignment to T1w and normalisation."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -26,17 +26,25 @@ from brainfm.storage.images import (
     write_image,
 )
 
-#: Edge of the voxels of resampled BOLD.
+#: Voxel size of resampled BOLD.
 OUTPUT_VOXEL_MM = 3
 _MOST_IN_REFERENCE = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class RealignedBold:
-    """A run whose motion is known but not yet undone.
+    """Files of a run with estimated motion, before resampling.
 
-    ``motion`` holds the six parameters (n_volumes, 6) in mm and radians, ``matrices`` where
-    points of ``reference`` are in each volume (n_volumes, 4, 4).
+    Parameters
+    ----------
+    bold : Path
+        Run on its own grid.
+    reference, mask : Path
+        Mean volume, and its brain mask.
+    motion : Path
+        Six parameters of each volume (n_times, 6), in mm and radians.
+    matrices : Path
+        Transforms from points of ``reference`` to points of each volume (n_times, 4, 4).
     """
 
     bold: Path
@@ -48,7 +56,13 @@ class RealignedBold:
 
 @dataclass(frozen=True, kw_only=True)
 class NormalisedBold:
-    """A run in template space."""
+    """Files of a run in template space.
+
+    Parameters
+    ----------
+    bold, reference, mask : Path
+        Run, mean volume and brain mask.
+    """
 
     bold: Path
     reference: Path
@@ -56,9 +70,9 @@ class NormalisedBold:
 
 
 def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
-    """Estimate the motion of a run; correct slice timing when its sidecar tells it.
+    """Estimate the motion of a run, after slice timing correction if its sidecar has the times.
 
-    The reference is the mean of up to ten volumes over the run, aligned to the middle one.
+    The reference is the mean of up to ten volumes, aligned to the middle one.
 
     Parameters
     ----------
@@ -67,9 +81,9 @@ def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
         For intermediate files.
     metadata : dict
         Its sidecars: ``RepetitionTime`` (s), and ``SliceTiming`` (s) with
-        ``SliceEncodingDirection`` if slices are to be brought to one moment.
+        ``SliceEncodingDirection`` for slice timing correction.
     n_dummy : int
-        First volumes, which stay out of the reference.
+        First volumes, which are left out of the reference.
 
     Returns
     -------
@@ -84,7 +98,7 @@ def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
     image = _read_run(path)
     volumes = np.asarray(image.dataobj, dtype=np.float32)
     if metadata.get("SliceTiming"):
-        volumes = _slices_at_once(volumes, metadata)
+        volumes = _correct_slice_timing(volumes, metadata)
         path = write_image(out_dir / "slice_timed.nii.gz", volumes, image.affine)
     volumes, affine = np.moveaxis(volumes, 3, 0), image.affine
     reference, mask = _mean_volume(volumes[n_dummy:], affine)
@@ -105,13 +119,20 @@ def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False)
     ----------
     realigned : RealignedBold
     brain_file, brain_mask_file : path
-        T1w without bias field and skull, and where its brain is.
+        T1w image without bias field and skull, and its brain mask.
     out_dir : path
+        For the transform file.
+    sloppy : bool
 
     Returns
     -------
     Path
-        Transform of T1w points to BOLD points.
+        Transform from T1w points to BOLD points.
+
+    Raises
+    ------
+    DataError
+        If the two images do not overlap.
     """
     brain, mask = read_image(brain_file), np.asarray(read_image(brain_mask_file).dataobj) > 0.5
     reference = read_image(realigned.reference)
@@ -125,16 +146,16 @@ def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False)
 
 
 def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_file, metadata):
-    """Undo motion, align and normalise a run in one interpolation, and write it.
+    """Correct motion, align and normalise a run in one interpolation, and write it.
 
-    Cubic splines; outside the brain mask of the template, widened by two voxels, there is 0.
+    Cubic spline interpolation; 0 outside the brain mask of the template, dilated by two voxels.
 
     Parameters
     ----------
     realigned : RealignedBold
     t1w_to_bold : path
     t1w_to_template : list of path
-        Warps T1w images to the template; as a map of points, template to T1w.
+        Transforms that warp T1w images to the template (from template points to T1w points).
     out_dir : path
         Root of the derivative dataset.
     source_file : path
@@ -148,27 +169,47 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
     """
     grid = template("mask", OUTPUT_VOXEL_MM)
     points = transform_grid(read_transform([*t1w_to_template, t1w_to_bold]), grid)
-    where = binary_dilation(np.asarray(grid.dataobj) > 0.5, iterations=2)
+    inside = binary_dilation(np.asarray(grid.dataobj) > 0.5, iterations=2)
     image = _read_run(realigned.bold)
     matrices = np.load(realigned.matrices)
     data = np.zeros((*grid.shape, image.shape[3]), np.float32)
     volumes = np.asarray(image.dataobj, dtype=np.float32)
     for index, matrix in enumerate(matrices):
         coefficients = spline_filter(volumes[..., index], order=3, output=np.float32)
-        moved = points[where] @ matrix[:3, :3].T + matrix[:3, 3]
-        data[where, index] = np.clip(sample_volume(coefficients, image.affine, moved), 0, None)
+        moved = points[inside] @ matrix[:3, :3].T + matrix[:3, 3]
+        data[inside, index] = np.clip(sample_volume(coefficients, image.affine, moved), 0, None)
     mask = _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid)
     path = partial(derivative_path, out_dir, source_file, datatype="func", space=TEMPLATE_SPACE)
     return _write_normalised(path, data, mask, grid.affine, metadata)
 
 
 def is_slice_timed(metadata):
-    """Tell whether slice timing is corrected for a run with these sidecars."""
+    """Return whether slice timing is corrected.
+
+    Parameters
+    ----------
+    metadata : dict
+        Sidecars of the raw run.
+
+    Returns
+    -------
+    bool
+    """
     return bool(metadata.get("SliceTiming"))
 
 
 def bold_in_t1w(realigned_file, head_file, t1w_to_bold):
-    """Resample an image of the BOLD reference onto the T1w image, for looking at."""
+    """Resample an image on the grid of the BOLD reference onto the T1w image.
+
+    Parameters
+    ----------
+    realigned_file, head_file : path
+    t1w_to_bold : path
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+    """
     return resample_image(read_image(realigned_file), read_image(head_file),
                      read_transform([t1w_to_bold]))  # fmt: skip
 
@@ -185,7 +226,7 @@ def _read_run(path):
     return image
 
 
-def _slices_at_once(volumes, metadata):
+def _correct_slice_timing(volumes, metadata):
     direction = metadata.get("SliceEncodingDirection", "k")
     times = list(metadata["SliceTiming"])
     return correct_slice_timing(
@@ -197,7 +238,7 @@ def _slices_at_once(volumes, metadata):
 
 
 def _mean_volume(volumes, affine):
-    """Return the mean of some volumes, aligned to the middle one, and where its brain is."""
+    """Return the mean of some volumes, aligned to the middle one, and its brain mask."""
     first = volumes[len(volumes) // 2]
     brain = binary_dilation(_brain_of(first, affine))
     chosen = np.linspace(0, len(volumes) - 1, min(_MOST_IN_REFERENCE, len(volumes))).astype(int)
@@ -213,7 +254,7 @@ def _mean_volume(volumes, affine):
 
 
 def _brain_of(volume, affine):
-    """Find the brain of a BOLD volume by the dip in its histogram (nilearn)."""
+    """Compute the brain mask of a BOLD volume from its histogram (nilearn)."""
     try:
         mask = compute_epi_mask(nib.Nifti1Image(np.asarray(volume, np.float32), affine))
     except Exception as error:
@@ -224,8 +265,8 @@ def _brain_of(volume, affine):
 
 
 def _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid):
-    way = read_transform([*t1w_to_template, t1w_to_bold])
-    return np.asarray(resample_image(read_image(realigned.mask), grid, way).dataobj) > 0.5
+    transform = read_transform([*t1w_to_template, t1w_to_bold])
+    return np.asarray(resample_image(read_image(realigned.mask), grid, transform).dataobj) > 0.5
 
 
 def _write_normalised(path, data, mask, affine, metadata):

@@ -1,4 +1,4 @@
-"""Write what a run holds besides neural signal: motion, tissue means, aCompCor, DVARS."""
+"""Confounds of a BOLD run: motion, tissue signals, aCompCor and DVARS."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def write_confounds(
 ):
     """Write the confounds of one run, with the column names of fMRIPrep.
 
-    Tissue signals are taken in template space, inside the participant's own segmentation,
-    eroded by a voxel where enough is left.
+    Tissue signals are means in template space over the segmentation of the participant, eroded by
+    a voxel where enough voxels are left.
 
     Parameters
     ----------
@@ -53,32 +53,32 @@ def write_confounds(
     brain &= data.min(axis=3) > 0
     tissues_file = _warp_labels(segmentation_file, image, t1w_to_template, work_dir)
     labels = np.asarray(nib.load(tissues_file).dataobj)
-    white, fluid = (_core((labels == value) & brain) for value in (WM, CSF))
+    wm, csf = (_core((labels == value) & brain) for value in (WM, CSF))
     motion = np.load(motion_file)
-    change, standardised = dvars(data[brain].T)
+    unscaled, standardised = dvars(data[brain].T)
     columns = dict(zip(FRISTON24, friston24(motion).T, strict=True))
     columns |= {
         "framewise_displacement": framewise_displacement(motion),
-        "dvars": change,
+        "dvars": unscaled,
         "std_dvars": standardised,
         "global_signal": data[brain].mean(axis=0),
-        "white_matter": _mean(data, white),
-        "csf": _mean(data, fluid),
+        "white_matter": _mean(data, wm),
+        "csf": _mean(data, csf),
     }
     components = acompcor(
-        data[white | fluid][:, n_dummy:].T.astype(float),
+        data[wm | csf][:, n_dummy:].T.astype(float),
         _N_COMPONENTS,
         sampling_hz=1 / settings["repetition_time_s"],
         high_pass_hz=settings["high_pass_hz"] or 0.008,
     )
-    lost = np.full(n_dummy, np.nan)
+    dropped = np.full(n_dummy, np.nan)
     for index, component in enumerate(components.T):
-        columns[f"a_comp_cor_{index:02d}"] = np.concatenate([lost, component])
+        columns[f"a_comp_cor_{index:02d}"] = np.concatenate([dropped, component])
     path = derivative_path(
         settings["out_dir"], settings["source_file"],
         datatype="func", desc="confounds", suffix="timeseries", extension=".tsv",
     )  # fmt: skip
-    write_json(path.with_suffix(".json"), _sidecar(settings, white.sum(), fluid.sum()))
+    write_json(path.with_suffix(".json"), _sidecar(settings, wm.sum(), csf.sum()))
     return write_tsv(path, pd.DataFrame(columns)), tissues_file
 
 
@@ -100,19 +100,19 @@ def _mean(data, mask):
     return data[mask].mean(axis=0) if mask.any() else np.full(data.shape[3], np.nan)
 
 
-def _sidecar(settings, n_white, n_fluid):
+def _sidecar(settings, n_wm, n_csf):
     high_pass_hz = settings["high_pass_hz"] or 0.008
     return {
         "Description": "Confounds with the column names of fMRIPrep",
         "SamplingFrequency": 1 / settings["repetition_time_s"],
-        "trans_x": {"Units": "mm", "Description": "Where the head went, to the right"},
-        "rot_x": {"Units": "rad", "Description": "Turn about the axis to the right"},
+        "trans_x": {"Units": "mm", "Description": "Translation of the head to the right"},
+        "rot_x": {"Units": "rad", "Description": "Rotation about the left-right axis"},
         "framewise_displacement": {"Units": "mm", "Description": "After Power et al., 2012"},
-        "dvars": {"Description": "Over the brain, in the unit of the images"},
-        "white_matter": {"Description": f"Mean of {n_white} voxels"},
-        "csf": {"Description": f"Mean of {n_fluid} voxels"},
+        "dvars": {"Description": "Over the brain, in the unit of the images; Power et al., 2012"},
+        "white_matter": {"Description": f"Mean of {n_wm} voxels"},
+        "csf": {"Description": f"Mean of {n_csf} voxels"},
         "a_comp_cor_00": {
-            "Description": "Components of white matter and fluid together, after removing "
+            "Description": "Components of white matter and CSF combined, after removing "
             f"cosines slower than {high_pass_hz:g} Hz",
         },
     }

@@ -19,12 +19,12 @@ _MOST_VOXELS = 400
 
 
 def draw_overlay(image, contour, path, *, title, caption):
-    """Draw slices of an image in three directions with the outline of a mask on them.
+    """Draw sagittal, coronal and axial slices of an image with the contour of a mask.
 
     Parameters
     ----------
     image, contour : nibabel image, 3-D, on the same grid
-        ``contour`` is above 0.5 inside.
+        The contour is drawn at 0.5.
     path, title, caption
         See :func:`brainfm.storage.derivatives.figures.write_figure`.
 
@@ -101,10 +101,10 @@ def draw_motion(confounds, voxels, path, *, repetition_time_s, fd_threshold_mm):
         for ax in figure.axes[4:]:
             if ax.images:
                 ax.set_xlim(-0.5, len(confounds) - 0.5)
-    moved = int((displacement > fd_threshold_mm).sum())
+    n_above = int((displacement > fd_threshold_mm).sum())
     caption = (
         f"Mean framewise displacement {displacement.mean():.3f} mm, largest "
-        f"{displacement.max():.2f} mm; {moved} of {len(confounds)} frames above "
+        f"{displacement.max():.2f} mm; {n_above} of {len(confounds)} frames above "
         f"{fd_threshold_mm:g} mm (dashed). The carpet plot shows one voxel per row, by "
         "tissue, standardised after removing the linear trend: vertical bands across all tissues "
         "follow motion or breathing."
@@ -119,7 +119,8 @@ def draw_connectivity(matrix, networks, path):
 
     Parameters
     ----------
-    matrix : ndarray of float, shape (n_parcels, n_parcels), NaN where there is no data
+    matrix : ndarray of float, shape (n_parcels, n_parcels)
+        NaN where there is no data.
     networks : sequence of str
         Network of each parcel.
     path : path
@@ -144,10 +145,10 @@ def draw_connectivity(matrix, networks, path):
         ax.set_yticks((edges[:-1] + edges[1:] - 1) / 2, names[edges[:-1]])
         ax.set_xticks([])
         figure.colorbar(drawn, ax=ax, label="Pearson correlation", shrink=0.8)
-    lost = int(np.isnan(np.diag(shown)).sum())
+    n_missing = int(np.isnan(np.diag(shown)).sum())
     caption = (
         f"Correlation between the denoised signals of {len(shown)} parcels, ordered by network. "
-        + (f"Grey: {lost} outside the scan." if lost else "Every parcel is covered.")
+        + (f"Grey: {n_missing} outside the scan." if n_missing else "Every parcel is covered.")
     )
     return write_figure(figure, Path(path), title="Connectivity between parcels", caption=caption)
 

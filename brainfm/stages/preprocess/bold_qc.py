@@ -1,4 +1,4 @@
-"""Write by what a person and a table judge anatomy and one BOLD run: figures and numbers."""
+"""Quality control of anatomy and of a BOLD run: figures and metrics."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from brainfm.storage.images import read_image, read_transform, resample_image, t
 
 
 def draw_anatomy(t1w_file, prepared, normalised_file, out_dir):
-    """Draw where the brain was found, and how the T1w image lies on the template.
+    """Draw the brain extraction and the normalisation of a T1w image.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def draw_anatomy(t1w_file, prepared, normalised_file, out_dir):
     """
     head, mask = read_image(prepared.head), read_image(prepared.mask)
     normalised = read_image(normalised_file)
-    white = resample_image(template("white", 2), normalised)
+    wm = resample_image(template("wm", 2), normalised)
     return [
         draw_overlay(
             head,
@@ -43,11 +43,11 @@ def draw_anatomy(t1w_file, prepared, normalised_file, out_dir):
             _figure(out_dir, t1w_file, desc="brain", suffix="T1w"),
             title="Brain extraction",
             caption=f"{Path(t1w_file).name} without its bias field; the line is the edge of the "
-            "brain that was found. It should follow the brain and leave out skull and eyes.",
+            "brain mask. It should follow the brain and leave out skull and eyes.",
         ),
         draw_overlay(
             normalised,
-            white,
+            wm,
             _figure(out_dir, t1w_file, desc="template", suffix="T1w"),
             title="T1w image on the template",
             caption="The T1w image warped to MNI152; the line is the edge of white matter in the "
@@ -57,12 +57,12 @@ def draw_anatomy(t1w_file, prepared, normalised_file, out_dir):
 
 
 def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, out_dir, *, source_file):
-    """Draw the BOLD reference with the outline of white matter, and measure overlaps.
+    """Draw the alignment of BOLD to T1w, and compute Dice coefficients.
 
     Parameters
     ----------
     reference_file, mask_file : path
-        Mean volume of the run, and its brain.
+        Mean volume of the run, and its brain mask.
     t1w_to_bold : path
     anatomy : dict of path
         head, mask, segmentation, t1w_to_template (a list).
@@ -74,18 +74,18 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, out_dir, *, so
     Returns
     -------
     dict
-        dice_bold_t1w, inside the field of view of BOLD; dice_template, of the mask that was
-        found in the T1w image by its own intensities and then warped.
+        ``dice_bold_t1w``, of the brain masks of BOLD and T1w; ``dice_template``, of the normalised
+        T1w mask and that of the template.
     """
     head, mask = read_image(anatomy["head"]), read_image(anatomy["mask"])
     brain = np.asarray(mask.dataobj) > 0.5
     moved = bold_in_t1w(reference_file, anatomy["head"], t1w_to_bold)
     moved_mask = bold_in_t1w(mask_file, anatomy["head"], t1w_to_bold)
     segmentation = read_image(anatomy["segmentation"])
-    white = np.asarray(segmentation.dataobj) == WM
+    wm = np.asarray(segmentation.dataobj) == WM
     draw_overlay(
         moved,
-        nib.Nifti1Image(white.astype(np.float32), head.affine),
+        nib.Nifti1Image(wm.astype(np.float32), head.affine),
         _figure(out_dir, source_file, desc="alignment"),
         title="BOLD on the T1w image",
         caption="The mean BOLD volume aligned to T1w; the line is the edge of white matter in the "
@@ -139,7 +139,7 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
     figure = _figure(out_dir, source_file, desc="connectivity")
     draw_connectivity(matrix, list(networks.values()), figure)
     displacement = confounds["framewise_displacement"].to_numpy(float)
-    moved = displacement > fd_threshold_mm
+    above = displacement > fd_threshold_mm
     quality = {
         "engine": engine,
         "n_volumes": len(confounds),
@@ -147,8 +147,8 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
         "repetition_time_s": repetition_time_s,
         "fd_mean_mm": np.nanmean(displacement),
         "fd_max_mm": np.nanmax(displacement),
-        "n_frames_moved": int(moved.sum()),
-        "fd_share_above_threshold": moved.mean(),
+        "n_frames_moved": int(above.sum()),
+        "fd_share_above_threshold": above.mean(),
         "dvars_mean": confounds["dvars"].mean(),
         "tsnr_median": np.nanmedian(tsnr(every_voxel)),
         **metrics,

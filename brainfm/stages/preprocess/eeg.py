@@ -1,4 +1,4 @@
-"""Clean one raw EEG run and write it as a BIDS derivative."""
+"""Preprocessing of a raw EEG run."""
 
 import logging
 import time
@@ -23,10 +23,10 @@ log = logging.getLogger("brainfm")
 OCCIPITAL = ("O1", "Oz", "O2")
 _LOUDEST_V = 10e-3
 _QUIETEST_V = 1e-9
-#: The low-pass keeps off the raw half sampling rate, where the anti-alias filter works.
+#: Highest low-pass as a share of the Nyquist frequency, below the anti-aliasing filter.
 _NYQUIST_SHARE = 15 / 16
 _NOTCH_HZ = 1.0
-#: With fewer good channels than this, bad ones stay and are marked so.
+#: With fewer good channels, bad channels are not interpolated but marked as bad.
 _FEWEST_TO_INTERPOLATE = 4
 _AVERAGE_CENTRE_M = (0.0, 0.0, 0.04)
 _HIGHEST_HARMONIC_HZ = 105.0
@@ -34,11 +34,21 @@ _HIGHEST_HARMONIC_HZ = 105.0
 
 @dataclass(frozen=True, kw_only=True)
 class CleanEeg:
-    """One cleaned run, and what was done to it.
+    """A cleaned run with the results of each step.
 
-    ``clean`` is the result and ``filtered`` the signal before components were removed, in the
-    reference of the recording; ``bad`` maps each bad channel to its reason; ``filters`` are the
-    edges that were really used; ``quality`` are flat numbers for ``*_qc.json``.
+    Parameters
+    ----------
+    run : EegRun
+        The raw run.
+    clean, filtered : mne.io.BaseRaw
+        Result, and signal before ICA in the reference of the recording; in volts.
+    bad : dict of str to str
+        Reason of each bad channel.
+    components : Components
+    filters : dict
+        Cut-off frequencies that were used.
+    quality : dict
+        Metrics of ``*_qc.json``.
     """
 
     run: EegRun
@@ -51,7 +61,7 @@ class CleanEeg:
 
 
 def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False, summary_file=None):
-    """Clean one raw EEG run and write it with its sidecars and quality numbers.
+    """Clean one raw EEG run and write it with its sidecars and quality metrics.
 
     Parameters
     ----------
@@ -61,7 +71,7 @@ def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False, summary_f
         Root of the derivative dataset.
     config : brainfm.config.EegConfig
     seed : int
-        Of the ICA.
+        Random seed of the ICA.
     sloppy : bool
         Fast and rough, for tests.
     summary_file : path, optional
@@ -93,7 +103,10 @@ def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False, summary_f
 def clean_eeg(eeg_file, config, *, seed=0, sloppy=False):
     """Clean one raw EEG run: notch, band-pass, bad channels, ICA, reference, resampling.
 
-    Parameters and errors as in :func:`preprocess_eeg`.
+    Parameters
+    ----------
+    eeg_file, config, seed, sloppy
+        See :func:`preprocess_eeg`.
 
     Returns
     -------
@@ -102,7 +115,7 @@ def clean_eeg(eeg_file, config, *, seed=0, sloppy=False):
     start = time.monotonic()
     run = read_eeg_run(eeg_file, line_hz=config.line_hz)
     broken = _blank_broken(run.raw)
-    notched, filters = _without_mains(run, config)
+    notched, filters = _notch_filter(run, config)
     filtered = notched.copy().filter(
         filters["high_pass_hz"], filters["low_pass_hz"], verbose="error"
     )
@@ -110,7 +123,7 @@ def clean_eeg(eeg_file, config, *, seed=0, sloppy=False):
     for raw in (notched, filtered):
         raw.info["bads"] = list(bad)
     components = find_components(notched, threshold=config.ica_threshold, seed=seed, sloppy=sloppy)
-    _say(run, bad, components)
+    _log_result(run, bad, components)
     cleaned = CleanEeg(
         run=run,
         clean=_finish(filtered, components, config),
@@ -125,14 +138,14 @@ def clean_eeg(eeg_file, config, *, seed=0, sloppy=False):
 
 
 def _blank_broken(raw):
-    """Set channels with samples that are no numbers to zero, and name them."""
+    """Set channels with samples that are not finite to zero, and return their names."""
     broken = np.flatnonzero(~np.isfinite(raw.get_data()).all(axis=1))
     raw.apply_function(np.zeros_like, picks=broken) if len(broken) else None
     return [raw.ch_names[index] for index in broken]
 
 
-def _without_mains(run, config):
-    """Notch the mains and their harmonics; tell the edges that all filters use."""
+def _notch_filter(run, config):
+    """Remove line noise and its harmonics; return the cut-off frequencies of all filters."""
     nyquist = run.raw.info["sfreq"] / 2
     highest = min(nyquist - 2 * _NOTCH_HZ, _HIGHEST_HARMONIC_HZ)
     notches_hz = np.arange(run.line_hz, highest, run.line_hz)
@@ -156,16 +169,16 @@ def _without_mains(run, config):
 
 
 def _find_bad(run, filtered, broken, config):
-    """Return {bad channel: reason}, or refuse a recording that cannot be used."""
+    """Return the reason of each bad channel, or refuse a recording with too many."""
     signal = filtered.get_data().T  # (n_times, n_channels)
     _check_unit(run, signal)
     names = np.array(filtered.ch_names)
     bad = dict.fromkeys(filtered.info["bads"], "marked bad in channels.tsv")
-    bad.update(dict.fromkeys(broken, "not all samples are numbers"))
-    rest = np.flatnonzero(~np.isin(names, list(bad)))
-    found = find_bad_channels(signal[:, rest], filtered.info["sfreq"]) if len(rest) else {}
+    bad.update(dict.fromkeys(broken, "not all samples are finite"))
+    others = np.flatnonzero(~np.isin(names, list(bad)))
+    found = find_bad_channels(signal[:, others], filtered.info["sfreq"]) if len(others) else {}
     for reason, indices in found.items():
-        for name in names[rest[indices]]:
+        for name in names[others[indices]]:
             bad.setdefault(str(name), reason)
     if len(bad) > config.max_bad_share * len(names) or len(names) - len(bad) < 2:
         raise DataError(
@@ -178,7 +191,7 @@ def _find_bad(run, filtered, broken, config):
 
 
 def _check_unit(run, signal):
-    """Refuse what cannot be EEG in volts; medians, so that one odd channel does not decide."""
+    """Refuse amplitudes that cannot be EEG in volts; medians are robust to single channels."""
     amplitude_v = np.median(np.abs(signal), axis=0)
     middle_v = float(np.median(amplitude_v))
     if not amplitude_v.any():
@@ -187,11 +200,11 @@ def _check_unit(run, signal):
         raise DataError(
             f"{run.path}: the usual sample is {middle_v:.3g} V; expected EEG of about 1e-5 V. "
             "The unit in the file's header seems wrong (microvolts taken for volts, or the "
-            "reverse): mend the header or the units in channels.tsv."
+            "reverse): correct the header or the units in channels.tsv."
         )
 
 
-def _say(run, bad, components):
+def _log_result(run, bad, components):
     log.info("%s: %d bad channels %s", run.stem, len(bad), ", ".join(bad))
     if components.skipped:
         log.warning("%s: ICA skipped: %s", run.stem, components.skipped)
@@ -213,7 +226,7 @@ def _finish(filtered, components, config):
 
 
 def _head_centre(raw):
-    """Centre of the sphere through the electrodes; of an average head when they are few."""
+    """Return the centre of the sphere through the electrodes, or of an average head."""
     centre, radius = fit_sphere(electrode_positions(raw.info))
     return _AVERAGE_CENTRE_M if radius is None else tuple(centre)
 

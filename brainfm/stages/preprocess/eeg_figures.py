@@ -1,4 +1,4 @@
-"""Draw the figures by which a person judges a cleaned EEG."""
+"""Figures for the quality control of a cleaned EEG."""
 
 import textwrap
 
@@ -79,8 +79,8 @@ def _draw_psd(summary):
     axes[0].set_ylabel("power (dB re 1 µV²/Hz)")
     axes[0].set_ylim(_range_of(summary))
     caption = (
-        f"Spectra of the recording as it came and of the result. The red dotted line is the mains "
-        f"({summary.line_hz:g} Hz). Band-pass {summary.filters['high_pass_hz']:g} to "
+        f"Spectra of the raw and of the cleaned recording. The red dotted line is the line "
+        f"frequency ({summary.line_hz:g} Hz). Band-pass {summary.filters['high_pass_hz']:g} to "
         f"{summary.filters['low_pass_hz']:g} Hz. With eyes closed, a peak of the occipital "
         "channels in the alpha band (8 to 13 Hz) is expected."
     )
@@ -92,7 +92,7 @@ def _decibel(density):
 
 
 def _range_of(summary):
-    """Limits that show the pass band; stop bands may fall out below."""
+    """Return limits that show the pass band; stop bands may be cut off."""
     frequencies_hz, density = summary.spectra["after"]
     inside = (frequencies_hz >= 1) & (frequencies_hz <= summary.filters["low_pass_hz"])
     away = np.abs(frequencies_hz - summary.line_hz) > 3
@@ -138,7 +138,7 @@ def _draw_traces(summary):
 
 
 def _spread_channels(summary):
-    """Channels from front to back, evenly; bad ones always."""
+    """Select channels evenly from front to back, with all bad channels."""
     names = summary.info.ch_names
     order = np.argsort(-electrode_positions(summary.info)[:, 1], kind="stable")
     bad = [index for index in order if names[index] in summary.bad][: _MOST_TRACES // 2]
@@ -157,14 +157,14 @@ def _draw_components(summary):
     components = summary.components
     title = "Independent components removed"
     if components["skipped"]:
-        text = f"ICA was skipped: {components['skipped']}. Eye and muscle activity is still in."
+        text = f"ICA was skipped: {components['skipped']}. Eye and muscle activity remains."
         return _text_figure(text), title, text
     counts = {label: components["labels"].count(label) for label in set(components["labels"])}
-    told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
-    found = f"ICLabel on {len(components['labels'])} components: {told}."
+    listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+    found = f"ICLabel on {len(components['labels'])} components: {listed}."
     removed = components["removed"][:_MOST_COMPONENTS]
     if not removed:
-        text = f"No component was removed: none is an artefact by enough probability. {found}"
+        text = f"No component is an artefact with a probability above the threshold. {found}"
         return _text_figure(text), title, text
     figure = Figure(figsize=(11, 2.5 * np.ceil(len(removed) / 2)), layout="constrained")
     axes = figure.subplots(-(-len(removed) // 2), 4, squeeze=False).reshape(-1, 2)
@@ -183,12 +183,12 @@ def _draw_components(summary):
 
 
 def _draw_component(head, spectrum, components, index):
-    told = components["described"][index]
+    component = components["described"][index]
     mne.viz.plot_topomap(
         components["maps"][:, index], components["info"], axes=head, show=False, sensors=False,
         sphere=head_sphere(components["info"]), cmap="RdBu_r",
     )  # fmt: skip
-    head.set_title(f"{index}: {told['Label']}, {told['Probability']:.2f}")
+    head.set_title(f"{index}: {component['Label']}, {component['Probability']:.2f}")
     frequencies_hz, density = components["spectra"]
     shown = (frequencies_hz >= 1) & (frequencies_hz <= 45)
     spectrum.plot(frequencies_hz[shown], 10 * np.log10(density[shown, index] + 1e-12), color=_AFTER)
@@ -200,10 +200,10 @@ def _draw_sensors(summary):
     figure = Figure(figsize=(6.4, 6.4), layout="constrained")
     axis = figure.subplots()
     names = summary.info.ch_names
-    places = flatten_head(electrode_positions(summary.info))
+    flat = flatten_head(electrode_positions(summary.info))
     _draw_head(axis)
     crowded = len(names) > 70
-    for name, (x, y) in zip(names, places, strict=True):
+    for name, (x, y) in zip(names, flat, strict=True):
         is_bad = name in summary.bad
         axis.plot(x, y, "o", markersize=9 if crowded else 21, markeredgecolor=_AFTER,
                   color=_BAD if is_bad else "#dde8f2", linewidth=0)  # fmt: skip
@@ -212,10 +212,10 @@ def _draw_sensors(summary):
     axis.set_aspect("equal")
     axis.set_axis_off()
     bad = ", ".join(f"{name} ({reason})" for name, reason in summary.bad.items()) or "none"
-    lost = ", ".join(summary.without_position) or "none"
+    missing = ", ".join(summary.without_position) or "none"
     caption = (
         f"{len(names)} electrodes seen from above, nose up. "
-        f"Bad and interpolated (red): {bad}. Left out for want of a position: {lost}."
+        f"Bad and interpolated (red): {bad}. Left out because they have no position: {missing}."
     )
     return figure, "Electrodes and bad channels", caption
 
@@ -230,12 +230,16 @@ def _draw_head(axis):
 
 
 def head_sphere(info):
-    """Return what MNE draws the head around: the sphere through enough electrodes.
+    """Fit the sphere that MNE draws as the head outline.
+
+    Parameters
+    ----------
+    info : mne.Info
 
     Returns
     -------
     sphere : tuple of 4 floats or None
-        Centre and radius in metres.
+        Centre and radius in metres; None if no sphere fits.
     """
     centre, radius = fit_sphere(electrode_positions(info))
     return None if radius is None else (*centre, _HEAD * radius)

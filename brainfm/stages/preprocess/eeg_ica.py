@@ -1,4 +1,4 @@
-"""Find the independent components of an EEG that are not brain, by ICA and ICLabel."""
+"""Independent components of EEG, classified by ICLabel."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,10 +20,16 @@ _FIT_HZ = 250.0
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """Independent components of one recording and what ICLabel calls them.
+    """Independent components of one recording and their ICLabel classes.
 
-    ``probabilities`` has shape (n_components, 7), columns as in :data:`LABELS`. When ICA was
-    skipped, ``ica`` is None, ``skipped`` says why, and there are no components.
+    Parameters
+    ----------
+    ica : mne.preprocessing.ICA or None
+    probabilities : ndarray of float, shape (n_components, 7)
+        Columns as in :data:`LABELS`.
+    removed : tuple of int
+    skipped : str or None
+        Reason if the ICA was skipped; then there are no components.
     """
 
     ica: mne.preprocessing.ICA | None
@@ -37,7 +43,7 @@ class Components:
         return [LABELS[index] for index in self.probabilities.argmax(axis=1)]
 
     def describe(self):
-        """One dict a component: index, label, probability, removed."""
+        """Return one dict per component: index, label, probability, removed."""
         return [
             {
                 "Component": index,
@@ -50,18 +56,18 @@ class Components:
 
 
 def find_components(raw, *, threshold, seed, sloppy=False):
-    """Fit ICA on a 1 to 100 Hz, average-referenced copy and label its components.
+    """Fit ICA on an average-referenced copy filtered to 1 to 100 Hz, and label its components.
 
-    As many components as the data can carry: at most the rank, 30, and the square root of a
-    tenth of the samples (a sample count of ten for each weight). Too few channels or samples
-    for that: the ICA is skipped and ``skipped`` says why.
+    The number of components is at most 30, the rank, and the square root of a tenth of the
+    number of samples (ten samples per weight). With too few channels or samples the ICA is
+    skipped, and ``skipped`` has the reason.
 
     Parameters
     ----------
     raw : mne.io.Raw
         EEG in volts without line noise, not yet band-passed; bad channels are left out.
     threshold : float
-        A component of an artefact class above this probability is to be removed; 1 removes none.
+        A component of an artefact class above this probability is removed; 1 removes none.
     seed : int
     sloppy : bool
         At most 10 components and few iterations, for tests.
@@ -78,10 +84,10 @@ def find_components(raw, *, threshold, seed, sloppy=False):
        https://doi.org/10.1016/j.neuroimage.2019.05.026
     """
     copy = _fitted_band(raw)
-    n_components, why_not = _n_components(copy, most=10 if sloppy else _MOST_COMPONENTS)
-    if why_not:
+    n_components, reason = _n_components(copy, most=10 if sloppy else _MOST_COMPONENTS)
+    if reason:
         return Components(
-            ica=None, probabilities=np.zeros((0, len(LABELS))), removed=(), skipped=why_not
+            ica=None, probabilities=np.zeros((0, len(LABELS))), removed=(), skipped=reason
         )
     ica = mne.preprocessing.ICA(
         n_components=n_components,
@@ -103,7 +109,7 @@ def find_components(raw, *, threshold, seed, sloppy=False):
 
 
 def _fitted_band(raw):
-    """What ICLabel was trained on: 1 to 100 Hz, average reference, good channels only."""
+    """Copy with the properties ICLabel was trained on: 1 to 100 Hz, average reference."""
     copy = raw.copy().pick("eeg", exclude="bads", verbose="error")
     nyquist = copy.info["sfreq"] / 2
     copy.filter(1.0, 100.0 if nyquist > 105 else None, verbose="error")
@@ -117,9 +123,9 @@ def _n_components(raw, *, most):
     if n_channels < _FEWEST_CHANNELS:
         return 0, f"{n_channels} good channels, at least {_FEWEST_CHANNELS} are needed"
     rank = mne.compute_rank(raw, rank=None, verbose="error")["eeg"]
-    bearable = int(np.sqrt(raw.n_times / _SAMPLES_PER_WEIGHT))
-    n_components = min(rank, n_channels - 1, most, bearable)
+    most_by_samples = int(np.sqrt(raw.n_times / _SAMPLES_PER_WEIGHT))
+    n_components = min(rank, n_channels - 1, most, most_by_samples)
     if n_components < _FEWEST_COMPONENTS:
-        why = f"rank {rank} and {raw.n_times} samples allow {n_components} components"
-        return 0, f"{why}, at least {_FEWEST_COMPONENTS} are needed"
+        reason = f"rank {rank} and {raw.n_times} samples allow {n_components} components"
+        return 0, f"{reason}, at least {_FEWEST_COMPONENTS} are needed"
     return n_components, None

@@ -16,13 +16,28 @@ _FINEST_HZ = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class EegSummary:
-    """Arrays behind the figures of one run; all voltages in volts.
+    """Arrays for the figures of one run; voltages in volts.
 
-    ``before`` and ``after`` of the spectra are the recording as it came and the result;
-    those of the excerpt are both average-referenced and band-passed, so that they differ only by
-    the components removed and the channels interpolated.
-
-    ``maps`` has shape (n_channels_fitted, n_components); ``band_share`` (n_channels, n_bands).
+    Parameters
+    ----------
+    stem : str
+    info : mne.Info
+    bad : dict of str to str
+        Reason of each bad channel.
+    without_position : tuple of str
+        Channels left out because they have no position.
+    line_hz : float
+    filters : dict
+    spectra : dict
+        ``before`` and ``after``: frequencies (Hz) and densities of raw and cleaned recording.
+    occipital : tuple of int
+    band_share : ndarray of float, shape (n_channels, n_bands)
+        Relative band power.
+    excerpt : dict
+        ``before`` and ``after``, both average-referenced and band-passed: they differ only by
+        the components removed and the channels interpolated.
+    components : dict
+        Among them ``maps``, of shape (n_channels_fitted, n_components).
     """
 
     stem: str
@@ -74,12 +89,31 @@ def summarise(cleaned, occipital):
 
 
 def write_summary(path, summary):
-    """Pickle a summary for :func:`read_summary`; return its path."""
+    """Pickle a summary for :func:`read_summary`.
+
+    Parameters
+    ----------
+    path : path
+    summary : EegSummary
+
+    Returns
+    -------
+    path : Path
+    """
     return write_bytes(path, pickle.dumps(summary))
 
 
 def read_summary(path):
-    """Load a summary that :func:`write_summary` wrote in the work folder of the same run."""
+    """Read a summary that :func:`write_summary` wrote in the work folder of the same run.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    EegSummary
+    """
     return pickle.loads(Path(path).read_bytes())  # noqa: S301
 
 
@@ -88,7 +122,7 @@ def _spectrum(raw):
 
 
 def _excerpt(cleaned):
-    """The ten seconds in which removing components changed most."""
+    """Return the ten seconds with the largest change by the removal of components."""
     sampling_hz = cleaned.clean.info["sfreq"]
     before = cleaned.filtered.copy().set_eeg_reference("average", verbose="error")
     before = before.resample(sampling_hz, verbose="error").get_data().T

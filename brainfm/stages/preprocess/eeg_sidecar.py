@@ -1,11 +1,11 @@
-"""Put what was done to an EEG into the words of BIDS: its sidecar and its table of channels."""
+"""BIDS metadata of a cleaned EEG: sidecar and table of channels."""
 
 import mne
 import mne_icalabel
 import pandas as pd
 
-#: Keys of the raw sidecar that stay true of the result. Nothing else is copied, since
-#: sidecars may carry names, dates or free text about the patient.
+#: Keys of the raw sidecar that also hold for the result. Nothing else is copied, since
+#: sidecars may hold names, dates or free text about the participant.
 _PROPAGATED = (
     "TaskName", "TaskDescription", "Instructions", "CogAtlasID", "CogPOID", "Manufacturer",
     "ManufacturersModelName", "CapManufacturer", "CapManufacturersModelName", "EEGGround",
@@ -21,18 +21,18 @@ def sidecar_of(cleaned, config, seed):
     cleaned : brainfm.stages.preprocess.eeg.CleanEeg
     config : brainfm.config.EegConfig
     seed : int
-        What the ICA was seeded with.
+        Random seed of the ICA.
 
     Returns
     -------
     dict
     """
     run, clean = cleaned.run, cleaned.clean
-    kept = {key: run.metadata[key] for key in _PROPAGATED if key in run.metadata}
+    propagated = {key: run.metadata[key] for key in _PROPAGATED if key in run.metadata}
     return {
-        "Description": "EEG without mains, artefact components and bad channels (interpolated)",
+        "Description": "EEG without line noise and artefact components, bad channels interpolated",
         "TaskName": _task_of(run),
-        **kept,
+        **propagated,
         "Sources": [run.source],
         "EEGReference": "average",
         "OriginalReference": run.metadata.get("EEGReference", "n/a"),
@@ -57,9 +57,13 @@ def sidecar_of(cleaned, config, seed):
 def channels_table(cleaned):
     """Compose ``channels.tsv`` of a cleaned EEG.
 
-    Interpolated channels are ``good``, since they can be used; ``status_description`` tells
-    that they were interpolated and why. With too few good channels to interpolate from, bad
-    channels stay ``bad``.
+    Interpolated channels are ``good``, since they can be used; ``status_description`` has the
+    reason of the interpolation. With too few good channels to interpolate from, bad channels stay
+    ``bad``.
+
+    Parameters
+    ----------
+    cleaned : brainfm.stages.preprocess.eeg.CleanEeg
 
     Returns
     -------
@@ -68,7 +72,7 @@ def channels_table(cleaned):
     spelled = {standard: name for name, standard in cleaned.run.names.items()}
     names = cleaned.clean.ch_names
     left = set(cleaned.clean.info["bads"])
-    told = [_told(cleaned.bad.get(name), name in left) for name in names]
+    descriptions = [_status_description(cleaned.bad.get(name), name in left) for name in names]
     return pd.DataFrame(
         {
             "name": names,
@@ -80,13 +84,13 @@ def channels_table(cleaned):
             "high_cutoff": cleaned.filters["low_pass_hz"],
             "notch": ", ".join(f"{hz:g}" for hz in cleaned.filters["notches_hz"]) or None,
             "status": ["bad" if name in left else "good" for name in names],
-            "status_description": told,
+            "status_description": descriptions,
             "original_name": [spelled[name] for name in names],
         }
     )
 
 
-def _told(reason, is_left):
+def _status_description(reason, is_left):
     if reason is None:
         return None
     return reason if is_left else f"interpolated: {reason}"
@@ -106,12 +110,12 @@ def _filters(cleaned, config):
     }
     if used["low_pass_hz"] < config.low_pass_hz:
         band["Note"] = (
-            f"{config.low_pass_hz:g} Hz was asked for; the raw sampling rate of "
+            f"{config.low_pass_hz:g} Hz was requested; the raw sampling rate of "
             f"{cleaned.run.raw.info['sfreq']:g} Hz allows {used['low_pass_hz']:g} Hz"
         )
     notch = {"FrequenciesHz": used["notches_hz"], "WidthHz": 1.0, "Kind": "zero-phase FIR"}
     if not used["notches_hz"]:
-        notch = {"Note": "none: the mains lie above half the raw sampling rate"}
+        notch = {"Note": "none: the line frequency is above half the raw sampling rate"}
     return {"Notch": notch, "BandPass": band}
 
 

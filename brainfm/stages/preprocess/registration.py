@@ -1,6 +1,6 @@
-"""Bring two images together: rigidly, by an affine map, or by a diffeomorphism.
+"""Registration of images: rigid, affine and diffeomorphic (SyN).
 
-Transforms are those of ITK: they take points of the fixed image to points of the moving one.
+Transforms are those of ITK: from points of the fixed image to points of the moving image.
 """
 
 import os
@@ -21,24 +21,29 @@ _STARTS_DEGREES = (0, -20, 20)
 
 
 def register_affine(head, brain, brain_mask, *, sloppy=False):
-    """Find a head's brain by an affine registration of the template.
+    """Register a template brain to a head by an affine transform.
 
-    Several tilts of the head are tried, and the best is refined: first with one scale for all
-    axes, then with all twelve parameters.
+    Mutual information is optimised from several initial tilts of the head; the best is refined,
+    from a similarity transform to all twelve parameters.
 
     Parameters
     ----------
     head : nibabel image
         T1-weighted, in coarse cubes (4 mm).
     brain, brain_mask : nibabel image
-        Template without skull, and where its brain is.
+        Template without skull, and its brain mask.
     sloppy : bool
-        One tilt only.
+        A single initial tilt.
 
     Returns
     -------
     SimpleITK.AffineTransform
-        Template points to head points.
+        From template points to head points.
+
+    Raises
+    ------
+    DataError
+        If the image shows no head, or the images do not overlap.
     """
     fixed, moving = to_sitk(brain), to_sitk(head)
     inside = np.asarray(brain_mask.dataobj) > 0.5
@@ -63,25 +68,35 @@ def register_affine(head, brain, brain_mask, *, sloppy=False):
 
 
 def register_rigid(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy=False):
-    """Align two images of one head, of any contrast, by mutual information.
+    """Register two images of one head, of any contrast, by mutual information [1]_.
 
-    The centres of the two brains are put onto each other first, since scanner coordinates of
-    two images need not agree; several tilts are tried, and the best is refined.
+    The centres of the two brains are aligned first, since scanner coordinates of two images need
+    not agree; several initial tilts are tried and the best is refined.
 
     Parameters
     ----------
     fixed_image, moving_image : nibabel image
-    fixed_mask, moving_mask : ndarray of bool
-        Their brains.
+    fixed_mask, moving_mask : ndarray of bool, shape (nx, ny, nz) of each image
+        Brain masks.
     sloppy : bool
-        One tilt only.
+        A single initial tilt.
 
     Returns
     -------
     transform : SimpleITK.Euler3DTransform
-        Points of the fixed image to points of the moving one.
+        From points of the fixed image to points of the moving image.
     information : float
-        Mutual information reached, in nats; higher is better.
+        Mutual information, in nats; higher is better.
+
+    Raises
+    ------
+    DataError
+        If the images do not overlap.
+
+    References
+    ----------
+    .. [1] Mattes et al., 2003, IEEE Trans Med Imaging 22(1).
+       https://doi.org/10.1109/TMI.2003.809072
     """
     fixed, moving = to_sitk(fixed_image), to_sitk(moving_image)
     mask = _mask_like(fixed, ndi.binary_dilation(fixed_mask, iterations=3))
@@ -97,24 +112,25 @@ def register_rigid(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy
 
 
 def register_syn(brain_image, template_image, affine, out_dir, *, seed, threads, sloppy=False):
-    """Register a brain to the template by SyN, beginning at an affine transform.
+    """Register a brain to the template by SyN, initialised by an affine transform [1]_.
 
     Parameters
     ----------
     brain_image, template_image : nibabel image
         Without skull.
     affine : path
-        Template points to points of the image.
+        From template points to points of the image.
     out_dir : path
     seed : int
     threads : int
     sloppy : bool
-        A few steps on coarse images only.
+        A few iterations on coarse images.
 
     Returns
     -------
     to_template, to_image : list of Path
-        Transform files, in the order of ANTs, that warp the image to the template and back.
+        Transform files, in the order of ANTs, that warp the image to the template, and the
+        template to the image.
 
     References
     ----------
@@ -142,7 +158,7 @@ def register_syn(brain_image, template_image, affine, out_dir, *, seed, threads,
 
 
 class _itk_settings:  # noqa: N801
-    """Set what ITK reads from the environment, and put it back."""
+    """Set environment variables of ITK, and restore them."""
 
     def __init__(self, seed, threads):
         self._values = {
@@ -164,7 +180,7 @@ class _itk_settings:  # noqa: N801
 
 def _optimise(fixed, moving, transform, *, mask, step, shrink=1, least=0.01):
     method = sitk.ImageRegistrationMethod()
-    # One thread: sums in another order would change the last digits from run to run.
+    # One thread: another order of summation would change the last digits from run to run.
     method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
@@ -192,7 +208,7 @@ def _mask_like(image, inside):
 
 
 def _to_world(image, voxel):
-    """Return the place of a voxel in ITK's coordinates."""
+    """Return the position of a voxel in the coordinates of ITK."""
     return (image.affine[:3, :3] @ voxel + image.affine[:3, 3]) * [-1, -1, 1]
 
 

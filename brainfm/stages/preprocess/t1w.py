@@ -1,4 +1,4 @@
-"""Preprocess a T1w image: bias field, brain, tissues, and the way to the template."""
+"""Preprocessing of a T1w image: bias field, brain, tissues and normalisation."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -25,14 +25,24 @@ from brainfm.storage.images import (
 )
 
 _COARSE_MM = 4
-#: Correlation with the template after an affine registration: 0.6 to 0.8 in T1w images seen so
-#: far; about 0 in noise, negative in T2w images.
-_LEAST_LIKENESS = 0.25
+#: Smallest correlation with the template after affine registration. It is 0.6 to 0.8 in the T1w
+#: images tested, about 0 in noise and negative in T2w images.
+_MIN_CORRELATION = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedT1w:
-    """What is known of a T1w image before it is warped; all but ``t1w`` in 2 mm cubes."""
+    """Files of a T1w image before normalisation; all but ``t1w`` in voxels of 2 mm.
+
+    Parameters
+    ----------
+    t1w, head : Path
+        Image without bias field, on its own grid and resampled.
+    brain, mask : Path
+        Image without skull, and brain mask.
+    affine : Path
+        Transform from template points to points of the image.
+    """
 
     t1w: Path
     head: Path
@@ -42,7 +52,7 @@ class PreparedT1w:
 
 
 def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
-    """Remove the bias field of a T1w image and separate its brain.
+    """Correct the bias field of a T1w image [1]_ and extract its brain.
 
     Parameters
     ----------
@@ -50,7 +60,7 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
     out_dir : path
         For intermediate files.
     sloppy : bool
-        Cubes of 4 mm instead of 2 mm.
+        Voxels of 4 mm instead of 2 mm.
 
     Returns
     -------
@@ -58,19 +68,19 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
 
     Raises
     ------
-    DataError, SignalError
-        If the image cannot be read or shows no brain.
+    MissingInput, DataError, SignalError
+        If the image cannot be read, is not T1-weighted or shows no brain.
 
     References
     ----------
-    .. [1] Tustison et al., 2010, IEEE Trans Med Imaging 29(6). N4.
+    .. [1] Tustison et al., 2010, IEEE Trans Med Imaging 29(6) (N4).
        https://doi.org/10.1109/TMI.2010.2046908
     """
     out_dir, t1w = Path(out_dir), read_image(t1w_file)
     coarse = resample_isotropic(t1w, _COARSE_MM)
     brain = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
     affine = register_affine(coarse, *brain, sloppy=sloppy)
-    _check_likeness(t1w_file, coarse, affine)
+    _check_is_t1w(t1w_file, coarse, affine)
     voxel_mm = work_voxel_mm(sloppy)
     head = resample_isotropic(t1w, voxel_mm)
     prior = resample_image(template("mask", voxel_mm), head, affine.GetInverse())
@@ -89,11 +99,20 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
 
 
 def normalise_t1w(prepared, out_dir, *, seed, threads=1, sloppy=False):
-    """Warp a prepared T1w image to the template; see :func:`register_syn`.
+    """Register a prepared T1w image to the template by SyN.
+
+    Parameters
+    ----------
+    prepared : PreparedT1w
+    out_dir : path
+        For transform files.
+    seed, threads : int
+    sloppy : bool
 
     Returns
     -------
     t1w_to_template, template_to_t1w : list of Path
+        See :func:`~brainfm.stages.preprocess.registration.register_syn`.
     """
     voxel_mm = work_voxel_mm(sloppy)
     return register_syn(
@@ -108,27 +127,28 @@ def normalise_t1w(prepared, out_dir, *, seed, threads=1, sloppy=False):
 
 
 def segment_t1w(prepared, template_to_t1w, out_dir, *, sloppy=False):
-    """Label grey matter, white matter and fluid, with the tissue maps of the template as priors.
+    """Segment a prepared T1w image, with the tissue maps of the template as priors.
 
     Parameters
     ----------
     prepared : PreparedT1w
     template_to_t1w : list of Path
-        Warps images of the template to T1w.
+        Transforms that warp images of the template to T1w.
     out_dir : path
+    sloppy : bool
 
     Returns
     -------
     Path
-        Labels 1 grey matter, 2 white matter, 3 fluid.
+        Labels 1 grey matter, 2 white matter, 3 CSF.
     """
     head, mask = read_image(prepared.head), read_image(prepared.mask)
-    back, voxel_mm = inverse_transform(template_to_t1w), work_voxel_mm(sloppy)
-    grey, white, inside = (
-        np.asarray(resample_image(template(kind, voxel_mm), head, back).dataobj)
-        for kind in ("grey", "white", "mask")
+    transform, voxel_mm = inverse_transform(template_to_t1w), work_voxel_mm(sloppy)
+    gm, wm, inside = (
+        np.asarray(resample_image(template(kind, voxel_mm), head, transform).dataobj)
+        for kind in ("gm", "wm", "mask")
     )
-    priors = np.stack([grey, white, np.clip(inside - grey - white, 0, 1)])
+    priors = np.stack([gm, wm, np.clip(inside - gm - wm, 0, 1)])
     labels = segment_tissues(np.asarray(head.dataobj), priors, np.asarray(mask.dataobj) > 0.5)
     return write_image(Path(out_dir) / "tissues.nii.gz", labels, head.affine, dtype=np.uint8)
 
@@ -139,9 +159,10 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
     Parameters
     ----------
     t1w_file : path
-        The raw image, named as source.
+        The raw image, after which the files are named.
     prepared : PreparedT1w
     t1w_to_template : list of Path
+        Transforms that warp T1w images to the template.
     out_dir : path
         Root of the derivative dataset.
 
@@ -151,24 +172,24 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
     """
     t1w, mask = read_image(prepared.t1w), read_image(prepared.mask)
     voxel_mm = 1 if min(t1w.header.get_zooms()) < 1.5 else 2
-    grid, way = template("mask", voxel_mm), read_transform(t1w_to_template)
-    inside = np.asarray(resample_image(mask, grid, way).dataobj) > 0.5
+    grid, transform = template("mask", voxel_mm), read_transform(t1w_to_template)
+    inside = np.asarray(resample_image(mask, grid, transform).dataobj) > 0.5
     path = partial(derivative_path, out_dir, t1w_file, datatype="anat", space=TEMPLATE_SPACE)
     image, brain = (
         partial(path, desc="preproc", suffix="T1w"),
         partial(path, desc="brain", suffix="mask"),
     )
     names = (image(extension=".nii.gz"), brain(extension=".nii.gz"))
-    moved = resample_image(t1w, grid, way)
+    moved = resample_image(t1w, grid, transform)
     write_image(names[0], np.asarray(moved.dataobj), grid.affine, dtype=np.int16)
     write_image(names[1], inside, grid.affine, dtype=np.uint8)
-    facts = {
+    provenance = {
         "Sources": [f"bids:raw:{_below_participant(t1w_file)}"],
         "Resolution": f"{voxel_mm} mm, of the template packaged with nilearn",
     }
     write_json(
         image(extension=".json"),
-        {"Description": "T1w without bias field, normalised", "SkullStripped": False, **facts},
+        {"Description": "T1w without bias field, normalised", "SkullStripped": False, **provenance},
     )
     overlap = dice(inside, np.asarray(grid.dataobj) > 0.5)
     write_json(
@@ -177,41 +198,60 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
             "Description": "Brain found in the T1w image by its intensities, normalised",
             "Type": "Brain",
             "DiceTemplate": round(overlap, 4),
-            **facts,
+            **provenance,
         },
     )
     return names
 
 
 def inverse_transform(template_to_t1w):
-    """Read ANTs' files for the way back, in which the affine is kept uninverted."""
+    """Read the transforms of ANTs from template to T1w, whose affine file is not inverted.
+
+    Parameters
+    ----------
+    template_to_t1w : list of path
+        Affine and displacement field.
+
+    Returns
+    -------
+    SimpleITK.CompositeTransform
+    """
     affine, field = template_to_t1w
     forward = sitk.AffineTransform(sitk.ReadTransform(str(affine)))
-    way = sitk.CompositeTransform(3)
-    way.AddTransform(read_transform([field]))
-    way.AddTransform(forward.GetInverse())  # applied first
-    return way
+    composite = sitk.CompositeTransform(3)
+    composite.AddTransform(read_transform([field]))
+    composite.AddTransform(forward.GetInverse())  # applied first
+    return composite
 
 
 def work_voxel_mm(sloppy):
-    """Return the edge of the cubes in which anatomy is worked on."""
+    """Return the voxel size in which the brain is extracted, segmented and normalised.
+
+    Parameters
+    ----------
+    sloppy : bool
+
+    Returns
+    -------
+    voxel_mm : int
+    """
     return 4 if sloppy else 2
 
 
-def _check_likeness(t1w_file, coarse, affine):
+def _check_is_t1w(t1w_file, coarse, affine):
     grid, inside = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
     inside = np.asarray(inside.dataobj) > 0.5
-    seen = np.asarray(resample_image(coarse, grid, affine).dataobj)[inside]
+    values = np.asarray(resample_image(coarse, grid, affine).dataobj)[inside]
     expected = np.asarray(grid.dataobj)[inside]
-    spread = seen.std() * expected.std()
-    likeness = (
-        np.mean((seen - seen.mean()) * (expected - expected.mean())) / spread if spread else 0
+    spread = values.std() * expected.std()
+    correlation = (
+        np.mean((values - values.mean()) * (expected - expected.mean())) / spread if spread else 0
     )
-    if likeness < _LEAST_LIKENESS:
+    if correlation < _MIN_CORRELATION:
         raise DataError(
-            f"{t1w_file} resembles the T1w template by a correlation of {likeness:.2f}; expected "
-            f"{_LEAST_LIKENESS} or more: is it a T1-weighted image of a whole head, and is its "
-            "orientation right?"
+            f"{t1w_file} resembles the T1w template by a correlation of {correlation:.2f}; "
+            f"expected {_MIN_CORRELATION} or more: is it a T1-weighted image of a whole head, and "
+            "is its orientation right?"
         )
 
 

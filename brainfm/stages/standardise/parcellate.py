@@ -1,4 +1,4 @@
-"""Standardise BOLD: parcel series and connectivity of one preprocessed run."""
+"""Parcel time series and connectivity of a preprocessed BOLD run."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,13 @@ from brainfm.storage.derivatives.names import derivative_path
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessedBold:
-    """The files of one run in template space, whoever preprocessed it.
+    """Files of a run in template space, of any preprocessing software.
+
+    Parameters
+    ----------
+    bold_file, mask_file, confounds_file : Path
+        Run, brain mask, and confounds with the column names of fMRIPrep.
+    repetition_time_s : float
 
     Outputs are named after the raw run ``source_file``; ``sources`` are BIDS URIs.
     """
@@ -53,7 +59,7 @@ def standardise_bold(run, out_dir, config):
     Returns
     -------
     timeseries : Path of ``*_desc-denoised_timeseries.tsv``, in percent signal change
-    facts : dict
+    metrics : dict
         n_parcels, n_parcels_covered, n_confounds, n_confound_components, n_passed_components.
 
     Raises
@@ -80,7 +86,7 @@ def standardise_bold(run, out_dir, config):
     n_passed = passed_components(len(series), **band)
     regressors = reduce_confounds(confounds.to_numpy(float), n_passed // 2)
     cleaned = clean_series(percent_change(series), regressors, **band)
-    facts = {
+    metrics = {
         "n_parcels": len(atlas.names),
         "n_parcels_covered": int(np.isfinite(cleaned).all(axis=0).sum()),
         "n_confounds": confounds.shape[1],
@@ -89,23 +95,40 @@ def standardise_bold(run, out_dir, config):
     }
     path = _names(out_dir, run, atlas)
     _write_connectivity(path, atlas, cleaned)
-    details = {**band, "Confounds": list(confounds), "Coverage": coverage, **facts}
-    return _write_series(path, atlas, cleaned, run, details), facts
+    details = {**band, "Confounds": list(confounds), "Coverage": coverage, **metrics}
+    return _write_series(path, atlas, cleaned, run, details), metrics
 
 
 def read_confounds(path, n_acompcor):
-    """Return the confounds that are regressed out: 24 motion parameters and aCompCor.
+    """Read the confounds that are regressed out: 24 motion parameters and aCompCor.
+
+    Parameters
+    ----------
+    path : path
+        ``*_desc-confounds_timeseries.tsv`` of fMRIPrep or of the built-in engine.
+    n_acompcor : int
+        Number of aCompCor components.
+
+    Returns
+    -------
+    DataFrame
+        24 motion parameters [1]_, then aCompCor [2]_; NaN for ``n/a``.
 
     Raises
     ------
     DataError
-        If a column of motion is missing.
+        If a motion column is missing.
+
+    References
+    ----------
+    .. [1] Friston et al., 1996, Magn. Reson. Med. 35(3). https://doi.org/10.1002/mrm.1910350312
+    .. [2] Behzadi et al., 2007, NeuroImage 37(1). https://doi.org/10.1016/j.neuroimage.2007.04.042
     """
     frame = pd.read_csv(path, sep="\t", na_values=["n/a"])
-    lost = [name for name in FRISTON24 if name not in frame]
-    if lost:
+    absent = [name for name in FRISTON24 if name not in frame]
+    if absent:
         raise DataError(
-            f"{path} has no column {', '.join(lost[:3])} ({len(lost)} in all): expected the "
+            f"{path} has no column {', '.join(absent[:3])} ({len(absent)} in all): expected the "
             "confounds as fMRIPrep names them."
         )
     components = [name for name in frame if name.startswith("a_comp_cor_")][:n_acompcor]
@@ -113,7 +136,7 @@ def read_confounds(path, n_acompcor):
 
 
 def _covered_series(run, atlas, min_coverage):
-    """Average the voxels of each parcel inside the scan; NaN where too few of them are."""
+    """Average the voxels of each parcel; NaN where its coverage is below ``min_coverage``."""
     bold = nib.load(run.bold_file)
     grid = bold.slicer[..., :1]
     labels = _on_grid(atlas.image, grid)
