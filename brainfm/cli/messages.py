@@ -86,7 +86,7 @@ def _count(number, noun):
 
 def _rows(label, own, tracker):
     is_tracked = label in tracker.plans
-    shared = {one.upstream for one in own} & set(tracker.seconds)
+    shared = {one.upstream for one in own if one.upstream in tracker.seconds}
     for name in sorted(shared):
         yield name, tracker.recording(label, name).get("state", "done")
     for one in own:

@@ -22,18 +22,24 @@ class RunTracker:
     output_dir : Path
     log_dir : Path
         Folder of this call; tracebacks of failed steps go to ``crash`` in it.
-    runs : iterable of RawRun
-        All runs of the preflight.
+    runs : dict of str to list of RawRun
+        By participant, all runs of the preflight.
     plans : dict of str to list of RunPlan
         By participant, of those that this call processes.
     """
 
     def __init__(self, output_dir, log_dir, *, runs, plans):
         self.output_dir, self.log_dir, self.plans = output_dir, log_dir, plans
-        self.runs = list(runs)
+        self.runs = runs
         self.failures = defaultdict(dict)
         self.progress = None
         self._status = {label: read_status(output_dir, label) for label in plans}
+        self._label_of = {
+            name: label
+            for label, own in plans.items()
+            for plan in own
+            for name in (plan.run.name, plan.upstream)
+        }
 
     @property
     def exit_code(self):
@@ -91,13 +97,13 @@ class RunTracker:
         name : str
             Name of the recording.
         """
-        for label, plans in self.plans.items():
-            for plan in plans:
-                if plan.run.name == name:
-                    self._note_recording(label, plan)
-                elif plan.upstream == name and plan.engine == "builtin":
-                    self._note_anatomy(label, plan.t1w)
-                    return
+        label = self._label_of[name]
+        for plan in self.plans[label]:
+            if plan.run.name == name:
+                self._note_recording(label, plan)
+            elif plan.upstream == name and plan.engine == "builtin":
+                self._note_anatomy(label, plan.t1w)
+                return
 
     def note_failed(self, name, failure):
         """Write at once that a recording failed, or all those that need a failed anatomy.
@@ -108,16 +114,14 @@ class RunTracker:
             Name of the recording, or of the part of the workflow that several share.
         failure : Failure
         """
-        crash_file = self._write_traceback(name, failure)
-        for label, plans in self.plans.items():
-            affected = [one for one in plans if name in (one.run.name, one.upstream)]
-            for plan in [one for one in affected if self._is_running(label, one)]:
-                if plan.upstream == name:
-                    entry = self._failed(name, replace(failure, participant=label), crash_file)
-                    self._status[label]["recordings"][name] = entry
-                self._fail(label, plan, failure, crash_file)
-            if affected:
-                write_status(self.output_dir, self._status[label], state="running")
+        crash_file, label = self._write_traceback(name, failure), self._label_of[name]
+        affected = [one for one in self.plans[label] if name in (one.run.name, one.upstream)]
+        for plan in [one for one in affected if self._is_running(label, one)]:
+            if plan.upstream == name:
+                entry = self._failed(name, replace(failure, participant=label), crash_file)
+                self._status[label]["recordings"][name] = entry
+            self._fail(label, plan, failure, crash_file)
+        write_status(self.output_dir, self._status[label], state="running")
 
     def finish(self):
         """Write the final state of each participant."""
@@ -180,8 +184,7 @@ class RunTracker:
 
     def _note_recording(self, label, plan):
         name, endings = plan.run.name, _OUTPUT_ENDINGS[plan.run.modality]
-        own = [run for run in self.runs if run.participant == label]
-        outputs = assign_outputs(self.output_dir, plan.run, own)
+        outputs = assign_outputs(self.output_dir, plan.run, self.runs[label])
         missing = [ending for ending in endings if not any(n.endswith(ending) for n in outputs)]
         if missing:
             error = StepFailed(
@@ -196,7 +199,7 @@ class RunTracker:
         write_status(self.output_dir, self._status[label], state="running")
 
     def _note_anatomy(self, label, t1w):
-        entry = self._done(t1w.name, assign_outputs(self.output_dir, t1w, self.runs))
+        entry = self._done(t1w.name, assign_outputs(self.output_dir, t1w, self.runs[label]))
         self._status[label]["recordings"][t1w.name] = entry
         write_status(self.output_dir, self._status[label], state="running")
 
