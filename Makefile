@@ -29,7 +29,7 @@ $(STAMP): setup.cfg constraints.txt
 setup: $(STAMP)
 
 run: $(STAMP)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m brainfm.demo.__main__ out/demo
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m brainfm.demo out/demo
 
 test: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -1,4 +1,4 @@
-"""Images and EEG in memory as recordings: the first step of a scikit-learn or nilearn pipeline."""
+"""Masker that turns images and EEG into recordings, as the first step of a pipeline."""
 
 from pathlib import Path
 
@@ -17,26 +17,36 @@ from brainfm.storage.bids.names import entities_of
 
 
 class RecordingMasker(TransformerMixin, BaseEstimator):
-    """Turn preprocessed images and EEG into a :class:`brainfm.RecordingTable`; nothing is learned.
+    """Extract recordings from preprocessed 4D images and EEG.
+
+    Images become parcel time series, as with :class:`nilearn.maskers.NiftiLabelsMasker`; EEG
+    becomes a signal with electrode positions. The result is a :class:`brainfm.RecordingTable`,
+    the input of all brainfm estimators. The masker has no fitted attributes.
 
     Parameters
     ----------
-    atlas : str or path
-        ``Schaefer100``, or a parcellation as :func:`brainfm.storage.atlas.load_atlas` takes it, in
-        the space of the images.
+    atlas : str or path, default="Schaefer100"
+        Atlas in the space of the images, as :func:`brainfm.storage.atlas.load_atlas` takes it.
     tr_s : float, optional
-        Repetition time in seconds; by default, as the header says.
-    high_pass_hz, low_pass_hz : float or None
-        Of the parcel series.
+        Repetition time in seconds; by default, that of the image header.
+    high_pass_hz : float or None, default=0.008
+        High-pass cut-off of the parcel time series in Hz; None disables the filter.
+    low_pass_hz : float or None, default=0.1
+        Low-pass cut-off of the parcel time series in Hz; None disables the filter.
     confounds : sequence of str, optional
-        Regressed out of the parcel series: a strategy of
-        :func:`nilearn.interfaces.fmriprep.load_confounds`, which needs paths in an fMRIPrep
-        folder.
+        Confounds to regress out of the parcel time series, as ``strategy`` of
+        :func:`nilearn.interfaces.fmriprep.load_confounds`. Images must be paths in an fMRIPrep
+        output folder.
+
+    See Also
+    --------
+    brainfm.load_recordings : recordings of an output folder of brainfm.
+    nilearn.maskers.NiftiLabelsMasker : parcel time series as arrays.
 
     Examples
     --------
     >>> from sklearn.pipeline import make_pipeline
-    >>> from brainfm import BrainClassifier
+    >>> from brainfm import BrainClassifier, RecordingMasker
     >>> pipeline = make_pipeline(RecordingMasker(), BrainClassifier())
     >>> pipeline.fit(paths, labels)  # doctest: +SKIP
     """
@@ -51,41 +61,53 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
         self.confounds = confounds
 
     def fit(self, X, y=None):
-        """Learn nothing."""
-        return self
-
-    def transform(self, X):
-        """Read the series of each item.
+        """Return the masker unchanged; it exists for pipelines.
 
         Parameters
         ----------
         X : list
-            Each a 4D image or the path of one, or a ``mne.io.Raw`` or ``mne.Epochs`` that is loaded
-            and filtered as wanted. Epochs are put one after the other.
+            Not used.
+        y : None
+            Not used.
 
         Returns
         -------
-        table : RecordingTable, one row an item
-            The participant is that of a BIDS name, else unknown.
+        self : RecordingMasker
+        """
+        return self
+
+    def transform(self, X):
+        """Extract one recording per item.
+
+        Parameters
+        ----------
+        X : list
+            4D images (``nibabel`` images or paths), :class:`mne.io.Raw` or :class:`mne.Epochs`.
+            EEG is used as it is filtered; epochs are concatenated.
+
+        Returns
+        -------
+        table : RecordingTable
+            One row per item. Participant, session, task and run are those of a BIDS file name.
 
         Raises
         ------
         MissingInput
-            If there is no such file.
+            If a file does not exist.
         DataError
-            If an image is not 4D, does not say its repetition time, or lies beside the atlas; if
-            EEG has no positions.
+            If an image is not 4D, has no valid repetition time or does not overlap the atlas, or
+            if EEG has no electrode positions.
         UsageError
-            If an item is something else, or confounds are asked for of an image in memory.
+            If an item has another type, or confounds are requested for an image in memory.
         """
         atlas = None
         rows = []
         for item in X:
             if isinstance(item, (mne.io.BaseRaw, mne.BaseEpochs)):
-                rows.append((_of_eeg(item),))
+                rows.append((_from_eeg(item),))
             elif isinstance(item, (str, Path, nib.spatialimages.SpatialImage)):
                 atlas = atlas or load_atlas(self.atlas)
-                rows.append((self._of_image(item, atlas),))
+                rows.append((self._from_image(item, atlas),))
             else:
                 raise UsageError(
                     f"X holds {type(item).__name__}; expected 4D images, their paths, mne.io.Raw "
@@ -96,8 +118,8 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return True
 
-    def _of_image(self, item, atlas):
-        image, name = _loaded(item)
+    def _from_image(self, item, atlas):
+        image, name = _load(item)
         tr_s = self.tr_s or float(image.header.get_zooms()[3])
         if not 0.1 < tr_s < 20:
             raise DataError(f"{name} has a repetition time of {tr_s:g} s; pass tr_s in seconds.")
@@ -109,7 +131,7 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
         series = parcel_means(bold.T, labels[labels > 0], len(atlas.names))
         covered = np.isfinite(series).all(axis=0) & (np.ptp(series, axis=0) > 0)
         if not covered.any():
-            raise DataError(f"{name} holds no parcel of {self.atlas}: are both in one space?")
+            raise DataError(f"{name} has no parcel of {self.atlas}: are both in the same space?")
         series[:, ~covered] = np.nan
         cleaned = clean_series(
             series,
@@ -127,11 +149,13 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
         if self.confounds is None:
             return None
         if not isinstance(item, (str, Path)):
-            raise UsageError("confounds are read beside a file: pass paths, or confounds=None.")
+            raise UsageError(
+                "confounds need the files of fMRIPrep: pass paths of images, or confounds=None."
+            )
         return load_confounds(str(item), strategy=tuple(self.confounds))[0].to_numpy(float)
 
 
-def _loaded(item):
+def _load(item):
     if not isinstance(item, (str, Path)):
         image, name = item, "an image"
     elif Path(item).is_file():
@@ -143,13 +167,13 @@ def _loaded(item):
     return image, name
 
 
-def _of_eeg(item):
+def _from_eeg(item):
     eeg = item.copy().pick("eeg", exclude=())
     positions = np.array([channel["loc"][:3] for channel in eeg.info["chs"]])
-    placed = np.isfinite(positions).all(axis=1) & positions.any(axis=1)
-    if not placed.any():
+    has_position = np.isfinite(positions).all(axis=1) & positions.any(axis=1)
+    if not has_position.any():
         raise DataError(
-            "EEG has no electrode positions: call set_montage('standard_1005'), or with your own."
+            "EEG has no electrode positions: call set_montage('standard_1005'), or set your own montage."
         )
     signal = eeg.get_data()
     if signal.ndim == 3:
@@ -157,7 +181,7 @@ def _of_eeg(item):
     good = np.array([name not in eeg.info["bads"] for name in eeg.ch_names])
     return Recording.from_array(
         signal.T, sampling_hz=eeg.info["sfreq"], modality="eeg", positions=positions,
-        channels=eeg.ch_names, mask=placed & good,
+        channels=eeg.ch_names, mask=has_position & good,
     )  # fmt: skip
 
 

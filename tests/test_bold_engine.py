@@ -11,7 +11,7 @@ import pytest
 from identities import plant_identities, where_identities_show
 
 from brainfm.config import BoldConfig
-from brainfm.demo.synthetic_dataset import synthetic_participant
+from brainfm.demo.synthetic_participant import synthetic_participant
 from brainfm.errors import DataError, MissingInput
 from brainfm.signal.bold import clean_series, passed_components, reduce_confounds
 from brainfm.signal.realign import rigid_matrices

@@ -108,7 +108,7 @@ class TestDefinition:
         assert done.stdout == "</a b>\n<participant>\n"
 
     def test_its_test_runs_the_demo(self, definition):
-        assert "brainfm.demo.__main__" in definition[1]["test"]
+        assert "-m brainfm.demo " in definition[1]["test"]
 
 
 class TestBothRecipes:

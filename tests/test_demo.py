@@ -14,8 +14,15 @@ from nilearn.datasets import load_mni152_template
 from scipy.signal import hilbert
 
 import brainfm
-from brainfm.demo.dataset import copy_demo, synthetic_participant, write_synthetic_dataset
-from brainfm.demo.synthetic_dataset import ALPHA_HZ, EEG_HZ, TR_S, parcellation
+from brainfm.demo.dataset import copy_demo
+from brainfm.demo.synthetic_dataset import write_synthetic_dataset
+from brainfm.demo.synthetic_participant import (
+    ALPHA_HZ,
+    EEG_HZ,
+    TR_S,
+    parcellation,
+    synthetic_participant,
+)
 from brainfm.errors import CannotCreateOutput
 from brainfm.signal.synthetic import move_volume
 

@@ -1,4 +1,4 @@
-"""Tuning: workers share a study, and neither a failure nor a kill stops the others."""
+"""Hyperparameter search: shared studies, failed trials and killed workers."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def corpus(tmp_path_factory):
     return folder
 
 
-def test_the_study_is_kept_and_its_best_settings_are_a_settings_file(corpus, tmp_path):
+def test_the_best_settings_of_a_study_are_a_settings_file(corpus, tmp_path):
     best = tune(corpus, tmp_path, CONFIG, n_trials=2, device="cpu")
     trials = pd.read_csv(tmp_path / "trials.tsv", sep="\t")
     assert list(trials["state"]) == ["complete", "complete"]
@@ -49,7 +49,7 @@ def test_the_study_is_kept_and_its_best_settings_are_a_settings_file(corpus, tmp
     assert len(pd.read_csv(tmp_path / "trials.tsv", sep="\t")) == 2
 
 
-def test_a_trial_that_fails_does_not_stop_the_others(corpus, tmp_path):
+def test_a_failed_trial_does_not_stop_the_others(corpus, tmp_path):
     def fail_first(trial, config, modalities):
         if trial.number == 0:
             return replace(config, bold_window_s=50.0)
@@ -60,11 +60,11 @@ def test_a_trial_that_fails_does_not_stop_the_others(corpus, tmp_path):
     assert list(trials["state"]) == ["fail", "complete"]
 
 
-def test_when_all_trials_fail_it_says_so(corpus, tmp_path):
+def test_an_error_is_raised_when_all_trials_fail(corpus, tmp_path):
     def fail(trial, config, modalities):
         return replace(config, bold_window_s=50.0)
 
-    with pytest.raises(ModelError, match=r"all trials failed; the log says why"):
+    with pytest.raises(ModelError, match=r"all trials failed, see the log for the reasons"):
         tune(corpus, tmp_path, CONFIG, n_trials=1, device="cpu", suggest=fail)
 
 
@@ -77,7 +77,7 @@ tune(sys.argv[1], sys.argv[2], PretrainConfig(preset="nano", max_epochs=int(sys.
 """
 
 
-def test_two_workers_share_a_study_and_one_killed_does_not_stop_the_other(corpus, tmp_path):
+def test_a_killed_worker_does_not_stop_the_other_one(corpus, tmp_path):
     def work(n_epochs):
         command = [sys.executable, "-c", WORKER, corpus, tmp_path, str(n_epochs)]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -100,7 +100,7 @@ def test_two_workers_share_a_study_and_one_killed_does_not_stop_the_other(corpus
     assert not (trials["state"] == "running").any()
 
 
-def test_halves_of_recordings_are_known_by_an_encoder_that_sees_who_it_is():
+def test_an_encoder_identifies_the_halves_of_distinct_recordings():
     config = EncoderConfig.preset("nano")
     torch.manual_seed(0)
     encoder = BrainEncoder(config).eval()
@@ -117,9 +117,11 @@ def test_halves_of_recordings_are_known_by_an_encoder_that_sees_who_it_is():
     assert np.isnan(split_half_identifiability(encoder, rows, ["same"] * 8))
 
 
-def test_a_corpus_without_people_kept_apart_cannot_be_tuned_on(tmp_path):
+def test_a_corpus_without_validation_split_is_refused(tmp_path):
     few = [bold(number, n_channels=6) for number in range(3)]
     merge_rows(tmp_path / "few", [store_recording(tmp_path / "few", one, "x") for one in few])
-    with pytest.raises(ModelError, match=r"fewer than two people: tuning has nothing to compare"):
+    with pytest.raises(
+        ModelError, match=r"fewer than two participants, so trials cannot be compared"
+    ):
         tune(tmp_path / "few", tmp_path / "out", CONFIG, n_trials=1)
     assert not Path(tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from identities import plant_identities, where_identities_show
 from skeleton import write, write_person
 
 from brainfm.cli.run import main
-from brainfm.demo.dataset import write_synthetic_dataset
+from brainfm.demo.synthetic_dataset import write_synthetic_dataset
 from brainfm.models.checkpoint.load_save import save_checkpoint
 from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 from brainfm.storage.bids.names import extension_of

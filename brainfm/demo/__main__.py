@@ -1,4 +1,4 @@
-"""The main job on the demo dataset of the package: ``python -m brainfm.demo.__main__ [FOLDER]``."""
+"""Run both levels of brainfm on the demonstration dataset: ``python -m brainfm.demo FOLDER``."""
 
 import shlex
 import subprocess
@@ -10,12 +10,12 @@ _CONTRAST = ("eyesopen", "eyesclosed")
 
 
 def main(argv=None):
-    """Copy the demo dataset, run both levels on it, and say where the reports are.
+    """Copy the demonstration dataset, run both levels on it and print the paths of the reports.
 
     Parameters
     ----------
     argv : list of str, optional
-        The folder to work in, ``out/demo`` when not given, and further options of both levels.
+        Working folder (default ``out/demo``), and further options of both levels.
 
     Returns
     -------
@@ -23,13 +23,13 @@ def main(argv=None):
     """
     folder, *options = (sys.argv[1:] if argv is None else argv) or ["out/demo"]
     bids_dir, output_dir = Path(folder) / "bids", Path(folder) / "brainfm"
-    began = time.monotonic()
+    start = time.monotonic()
     _copy(bids_dir)
     codes = [
-        _brainfm(bids_dir, output_dir, "participant", *options),
-        _brainfm(bids_dir, output_dir, "group", "--contrast", *_CONTRAST, *options),
+        _run_brainfm(bids_dir, output_dir, "participant", *options),
+        _run_brainfm(bids_dir, output_dir, "group", "--contrast", *_CONTRAST, *options),
     ]
-    print(f"\nThe demo took {time.monotonic() - began:.0f} s. Reports:")
+    print(f"\nThe demo took {time.monotonic() - start:.0f} s. Reports:")
     for report in sorted(output_dir.glob("*.html")):
         print(f"  {report.absolute()}")
     return next((code for code in codes if code), 0)
@@ -42,8 +42,8 @@ def _copy(bids_dir):
     copy_demo(bids_dir)
 
 
-def _brainfm(*words):
-    """Run a level in a process of its own, as a user would."""
+def _run_brainfm(*words):
+    """Run one level in a separate process, as on the command line."""
     words = [str(word) for word in words]
     print(f"\n$ brainfm {shlex.join(words)}", flush=True)
     return subprocess.run([sys.executable, "-m", "brainfm", *words], check=False).returncode

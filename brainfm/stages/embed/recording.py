@@ -1,4 +1,4 @@
-"""Embed: one standardised recording to one vector on disk, with where it comes from."""
+"""Embed one standardised recording and write the vector with its sidecar."""
 
 import re
 from importlib.metadata import version
@@ -23,35 +23,35 @@ _NORMALIZATION = {
 
 
 def embed_recording(path, out_dir, model, *, batch_size=32, device="auto", positions=None):
-    """Write ``*_desc-<model>_embedding.npy`` and its sidecar for one recording.
+    """Embed one recording and write ``*_desc-<model>_embedding.npy`` with its sidecar.
 
     Parameters
     ----------
     path : path
-        ``*_timeseries.tsv`` of parcels or ``*_desc-preproc_eeg.vhdr``.
+        ``*_timeseries.tsv`` of parcels, or ``*_desc-preproc_eeg.vhdr``.
     out_dir : path
-        Root of the derivative dataset that is written.
+        Root of the derivative dataset to write to.
     model : str, path or Checkpoint
         As :func:`brainfm.models.checkpoint.load_save.load_checkpoint` takes it, or a loaded one.
     batch_size : int
-        Windows encoded at once.
+        Number of windows per batch.
     device : {"auto", "cpu", "cuda"}
     positions : path, optional
-        Table of the atlas for series that name no positions.
+        Table of the atlas (name, x, y, z in MNI millimetres) for time series without positions.
 
     Returns
     -------
     embedding : Path
-        Of a float32 array of shape (d,).
+        File with a float32 array of shape (n_dimensions,).
 
     Raises
     ------
     ModelError
         If the checkpoint cannot be used, or the recording does not fit it.
     DataError
-        If ``path`` is neither of the two kinds.
+        If ``path`` is neither of the two kinds of files.
     MissingInput
-        If the recording or its positions are not there.
+        If the recording or its positions do not exist.
     """
     path = Path(path)
     recording = _read(path, positions)
@@ -67,15 +67,20 @@ def embed_recording(path, out_dir, model, *, batch_size=32, device="auto", posit
 
 
 def embedding_path(path, out_dir, model_name):
-    """Return where the embedding of a recording is written.
+    """Return the path of the embedding of a recording.
 
     Parameters
     ----------
     path : path
-        The standardised recording.
+        Standardised recording.
     out_dir : path
+        Root of the derivative dataset.
     model_name : str
-        Name of the checkpoint; what BIDS does not allow in a label is left out.
+        Name of the checkpoint; characters that BIDS does not allow in a label are dropped.
+
+    Returns
+    -------
+    embedding : Path
     """
     datatype = "eeg" if Path(path).suffix == ".vhdr" else "func"
     label = re.sub(r"[^0-9a-zA-Z]", "", str(model_name))
@@ -92,7 +97,9 @@ def remove_embeddings(paths, out_dir, model_name):
     paths : iterable of path
         Standardised recordings.
     out_dir : path
+        Root of the derivative dataset.
     model_name : str
+        Name of the checkpoint.
     """
     for path in paths:
         embedding = embedding_path(path, out_dir, model_name)
@@ -146,7 +153,7 @@ def _sidecar(path, out_dir, recording, checkpoint, vector):
 
 
 def _uri(path, out_dir):
-    """BIDS URI of the recording: in the dataset written, or in the one it lies in."""
+    """BIDS URI of the recording, in the output or in its own dataset."""
     path, out_dir = path.absolute(), Path(out_dir).absolute()
     if path.is_relative_to(out_dir):
         return f"bids::{path.relative_to(out_dir).as_posix()}"

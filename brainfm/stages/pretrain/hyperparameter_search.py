@@ -1,7 +1,11 @@
-"""Tune: the settings of pretraining, learning rate and window length among them, by Optuna.
+"""Search the settings of pretraining, such as learning rate and window length, with Optuna.
 
-Any number of workers, started by any means, join the study that lies in one file. A trial that
-fails, or whose worker is killed, is noted as failed and the others go on.
+Any number of workers can join a study, which is stored in one file. A trial that fails, or whose
+worker is killed, is marked as failed and the others continue.
+
+References
+----------
+.. [1] Akiba et al., 2019, KDD '19. https://doi.org/10.1145/3292500.3330701
 """
 
 import logging
@@ -25,7 +29,7 @@ try:
     import optuna
 except ModuleNotFoundError as error:
     raise UsageError(
-        "tuning needs the package optuna, which is not here: pip install 'brainfm[train]'."
+        "the hyperparameter search needs the package optuna: pip install 'brainfm[train]'."
     ) from error
 
 log = logging.getLogger("brainfm")
@@ -39,9 +43,9 @@ def suggest_settings(trial, config, modalities):
     ----------
     trial : optuna.Trial
     config : brainfm.config.PretrainConfig
-        What is not tuned.
-    modalities : set of str
-        Windows of an absent modality are not tuned.
+        Settings that are not searched.
+    modalities : set of {"bold", "eeg"}
+        Modalities in the corpus, whose window lengths are searched.
 
     Returns
     -------
@@ -59,21 +63,22 @@ def suggest_settings(trial, config, modalities):
 
 
 def tune(corpus_dir, out_dir, config, *, n_trials, seed=0, device="auto", suggest=suggest_settings):
-    """Work on the study in ``out_dir`` until it has ``n_trials`` trials.
+    """Run trials of the study in ``out_dir`` until it has ``n_trials`` trials.
 
     Parameters
     ----------
     corpus_dir : path
-        A trial learns from its training split; on its validation split
-        :func:`brainfm.models.training.identifiability.split_half_identifiability` is made as large
-        as possible.
+        Trials are trained on its training split. They maximise
+        :func:`brainfm.models.training.identifiability.split_half_identifiability` on its
+        validation split.
     out_dir : path
-        Shared by all workers. Holds ``study.journal``, ``trials.tsv`` (all trials) and, once a
-        trial went well, ``best.toml``, a settings file for ``--config-file``.
+        Shared by all workers. Holds ``study.journal``, ``trials.tsv`` (all trials) and, after a
+        successful trial, ``best.toml``, a settings file for ``--config-file``.
     config : brainfm.config.PretrainConfig
-        What is not tuned; each trial trains for its ``max_epochs``.
+        Settings that are not searched; each trial is trained for ``max_epochs`` epochs.
     n_trials : int
-        Of all workers together, failed ones included; some more if several end at once.
+        Number of trials of all workers together, including failed ones; slightly more if several
+        workers end at once.
     seed : int
     device : {"auto", "cpu", "cuda"}
     suggest : callable, optional
@@ -87,22 +92,22 @@ def tune(corpus_dir, out_dir, config, *, n_trials, seed=0, device="auto", sugges
     Raises
     ------
     ModelError
-        If nobody is kept apart for validation, or all trials failed.
+        If the validation split has fewer than two participants, or if all trials failed.
     """
     training, validation = split_corpus(corpus_dir)
     if len(set(validation.groups)) < 2:
         raise ModelError(
-            f"the validation split of {corpus_dir} has fewer than two people: tuning has nothing "
-            "to compare trials on."
+            f"the validation split of {corpus_dir} has fewer than two participants, so trials "
+            "cannot be compared: add more participants to the corpus."
         )
     study = _join(Path(out_dir))
 
     def run(trial):
-        _note_worker(trial)
+        _record_worker(trial)
         study.sampler = optuna.samplers.TPESampler(seed=seed * 10_007 + trial.number)
         modalities = {one.modality for one in training.recordings}
         settings = suggest(trial, config, modalities)
-        trial.set_user_attr("settings", _drawn(settings))
+        trial.set_user_attr("settings", _searched(settings))
         return _score(training, validation, settings, seed, device)
 
     while _n_done(study) < n_trials:
@@ -111,8 +116,8 @@ def tune(corpus_dir, out_dir, config, *, n_trials, seed=0, device="auto", sugges
     return _best(study, config)
 
 
-def _drawn(settings):
-    """All settings but the labels, which tuning leaves alone: it is judged without them."""
+def _searched(settings):
+    """All settings but the phenotypes, which the search does not use."""
     return {name: value for name, value in asdict(settings).items() if name != "phenotypes"}
 
 
@@ -121,7 +126,7 @@ def _join(out_dir):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.journal
     path = str(out_dir / "study.journal")
-    # The lock is a file of its own, which also holds on network disks.
+    # A lock file also works on network file systems.
     backend = storage.JournalFileBackend(path, lock_obj=storage.JournalFileOpenLock(path))
     return optuna.create_study(
         storage=optuna.storages.JournalStorage(backend),
@@ -131,18 +136,18 @@ def _join(out_dir):
     )
 
 
-def _note_worker(trial):
+def _record_worker(trial):
     trial.set_user_attr("host", socket.gethostname())
     trial.set_user_attr("process", os.getpid())
     trial.set_user_attr("started", psutil.Process().create_time())
 
 
 def _n_done(study):
-    """Count finished trials, after those of dead workers of this machine are noted as failed."""
+    """Count the finished trials, after marking those of killed workers of this host as failed."""
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         worker = trial.user_attrs
         if worker.get("host") == socket.gethostname() and not _is_alive(worker):
-            log.warning("trial %d: its worker was killed", trial.number)
+            log.warning("trial %d: the worker was killed", trial.number)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
     return len(study.get_trials(deepcopy=False, states=_DONE))
 
@@ -193,5 +198,5 @@ def _best(study, config):
         return replace(config, **study.best_trial.user_attrs["settings"])
     except ValueError as error:
         raise ModelError(
-            "all trials failed; the log says why. Remove the study to begin anew."
+            "all trials failed, see the log for the reasons. Remove the study to start again."
         ) from error

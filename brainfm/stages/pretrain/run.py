@@ -1,4 +1,4 @@
-"""Pretrain: a corpus to a checkpoint."""
+"""Pretrain a model on a corpus and write a checkpoint."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from brainfm.storage.corpus.recordings import read_corpus
 
 log = logging.getLogger("brainfm")
 
-#: With fewer people than this in the corpus nobody is kept apart for validation.
+#: With fewer participants in the corpus there is no validation split.
 _FEWEST_TO_SPLIT = 8
 _WITH_LABELS = {**DEFAULT_WEIGHTS, "phenotypes": 0.5}
 
@@ -38,23 +38,24 @@ def pretrain_corpus(
 ):
     """Pretrain on the training split of a corpus and write ``out_dir/<config.model_name>``.
 
-    Stopped half-way, the same call goes on from the last state kept; once finished, it does
+    After an interruption, the same call resumes from the last saved state; once finished, it does
     nothing. With several processes, the first one writes.
 
     Parameters
     ----------
     corpus_dir : path
-        As :func:`brainfm.stages.corpus.build.build_corpus` writes it.
+        As :func:`brainfm.add_to_corpus` writes it.
     out_dir : path
+        Folder of the checkpoint folders.
     config : brainfm.config.PretrainConfig
     seed : int
     participants : DataFrame, optional
-        ``participants.tsv``, for the phenotypes.
+        ``participants.tsv``, with the phenotypes of ``config``.
     licence : str, optional
-        Of the weights; it follows that of the data.
+        Licence of the weights, which depends on that of the data.
     device : {"auto", "cpu", "cuda"}
     loop : brainfm.models.training.lightning_loop.LightningLoop, optional
-        For several processes or machines; by default, the notebook loop.
+        Training loop for several processes or machines; by default, the single-process loop.
 
     Returns
     -------
@@ -66,20 +67,20 @@ def pretrain_corpus(
     NothingSelected
         If the corpus is empty.
     ModelError
-        If it holds one participant only, or a recording that cannot be used; if the loss is not
-        finite; if a phenotype does not vary.
+        If the corpus has a single participant or a recording that cannot be used, if the loss is
+        not finite, or if a phenotype does not vary.
     UsageError, DataError
-        If ``participants`` has not the columns of the phenotypes.
+        If ``participants`` does not have the columns of the phenotypes.
     TemporaryFailure
-        If a ``loop`` was asked to stop by a signal; its state is kept.
+        If ``loop`` was stopped by a signal; its state is saved.
     """
     folder = Path(out_dir) / config.model_name
     training, validation = split_corpus(corpus_dir)
-    labels, labels_apart = (
+    labels, validation_labels = (
         phenotypes_of(table, participants, config.phenotypes) for table in (training, validation)
     )
-    rest = [licence, loop and loop.recipe, labels.to_json(), labels_apart.to_json()]
-    key = _run_key(corpus_dir, config, seed, rest)
+    other = [licence, loop and loop.recipe, labels.to_json(), validation_labels.to_json()]
+    key = _run_key(corpus_dir, config, seed, other)
     if _run_of(folder) == key:
         log.info("%s is finished, from the same corpus and settings", folder)
         return folder
@@ -96,11 +97,11 @@ def pretrain_corpus(
         loop=loop,
         device=device,
         random_state=seed,
-    ).fit(training, labels, validation=(validation, labels_apart) if len(validation) else None)
+    ).fit(training, labels, validation=(validation, validation_labels) if len(validation) else None)
     if not is_first_process():
         return folder
     if len(validation):
-        pretrainer.validate(validation, labels_apart)
+        pretrainer.validate(validation, validation_labels)
     pretrainer.training_["run"] = key
     pretrainer.save(folder, licence=licence)
     shutil.rmtree(resume_dir, ignore_errors=True)
@@ -108,29 +109,51 @@ def pretrain_corpus(
 
 
 def split_corpus(corpus_dir):
-    """Return those to train on and those kept apart, as two tables; the second may be empty."""
+    """Read the training and the validation split of a corpus.
+
+    Parameters
+    ----------
+    corpus_dir : path
+
+    Returns
+    -------
+    training, validation : RecordingTable
+        With fewer than 8 participants, all are in ``training`` and ``validation`` is empty.
+
+    Raises
+    ------
+    MissingInput
+        If there is no corpus.
+    NothingSelected
+        If the corpus is empty.
+    ModelError
+        If the corpus has a single participant, or fewer than two training recordings.
+    """
     training = read_corpus(corpus_dir, split="train")
     validation = read_corpus(corpus_dir, split="validation")
-    people = {one.key[:2] for one in [*training, *validation]}
-    if not people:
+    participants = {one.key[:2] for one in [*training, *validation]}
+    if not participants:
         raise NothingSelected(f"the corpus {corpus_dir} is empty: nothing to pretrain on.")
-    if len(people) == 1:
+    if len(participants) == 1:
         raise ModelError(
-            f"the corpus {corpus_dir} holds one participant; pretraining needs at least two: "
+            f"the corpus {corpus_dir} has one participant; pretraining needs at least two: "
             "add another dataset."
         )
-    if len(people) < _FEWEST_TO_SPLIT:
-        log.info("fewer than %d people: all are trained on", _FEWEST_TO_SPLIT)
+    if len(participants) < _FEWEST_TO_SPLIT:
+        log.info("fewer than %d participants: no validation split", _FEWEST_TO_SPLIT)
         training, validation = [*training, *validation], []
     if len(training) < 2:
-        raise ModelError(f"the training split of {corpus_dir} has {len(training)} recordings.")
+        raise ModelError(
+            f"the training split of {corpus_dir} has {len(training)} recordings; pretraining needs "
+            "at least two: add another dataset."
+        )
     return RecordingTable.from_recordings(training), RecordingTable.from_recordings(validation)
 
 
-def _run_key(corpus_dir, config, seed, rest):
-    read_manifest(corpus_dir)  # refuses a folder that is no corpus
+def _run_key(corpus_dir, config, seed, other):
+    read_manifest(corpus_dir)  # raises if the folder is not a corpus
     digest = hashlib.sha256((Path(corpus_dir) / "manifest.tsv").read_bytes())
-    settings = [__version__, asdict(config), seed, rest]
+    settings = [__version__, asdict(config), seed, other]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Images and EEG in memory as the first step of a pipeline."""
+"""RecordingMasker: images and EEG as the first step of a pipeline."""
 
 import mne
 import nibabel as nib
@@ -13,7 +13,7 @@ from brainfm.storage.atlas import load_atlas
 
 
 def image(seed, *, coupled=False, tr_s=2.0):
-    """A run of 90 volumes at 8 mm; in some the left and the right half go together."""
+    """A run of 90 volumes at 8 mm; if coupled, both hemispheres share a signal."""
     rng = np.random.default_rng(seed)
     affine = np.diag([8.0, 8, 8, 1])
     affine[:3, 3] = [-76, -110, -70]
@@ -49,14 +49,14 @@ def test_an_image_gives_the_parcels_of_the_atlas_and_its_repetition_time():
     assert np.abs(row[0].signal[:, row[0].mask].mean(axis=0)).max() < 0.2  # of about 1000
 
 
-def test_a_bids_name_says_who_it_is(tmp_path):
+def test_a_bids_name_gives_the_labels(tmp_path):
     path = tmp_path / "sub-07_task-rest_desc-preproc_bold.nii.gz"
     nib.save(image(0), path)
     (row,) = RecordingMasker().transform([path])
     assert (row[0].participant, row[0].task) == ("07", "rest")
 
 
-def test_raw_and_epochs_give_the_same_eeg_without_bad_channels_and_others():
+def test_raw_and_epochs_give_the_same_eeg_channels_with_bad_ones_masked():
     one = raw(1.0, bads=["C3"])
     epochs = mne.make_fixed_length_epochs(one, 10, preload=True, verbose="error")
     (left,), (right,) = RecordingMasker().transform([one, epochs])
@@ -66,14 +66,14 @@ def test_raw_and_epochs_give_the_same_eeg_without_bad_channels_and_others():
     assert np.linalg.norm(left.positions, axis=1) == pytest.approx(0.11, abs=0.03)
 
 
-def test_a_pipeline_of_images_is_cross_validated_as_it_stands():
+def test_a_pipeline_of_images_can_be_cross_validated():
     images = [image(seed, coupled=seed % 2 == 1) for seed in range(8)]
     pipeline = make_pipeline(RecordingMasker(), BrainClassifier("brainfm-tiny", device="cpu"))
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     assert cross_val_score(pipeline, images, np.arange(8) % 2, cv=folds).mean() > 0.8
 
 
-def test_a_pipeline_of_raws_is_fitted_as_it_stands():
+def test_a_pipeline_of_raws_can_be_fitted():
     raws = [raw(strength, seed) for seed, strength in enumerate([2, 0] * 4)]
     pipeline = make_pipeline(RecordingMasker(), BrainClassifier("brainfm-tiny", device="cpu"))
     assert pipeline.fit(raws, [1, 0] * 4).score(raws, [1, 0] * 4) == 1
@@ -89,14 +89,14 @@ def test_a_pipeline_of_raws_is_fitted_as_it_stands():
         (mne.io.RawArray(np.zeros((2, 100)), mne.create_info(2, 100, "eeg"), verbose="error"),
          DataError, r"no electrode positions: call set_montage"),
         (nib.Nifti1Image(np.ones((4, 4, 4, 50), np.float32), np.diag([1.0, 1, 1, 1])), DataError,
-         r"holds no parcel of Schaefer100"),
+         r"has no parcel of Schaefer100"),
     ],
 )  # fmt: skip
-def test_what_is_no_recording_is_refused(item, error, words):
+def test_other_items_are_refused(item, error, words):
     with pytest.raises(error, match=words):
         RecordingMasker().transform([item])
 
 
 def test_confounds_of_an_image_in_memory_are_refused():
-    with pytest.raises(UsageError, match=r"read beside a file: pass paths"):
+    with pytest.raises(UsageError, match=r"need the files of fMRIPrep: pass paths"):
         RecordingMasker(confounds=("motion",)).transform([image(0)])
