@@ -173,7 +173,8 @@ def _from_eeg(item):
     has_position = np.isfinite(positions).all(axis=1) & positions.any(axis=1)
     if not has_position.any():
         raise DataError(
-            "EEG has no electrode positions: call set_montage('standard_1005'), or set your own montage."
+            "EEG has no electrode positions: call set_montage('standard_1005') or set your own "
+            "montage."
         )
     signal = eeg.get_data()
     if signal.ndim == 3:

@@ -55,14 +55,14 @@ class TestPackagedDemo:
     def test_is_at_most_ten_megabytes(self):
         assert sum(path.stat().st_size for path in PACKAGED.rglob("*")) <= 10e6
 
-    def test_names_no_patient(self):
+    def test_files_name_no_patient(self):
         keys = re.compile(r"patient|birth|weight|\buid|instanceuid|date|time\b", re.I)
         kept = {"RepetitionTime", "EchoTime"}
         for path in PACKAGED.rglob("*.json"):
             strange = [key for key in json.loads(path.read_text()) if keys.search(key)]
             assert not set(strange) - kept, path
 
-    def test_image_headers_say_nothing_of_a_person(self):
+    def test_image_headers_have_no_personal_data(self):
         for path in PACKAGED.rglob("*.nii.gz"):
             header = nib.load(path).header
             assert not header["descrip"].item().strip(b"\0")
@@ -77,7 +77,7 @@ class TestPackagedDemo:
         assert bold.header.get_zooms()[3] == TR_S
         assert t1w.header.get_zooms() == pytest.approx((2, 2, 2))
 
-    def test_states_licence_and_source_of_each_person(self):
+    def test_the_readme_states_licence_and_source_of_each_person(self):
         text = (PACKAGED / "README.md").read_text(encoding="utf8")
         for words in ("Public Domain Dedication", "Attribution License 1.0", "10.13026/C28G6P"):
             assert words in text
@@ -98,7 +98,7 @@ class TestCopiedDemo:
     def test_is_valid_bids(self, demo):
         assert not errors_of_validator(demo)
 
-    def test_says_that_its_people_are_different_and_one_is_none(self, demo):
+    def test_participants_are_marked_as_real_or_synthetic(self, demo):
         people = pd.read_csv(demo / "participants.tsv", sep="\t").set_index("participant_id")
         assert people["kind"].to_dict() == {
             "sub-bold01": "real", "sub-eeg01": "real", "sub-synthetic01": "synthetic",
@@ -110,7 +110,7 @@ class TestCopiedDemo:
         copy_demo(demo)
         assert {path: path.stat().st_mtime_ns for path in demo.rglob("*")} == before
 
-    def test_a_folder_of_something_else_is_left_alone(self, tmp_path):
+    def test_a_folder_with_other_files_is_refused(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("x")
         with pytest.raises(CannotCreateOutput, match=r"already holds thesis.tex.*a new folder"):
             copy_demo(tmp_path)
@@ -121,7 +121,7 @@ class TestSyntheticDataset:
     def test_is_valid_bids(self, tiny):
         assert not errors_of_validator(tiny)
 
-    def test_always_says_that_it_is_synthetic(self, tiny):
+    def test_every_file_is_marked_as_synthetic(self, tiny):
         people = pd.read_csv(tiny / "participants.tsv", sep="\t")
         assert set(people["kind"]) == {"synthetic"}
         assert people["participant_id"].str.startswith("sub-synthetic").all()
@@ -138,14 +138,14 @@ class TestSyntheticDataset:
         first, second = sorted(tiny.rglob("*_bold.nii.gz"))
         assert first.read_bytes() != second.read_bytes()
 
-    def test_eeg_and_bold_start_together_and_last_equally_long(self, tiny):
+    def test_eeg_and_bold_have_the_same_onset_and_duration(self, tiny):
         scans = pd.read_csv(tiny / "sub-synthetic01" / "sub-synthetic01_scans.tsv", sep="\t")
         assert scans["acq_time"].nunique() == 1
         raw = mne.io.read_raw_brainvision(next(tiny.rglob("*_eeg.vhdr")), verbose="error")
         bold = nib.load(next(tiny.rglob("*_bold.nii.gz")))
         assert raw.n_times / raw.info["sfreq"] == bold.shape[3] * TR_S
 
-    def test_electrodes_are_in_metres_with_the_nose_in_front(self, tiny):
+    def test_electrodes_are_in_metres_and_the_nose_is_in_front(self, tiny):
         table = pd.read_csv(next(tiny.rglob("*_electrodes.tsv")), sep="\t").set_index("name")
         assert np.linalg.norm(table[["x", "y", "z"]], axis=1) == pytest.approx(0.11, abs=0.04)
         assert table.loc["Fp1", "y"] > 0.05
@@ -167,7 +167,7 @@ class TestTruth:
         fit = [np.corrcoef(a, b)[0, 1] for a, b in zip(found.T, truth.series.T, strict=True)]
         assert np.median(fit) > 0.9
 
-    def test_the_template_lies_in_the_t1w_where_the_transform_says(self, truth):
+    def test_the_transform_maps_the_template_to_the_t1w(self, truth):
         template = load_mni152_template(resolution=2)
         moved = move_volume(
             template.get_fdata(), template.affine, truth.template_to_t1w,
@@ -176,19 +176,19 @@ class TestTruth:
         brain = moved > 0.3
         assert np.corrcoef(truth.t1w.get_fdata()[brain], moved[brain])[0, 1] > 0.9
 
-    def test_parcels_of_a_network_go_together(self, truth):
+    def test_parcels_of_a_network_are_correlated(self, truth):
         networks = parcellation()[1]["network"].to_numpy()
         same = networks[:, None] == networks
         connectivity = np.corrcoef(truth.series.T)
         off = ~np.eye(100, dtype=bool)
         assert connectivity[same & off].mean() > connectivity[~same].mean() + 0.4
 
-    def test_visual_parcels_fall_when_alpha_rises(self, truth):
+    def test_visual_parcels_decrease_when_alpha_increases(self, truth):
         visual = truth.series[:, parcellation()[1]["network"] == "Vis"]
         assert np.corrcoef(visual.mean(axis=1), truth.alpha_bold)[0, 1] < -0.7
 
     @pytest.mark.parametrize("index", [0, 1])
-    def test_occipital_alpha_has_the_frequency_of_the_group_and_the_envelope(self, tiny, index):
+    def test_occipital_alpha_has_the_frequency_and_the_envelope(self, tiny, index):
         person = synthetic_participant(index)
         path = sorted(tiny.rglob("*_eeg.vhdr"))[index]
         raw = mne.io.read_raw_brainvision(path, preload=True, verbose="error").pick(["Oz"])
@@ -199,7 +199,7 @@ class TestTruth:
         found = np.abs(hilbert(raw.get_data()[0]))
         assert np.corrcoef(found, person.envelope)[0, 1] > 0.8
 
-    def test_blinks_are_frontal_and_mains_are_at_fifty_hertz(self, truth):
+    def test_blinks_are_frontal_and_line_noise_is_at_50_hz(self, truth):
         signal_v = truth.eeg_v - truth.eeg_v.mean(axis=1, keepdims=True)
         assert (signal_v.max(axis=0).argsort()[-2:] < 2).all()
         power = np.abs(np.fft.rfft(truth.eeg_v[:, 0]))

@@ -1,4 +1,4 @@
-"""Standardised files to embeddings on disk; how recordings are found and read."""
+"""Embedding of standardised recordings, and the reading of recordings."""
 
 import json
 import time
@@ -91,24 +91,24 @@ def test_a_session_is_one_row_with_its_labels(dataset):
     np.testing.assert_allclose(one.signal[:, :5], bold(n_channels=6).signal[:, :5], rtol=1e-5)
 
 
-def test_eeg_is_in_volts_without_other_channels_and_bad_ones_are_masked(dataset):
+def test_eeg_is_in_volts_with_bad_channels_masked(dataset):
     recording = read_eeg(next(dataset.rglob("*.vhdr")))
     assert recording.channels == ("Fz", "Cz", "Pz", "Oz")
     assert list(recording.mask) == [True, False, True, True]
     np.testing.assert_allclose(recording.signal, eeg(n_channels=5).signal[:, :4], atol=1e-7)
 
 
-def test_millimetres_are_read_as_such(tmp_path):
+def test_electrode_positions_in_millimetres_are_converted(tmp_path):
     recording = read_eeg(write_eeg(tmp_path / "ds", unit="mm"))
     np.testing.assert_allclose(recording.positions, eeg(n_channels=5).positions[:4])
 
 
-def test_positions_come_from_a_table_of_the_atlas_too(tmp_path):
+def test_positions_can_come_from_a_table_of_the_atlas(tmp_path):
     recording = read_timeseries(write_bold(tmp_path / "ds", positions="table"))
     np.testing.assert_allclose(recording.positions, bold(n_channels=6).positions)
 
 
-def test_without_positions_it_says_where_they_are_expected(tmp_path):
+def test_missing_positions_are_refused(tmp_path):
     path = write_bold(tmp_path / "ds", positions="nowhere")
     with pytest.raises(MissingInput, match=r"Positions in its sidecar or atlas-X_dseg.tsv"):
         read_timeseries(path)
@@ -131,7 +131,7 @@ def test_filters_take_labels_with_and_without_prefix(dataset, filters, n_rows):
     assert len(load_recordings(dataset, **filters)) == n_rows
 
 
-def test_a_query_without_an_answer_says_what_was_expected(dataset, tmp_path):
+def test_a_query_without_results_is_refused(dataset, tmp_path):
     with pytest.raises(NothingSelected, match=r"'task': 'none'.*run the participant level first"):
         load_recordings(dataset, task="none")
     with pytest.raises(UsageError, match=r"modality is 'meg'; expected one of bold, eeg"):
@@ -143,7 +143,7 @@ def test_a_query_without_an_answer_says_what_was_expected(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["func", "eeg"])
-def test_an_embedding_says_what_it_is_made_of(dataset, checkpoint, kind):
+def test_the_sidecar_of_an_embedding_names_sources_and_model(dataset, checkpoint, kind):
     path = next(dataset.rglob("*.vhdr" if kind == "eeg" else "*_timeseries.tsv"))
     written = embed_recording(path, dataset, checkpoint, device="cpu")
     assert written.parent == dataset / "sub-01/ses-a" / kind
@@ -166,7 +166,7 @@ def test_embedding_twice_gives_the_same_bytes(dataset, checkpoint, tmp_path):
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_the_node_does_the_same(dataset, checkpoint, tmp_path):
+def test_the_interface_writes_the_same_file(dataset, checkpoint, tmp_path):
     path = next(dataset.rglob("*_timeseries.tsv"))
     node = EmbedRecording(in_file=str(path), out_dir=str(tmp_path), model=str(checkpoint))
     written = node.run().outputs.out_file
@@ -192,7 +192,7 @@ def test_five_minutes_are_prepared_and_embedded_within_half_a_second_of_processo
         assert min(spent) < 0.5
 
 
-def test_people_of_abide_are_read_as_they_lie(real_data):
+def test_recordings_of_abide_are_read(real_data):
     table = load_recordings(real_data("abide-cc200"), participant=["50642", "50002"])
     assert len(table) == 2
     assert {row[0].shape[1] for row in table} == {200}

@@ -1,4 +1,4 @@
-"""Corpus to checkpoint: a short pretraining that learns, resumes and is loaded again."""
+"""Pretraining on a corpus: learning, resuming, loading and refusals."""
 
 import json
 from dataclasses import replace
@@ -58,7 +58,7 @@ def corpus(data, tmp_path):
     return build_corpus([data], tmp_path / "corpus").parent
 
 
-def test_it_learns_and_what_it_writes_is_loaded_again(corpus, data, tmp_path):
+def test_pretraining_learns_and_its_checkpoint_can_be_loaded(corpus, data, tmp_path):
     folder = pretrain_corpus(corpus, tmp_path / "models", CONFIG, 0, licence="CC0", device="cpu")
     assert folder == tmp_path / "models" / "brainfm-nano"
     history = json.loads((folder / "history.json").read_text())
@@ -73,7 +73,7 @@ def test_it_learns_and_what_it_writes_is_loaded_again(corpus, data, tmp_path):
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"brainfm-nano"}
 
 
-def test_it_knows_who_it_was_trained_on_and_nobody_else(corpus, data, tmp_path):
+def test_the_checkpoint_identifies_its_training_participants(corpus, data, tmp_path):
     folder = pretrain_corpus(corpus, tmp_path / "models", CONFIG, 0, device="cpu")
     checkpoint = load_checkpoint(folder)
     groups = sorted(set(load_recordings(data).groups))
@@ -84,7 +84,7 @@ def test_it_knows_who_it_was_trained_on_and_nobody_else(corpus, data, tmp_path):
     assert found["training"]["n_participants"] == sum(seen) < 14
 
 
-def test_the_same_call_gives_the_same_files_to_the_byte(corpus, tmp_path):
+def test_the_same_call_gives_the_same_bytes(corpus, tmp_path):
     one, two, other = (
         pretrain_corpus(corpus, tmp_path / name, CONFIG, seed, device="cpu")
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
@@ -94,7 +94,7 @@ def test_the_same_call_gives_the_same_files_to_the_byte(corpus, tmp_path):
     assert load_checkpoint(one).sha256 != load_checkpoint(other).sha256
 
 
-def test_a_stopped_run_is_taken_up(corpus, tmp_path, monkeypatch, caplog):
+def test_an_interrupted_run_is_resumed(corpus, tmp_path, monkeypatch, caplog):
     whole = pretrain_corpus(corpus, tmp_path / "whole", CONFIG, 0, device="cpu")
 
     def full(*_, **__):
@@ -110,7 +110,7 @@ def test_a_stopped_run_is_taken_up(corpus, tmp_path, monkeypatch, caplog):
     assert load_checkpoint(again).sha256 == load_checkpoint(whole).sha256
 
 
-def test_the_state_of_another_objective_is_neither_taken_up_nor_lost(data, tmp_path):
+def test_the_state_of_another_objective_is_refused_and_kept(data, tmp_path):
     table = load_recordings(data)
     folder = tmp_path / "state"
     folder.mkdir()
@@ -126,7 +126,7 @@ def test_the_state_of_another_objective_is_neither_taken_up_nor_lost(data, tmp_p
     assert {path: path.read_bytes() for path in folder.iterdir()} == kept
 
 
-def test_the_length_of_the_windows_is_a_setting_that_the_checkpoint_keeps(corpus, data, tmp_path):
+def test_the_checkpoint_stores_the_window_length(corpus, data, tmp_path):
     config = replace(CONFIG, max_epochs=1, bold_window_s=48.0)
     folder = pretrain_corpus(corpus, tmp_path / "models", config, 0, device="cpu")
     checkpoint = load_checkpoint(folder)
@@ -139,23 +139,23 @@ def test_the_length_of_the_windows_is_a_setting_that_the_checkpoint_keeps(corpus
     np.testing.assert_allclose(found, by_hand.detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_window_that_is_no_whole_number_of_patches_is_refused(corpus, tmp_path):
+def test_a_window_of_partial_patches_is_refused(corpus, tmp_path):
     config = replace(CONFIG, bold_window_s=50.0)
     with pytest.raises(ModelError, match=r"window_s of bold is 50; expected whole patches, a mul"):
         pretrain_corpus(corpus, tmp_path / "models", config, 0, device="cpu")
 
 
-def test_few_people_are_all_trained_on(tmp_path):
+def test_small_corpora_have_no_validation_split(tmp_path):
     corpus = build_corpus([write_people(tmp_path / "few", 3)], tmp_path / "corpus").parent
     folder = pretrain_corpus(corpus, tmp_path / "models", CONFIG, 0, device="cpu")
     assert load_checkpoint(folder).info["training"]["n_participants"] == 3
 
 
-def test_one_participant_or_nobody_or_no_corpus_is_refused(data, tmp_path):
+def test_an_empty_or_single_participant_corpus_is_refused(data, tmp_path):
     write_series(data, "00", task="film")
     corpus = add_to_corpus(data, tmp_path / "corpus", participant="00").parent
     assert len(read_corpus(corpus)) == 2
-    with pytest.raises(ModelError, match=r"holds one participant; .* at least two: add another"):
+    with pytest.raises(ModelError, match=r"has one participant; .* at least two: add another"):
         pretrain_corpus(corpus, tmp_path / "models", CONFIG, 0, device="cpu")
     withdraw_participant(corpus, "data", "00")
     with pytest.raises(NothingSelected, match=r"the corpus .* is empty: nothing to pretrain on"):
@@ -197,9 +197,7 @@ class TestWithLabels:
     })  # fmt: skip
     config = replace(CONFIG, phenotypes=("age", "sex"))
 
-    def test_the_checkpoint_says_so_by_its_name_its_card_and_when_it_is_loaded(
-        self, corpus, tmp_path
-    ):
+    def test_name_card_and_log_name_the_phenotypes(self, corpus, tmp_path):
         folder = pretrain_corpus(
             corpus, tmp_path, self.config, participants=self.people, device="cpu"
         )
@@ -209,7 +207,7 @@ class TestWithLabels:
         last = json.loads((folder / "history.json").read_text())[-1]
         assert {"phenotype_age_explained", "valid_phenotype_sex_M_explained"} <= set(last)
 
-    def test_other_labels_make_another_run(self, corpus, tmp_path):
+    def test_other_labels_start_another_run(self, corpus, tmp_path):
         def weights(people):
             folder = pretrain_corpus(
                 corpus, tmp_path, self.config, participants=people, device="cpu"
@@ -219,21 +217,21 @@ class TestWithLabels:
         older = self.people.assign(age=[n**2 for n in range(14)])
         assert weights(self.people) != weights(older)
 
-    def test_a_column_that_is_not_there_is_refused_before_training(self, corpus, tmp_path):
+    def test_a_missing_column_is_refused_before_training(self, corpus, tmp_path):
         with pytest.raises(UsageError, match=r"has no column 'age'; it has: sex"):
             pretrain_corpus(
                 corpus, tmp_path, self.config, participants=self.people[["participant_id", "sex"]]
             )
         assert not list(tmp_path.glob("brainfm-*"))
 
-    def test_the_objective_asks_for_labels_in_words(self):
+    def test_missing_labels_are_refused(self):
         pretrainer = BrainPretrainer("nano", objective="phenotypes")
         with pytest.raises(ModelError, match=r"predicts phenotypes and y is NoneType; expected a"):
             pretrainer.fit([bold(0), bold(1)])
         with pytest.raises(ModelError, match=r"of shape \(3, 1\).*each of the 2 rows of X"):
             pretrainer.fit([bold(0), bold(1)], pd.DataFrame({"age": [1, 2, 3]}))
 
-    def test_chance_follows_from_the_seed_alone(self):
+    def test_random_numbers_depend_on_the_seed_only(self):
         y = pd.DataFrame({"age": range(6)})
 
         def weights(seed):
