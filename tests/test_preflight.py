@@ -84,8 +84,8 @@ class TestProblemsOfAParticipant:
         [
             ({"SliceTiming": [0, 1]}, "has 2 entries but the image has 6 slices along axis 2"),
             ({"SliceTiming": [0, 300, 600, 900, 1200, 1500]}, "are they milliseconds?"),
-            ({"SliceTiming": [0, 0.3, 0.6, "n/a", 1.2, 1.5]}, "something that is no number"),
-            ({"SliceTiming": 0.3}, "something that is no number"),
+            ({"SliceTiming": [0, 0.3, 0.6, "n/a", 1.2, 1.5]}, "entries that are not numbers"),
+            ({"SliceTiming": 0.3}, "entries that are not numbers"),
             ({"SliceTiming": [0] * 6, "SliceEncodingDirection": "z"}, "expected i, j or k"),
         ],
     )

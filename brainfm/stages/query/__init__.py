@@ -5,6 +5,7 @@ problems found and the steps that remain. The public function is
 :func:`~brainfm.stages.query.validate.preflight`.
 
 - ``folders.py``: input and output folders of a call
-- ``validate.py``: runs, problems, and the engine that preprocesses the fMRI
+- ``engine.py``: engine that preprocesses the fMRI, and derivatives given
+- ``validate.py``, ``validate_runs.py``: selected runs and their problems
 - ``plan.py``: steps of a participant that are not done yet
 """

@@ -1,4 +1,4 @@
-"""Check the folders of a call: what is read, what is written; neither lies in the other."""
+"""Check the folders of a call: input, output and work folder do not overlap, and can be written."""
 
 import os
 
@@ -13,37 +13,45 @@ from brainfm.files import read_json
 
 
 def check_folders(bids_dir, output_dir, run):
-    """List what is wrong with the folders of a call, as errors; write nothing."""
-    errors = []
+    """Check the folders of a call; write nothing.
+
+    Parameters
+    ----------
+    bids_dir, output_dir : Path
+    run : brainfm.config.RunConfig
+
+    Returns
+    -------
+    errors : list of BrainFMError
+    """
     data, out = bids_dir.resolve(), output_dir.resolve()
     work = (run.work_dir or output_dir / "work").resolve()
-    inside = data / "derivatives"
+    error = _overlap(bids_dir, output_dir, data=data, out=out, work=work)
+    problems = dict.fromkeys(_not_writable(folder) for folder in (out, work))
+    return [*([error] if error else []), *(CannotCreateOutput(text) for text in problems if text)]
+
+
+def _overlap(bids_dir, output_dir, *, data, out, work):
+    """Return what is wrong with the positions of the folders, as an error, or None."""
+    default = bids_dir / "derivatives" / "brainfm"
     if not bids_dir.is_dir():
-        errors.append(
-            MissingInput(f"{bids_dir} is not there; expected the root of a BIDS dataset.")
+        return MissingInput(f"{bids_dir} is not there; expected the root of a BIDS dataset.")
+    if out == data or (out.is_relative_to(data) and not _inside(out, data / "derivatives")):
+        return UsageError(
+            f"the output {output_dir} lies inside the input {bids_dir}; expected a folder "
+            f"outside, or {default}."
         )
-    elif out == data or (out.is_relative_to(data) and not _strictly_inside(out, inside)):
-        errors.append(
-            UsageError(
-                f"the output {output_dir} lies inside the input {bids_dir}; expected a folder "
-                f"outside, or {bids_dir / 'derivatives' / 'brainfm'}."
-            )
+    if work.is_relative_to(data) and not work.is_relative_to(out):
+        return UsageError(f"--work-dir {work} lies inside the input; choose one outside.")
+    if data.is_relative_to(out) and not data.is_relative_to(out / "sourcedata"):
+        return UsageError(
+            f"the input {bids_dir} lies inside the output {output_dir}, where results would mix "
+            f"with other data; expected a separate folder, such as {default}."
         )
-    elif work.is_relative_to(data) and not work.is_relative_to(out):
-        errors.append(UsageError(f"--work-dir {work} lies inside the input; choose one outside."))
-    elif data.is_relative_to(out) and not data.is_relative_to(out / "sourcedata"):
-        errors.append(
-            UsageError(
-                f"the input {bids_dir} lies inside the output {output_dir}, where results would "
-                f"stand among other data; expected a folder of its own, such as "
-                f"{bids_dir / 'derivatives' / 'brainfm'}."
-            )
-        )
-    problems = [_not_writable(folder) for folder in (out, work)]
-    return [*errors, *(CannotCreateOutput(text) for text in dict.fromkeys(problems) if text)]
+    return None
 
 
-def _strictly_inside(path, folder):
+def _inside(path, folder):
     return path != folder and path.is_relative_to(folder)
 
 
@@ -59,7 +67,16 @@ def _not_writable(folder):
 
 
 def check_description(bids_dir):
-    """List what is wrong with ``dataset_description.json``, as errors."""
+    """Check the ``dataset_description.json`` of a raw dataset.
+
+    Parameters
+    ----------
+    bids_dir : Path
+
+    Returns
+    -------
+    errors : list of ValidationFailed
+    """
     path = bids_dir / "dataset_description.json"
     if not bids_dir.is_dir():
         return []
