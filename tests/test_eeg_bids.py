@@ -20,7 +20,7 @@ from brainfm.storage.bids.electrodes import position_files
 from brainfm.storage.bids.montage import find_montage, standard_montage
 from brainfm.storage.bids.read_eeg import files_beside, read_eeg_run
 from brainfm.storage.bids.validate_eeg import check_eeg
-from brainfm.storage.derivatives.recordings import read_eeg
+from brainfm.storage.derivatives.read_eeg import read_eeg
 
 LINE = {"PowerLineFrequency": 50}
 

@@ -17,7 +17,9 @@ from brainfm.models.encoder.encoder import BrainEncoder, EncoderConfig
 from brainfm.models.encoder.readout import embed
 from brainfm.models.encoder.windows import prepare
 from brainfm.stages.embed.recording import embed_recording, embedding_path
-from brainfm.storage.derivatives.recordings import find_recordings, read_eeg, read_timeseries
+from brainfm.storage.derivatives.read_eeg import read_eeg
+from brainfm.storage.derivatives.read_timeseries import read_timeseries
+from brainfm.storage.derivatives.recordings import find_recordings
 
 STEM = "sub-01_ses-a_task-rest_run-2"
 
@@ -136,7 +138,7 @@ def test_a_query_without_results_is_refused(dataset, tmp_path):
         load_recordings(dataset, task="none")
     with pytest.raises(UsageError, match=r"modality is 'meg'; expected one of bold, eeg"):
         load_recordings(dataset, modality="meg")
-    with pytest.raises(UsageError, match=r"knows no filter subject"):
+    with pytest.raises(UsageError, match=r"has no filter subject; expected participant, session"):
         load_recordings(dataset, subject="01")
     with pytest.raises(MissingInput, match=r"is no folder"):
         load_recordings(tmp_path / "nowhere")

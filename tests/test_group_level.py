@@ -256,6 +256,18 @@ class TestStepBook:
         StepCache(tmp_path).run("step", {"a": 2}, make)
         assert len(ran) == 3
 
+    def test_the_provenance_of_a_step_is_read_from_status_files_of_every_version(self, tmp_path):
+        path = tmp_path / "group" / "scores.tsv"
+        path.parent.mkdir()
+        path.write_text("x")
+        StepCache(tmp_path).run("new", {}, lambda: [path], provenance={"corpus": "abc"})
+        status = json.loads((tmp_path / "group" / "status.json").read_text())
+        status["steps"]["old"] = {"noted": {"corpus": "def"}}
+        (tmp_path / "group" / "status.json").write_text(json.dumps(status))
+        cache = StepCache(tmp_path)
+        found = [cache.provenance(name) for name in ("new", "old", "none")]
+        assert found == [{"corpus": "abc"}, {"corpus": "def"}, None]
+
     def test_a_failure_is_noted_and_what_was_done_stays(self, tmp_path):
         book = StepCache(tmp_path)
         book.run("one", {}, self.make(tmp_path / "a.txt"))

@@ -57,7 +57,7 @@ def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_p
         "evaluate: few-shot curves",
     ]  # fmt: skip
     assert found == evaluate(tmp_path / "whole")
-    kept.forget()
+    kept.clear()
     assert not (tmp_path / "kept").exists()
 
 

@@ -469,7 +469,7 @@ class TestOneProcessAParticipant:
         brainfm.out.mkdir()
         lock = WorkLock(brainfm.out, "sub-01").acquire()
         assert brainfm() == 75
-        assert f"sub-01 is being worked on by process {os.getpid()} on" in capsys.readouterr().err
+        assert f"sub-01 is being processed by process {os.getpid()} on" in capsys.readouterr().err
         assert not (brainfm.out / "sub-01").exists()
         assert status(brainfm.out, "02")["state"] == "done"
         lock.release()

@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from skeleton import write, write_mri, write_skeleton
 
 from brainfm.config import BoldConfig, EegConfig, RunConfig, Settings
-from brainfm.errors import TemporaryFailure
+from brainfm.errors import CannotCreateOutput, TemporaryFailure
 from brainfm.storage import lock as lock_module
 from brainfm.storage.bids.query import raw_runs
+from brainfm.storage.derivatives import status as status_module
 from brainfm.storage.derivatives.status import (
     assign_outputs,
     is_intact,
@@ -61,6 +63,28 @@ class TestLock:
         lock.release()
         assert lock.path.is_file()
 
+    def test_a_file_is_locked_by_one_thread_at_a_time(self, tmp_path):
+        held, most = [], []
+
+        def work(number):
+            with lock_module.exclusive(tmp_path / "new" / ".lock"):
+                held.append(number)
+                most.append(len(held))
+                time.sleep(0.01)
+                held.remove(number)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(8)))
+        assert most == [1] * 8
+
+    def test_a_folder_that_cannot_be_written_cannot_be_locked(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with (
+            pytest.raises(CannotCreateOutput, match=r"cannot be locked .*: choose a folder"),
+            lock_module.exclusive(tmp_path / "file" / ".lock"),
+        ):
+            pass
+
 
 class TestKeys:
     def key(self, raw, name="sub-01_task-rest_eeg", **sections):
@@ -103,27 +127,41 @@ class TestKeys:
 
 
 class TestOutputs:
-    def test_each_file_belongs_to_the_run_with_the_longest_matching_name(self, tmp_path):
-        raw, out = tmp_path / "raw", tmp_path / "out"
-        for name in ("sub-1_task-a_bold.nii", "sub-1_task-a_run-2_bold.nii"):
-            path = raw / "sub-1" / "func" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"")
-        for name in ("func/sub-1_task-a_desc-x_bold.nii", "func/sub-1_task-a_run-2_desc-x_bold.nii",
-                     "figures/sub-1_task-a_desc-carpet_bold.png",
-                     "figures/sub-1_task-a_desc-psd_eeg.png"):  # fmt: skip
-            path = out / "sub-1" / name
+    @pytest.fixture
+    def raw_and_out(self, tmp_path):
+        raw, out = tmp_path / "raw" / "sub-1", tmp_path / "out" / "sub-1"
+        files = [raw / "func" / name for name in (
+            "sub-1_task-a_bold.nii", "sub-1_task-a_run-2_bold.nii", "sub-1_dir-AP_task-b_bold.nii",
+        )]  # fmt: skip
+        files += [out / name for name in (
+            "func/sub-1_task-a_desc-x_bold.nii", "func/sub-1_task-a_run-2_space-M_desc-x_bold.nii",
+            "func/sub-1_task-a_run-3_desc-x_bold.nii", "func/sub-1_task-b_dir-AP_desc-x_bold.nii",
+            "figures/sub-1_task-a_desc-carpet_bold.png", "figures/sub-1_task-a_desc-psd_eeg.png",
+        )]  # fmt: skip
+        for path in files:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"x")
-        first, second = raw_runs(raw, participants=["1"])
-        assert first.stem == "sub-1_task-a"
-        assert sorted(assign_outputs(out, first, [first, second])) == [
-            "sub-1/figures/sub-1_task-a_desc-carpet_bold.png",
-            "sub-1/func/sub-1_task-a_desc-x_bold.nii",
-        ]
-        assert list(assign_outputs(out, second, [first, second])) == [
-            "sub-1/func/sub-1_task-a_run-2_desc-x_bold.nii"
-        ]
+        return raw.parent, out.parent
+
+    def test_each_file_belongs_to_the_run_whose_entities_it_carries(self, raw_and_out):
+        raw, out = raw_and_out
+        runs = raw_runs(raw, participants=["1"])
+        assert {run.stem: list(assign_outputs(out, run)) for run in runs} == {
+            "sub-1_task-a": [
+                "sub-1/figures/sub-1_task-a_desc-carpet_bold.png",
+                "sub-1/func/sub-1_task-a_desc-x_bold.nii",
+            ],
+            "sub-1_task-a_run-2": ["sub-1/func/sub-1_task-a_run-2_space-M_desc-x_bold.nii"],
+            "sub-1_dir-AP_task-b": ["sub-1/func/sub-1_task-b_dir-AP_desc-x_bold.nii"],
+        }
+
+    def test_each_file_is_hashed_once(self, raw_and_out, monkeypatch):
+        raw, out = raw_and_out
+        hashed = []
+        monkeypatch.setattr(status_module, "sha256_of", lambda path: hashed.append(path) or "0")
+        for run in raw_runs(raw, participants=["1"]):
+            assign_outputs(out, run)
+        assert len(hashed) == len(set(hashed)) == 4
 
     def test_changed_and_missing_files_are_noticed(self, tmp_path):
         (tmp_path / "a").write_text("1")

@@ -143,8 +143,7 @@ def _run(job, checks, plans, timer, *, model, invalid):
     with contextlib.ExitStack() as locks:
         busy = [label for label in todo if not _lock(job, label, locks)]
         selected = {label: own for label, own in todo.items() if label not in busy}
-        runs = checks.runs_by_participant
-        tracker = RunTracker(job.output_dir, job.log_dir, runs=runs, plans=selected)
+        tracker = RunTracker(job.output_dir, job.log_dir, plans=selected)
         remove_old_partial(job.output_dir)
         if selected:
             with timer("preprocess and embed"):

@@ -22,15 +22,12 @@ class RunTracker:
     output_dir : Path
     log_dir : Path
         Folder of this call; tracebacks of failed steps go to ``crash`` in it.
-    runs : dict of str to list of RawRun
-        By participant, all runs of the preflight.
     plans : dict of str to list of RunPlan
         By participant, of those that this call processes.
     """
 
-    def __init__(self, output_dir, log_dir, *, runs, plans):
+    def __init__(self, output_dir, log_dir, *, plans):
         self.output_dir, self.log_dir, self.plans = output_dir, log_dir, plans
-        self.runs = runs
         self.failures = defaultdict(dict)
         self.progress = None
         self._status = {label: read_status(output_dir, label) for label in plans}
@@ -184,7 +181,7 @@ class RunTracker:
 
     def _note_recording(self, label, plan):
         name, endings = plan.run.name, _OUTPUT_ENDINGS[plan.run.modality]
-        outputs = assign_outputs(self.output_dir, plan.run, self.runs[label])
+        outputs = assign_outputs(self.output_dir, plan.run)
         missing = [ending for ending in endings if not any(n.endswith(ending) for n in outputs)]
         if missing:
             error = StepFailed(
@@ -199,7 +196,7 @@ class RunTracker:
         write_status(self.output_dir, self._status[label], state="running")
 
     def _note_anatomy(self, label, t1w):
-        entry = self._done(t1w.name, assign_outputs(self.output_dir, t1w, self.runs[label]))
+        entry = self._done(t1w.name, assign_outputs(self.output_dir, t1w))
         self._status[label]["recordings"][t1w.name] = entry
         write_status(self.output_dir, self._status[label], state="running")
 

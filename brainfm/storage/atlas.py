@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
+from brainfm.files import read_tsv
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.templateflow import find_templateflow
 
@@ -99,7 +100,7 @@ def _files_of(name_or_path):
 def _read_table(path):
     if not path.exists():
         raise MissingInput(f"{path} does not exist: an atlas needs a table with index and name.")
-    table = pd.read_csv(path, sep="\t", keep_default_na=False)
+    table = read_tsv(path, keep_default_na=False)
     if not {"index", "name"} <= set(table):
         raise DataError(f"{path} has columns {', '.join(table)}; expected index and name.")
     if table["name"].duplicated().any():

@@ -1,7 +1,11 @@
-"""One process a participant, one at a time for a file: locks that do not outlive their process."""
+"""Locks that end with their process: of a file for a moment, of a participant for a whole call.
+
+:func:`exclusive` is a :class:`filelock.FileLock`. :class:`WorkLock` is not: ``flock`` excludes only
+processes of one machine on BeeGFS and on Lustre without the mount option ``flock``, and the soft
+locks of filelock neither say who holds them nor expire at once when another machine died.
+"""
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -9,40 +13,46 @@ import threading
 import time
 from pathlib import Path
 
+from filelock import FileLock
+
 from brainfm.errors import CannotCreateOutput, TemporaryFailure
 
-#: A lock of another machine that was not touched for so long is taken to be left behind.
+#: Age after which a lock of another machine that is no longer refreshed is stale.
 STALE_AFTER_S = 600.0
-_TOUCH_EVERY_S = 60.0
+_REFRESH_EVERY_S = 60.0
 
 
 @contextlib.contextmanager
 def exclusive(path):
-    """Wait until nobody else is in a block on the same path, then run this one.
+    """Wait for the lock of a file, and hold it during the block.
 
-    For changes of a moment: the kernel gives the lock back when its process ends, however it
-    ends. On a network file system it holds between machines where ``flock`` does.
+    For short changes: the kernel releases the lock when its process ends, however it ends. On a
+    network file system it excludes other machines if ``flock`` does.
+
+    Parameters
+    ----------
+    path : path
+        Lock file; it stays when the lock is released.
 
     Raises
     ------
     CannotCreateOutput
-        If the file cannot be made, or its file system has no locks.
+        If the file cannot be created, or its file system has no locks.
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "ab")  # noqa: SIM115
-        fcntl.flock(file, fcntl.LOCK_EX)
+        held = FileLock(path).acquire()
     except OSError as error:
         raise CannotCreateOutput(
             f"{path} cannot be locked ({error.strerror}): choose a folder that you may write to, "
             "on a file system with flock."
         ) from error
-    with file:
+    with held:
         yield
 
 
 class WorkLock:
-    """Hold ``<out>/logs/locks/<what>.lock`` while working on a participant, or on the group.
+    """Lock of a participant, or of the group: ``<out>/logs/locks/<what>.lock``.
 
     Parameters
     ----------
@@ -52,9 +62,9 @@ class WorkLock:
 
     Notes
     -----
-    On the same machine (same boot and process namespace) the lock is stale when its process is
-    gone. Elsewhere it is stale when its file was not touched for :data:`STALE_AFTER_S`; the
-    holder touches it every minute.
+    On the same machine (same boot and process namespace) the lock is stale when its process has
+    ended. On another machine it is stale when its file is older than :data:`STALE_AFTER_S`; the
+    holder refreshes it every minute.
     """
 
     def __init__(self, output_dir, what):
@@ -63,14 +73,18 @@ class WorkLock:
         self._stop = threading.Event()
 
     def acquire(self):
-        """Take the lock.
+        """Take the lock without waiting.
+
+        Returns
+        -------
+        self : WorkLock
 
         Raises
         ------
         TemporaryFailure
             If another process holds it.
         CannotCreateOutput
-            If the lock file cannot be made.
+            If the lock file cannot be created.
         """
         for _ in range(2):
             try:
@@ -78,13 +92,13 @@ class WorkLock:
             except FileExistsError:
                 self._remove_if_stale()
             except OSError as error:
-                raise CannotCreateOutput(f"{self.path} cannot be made: {error}.") from error
+                raise CannotCreateOutput(f"{self.path} cannot be created: {error}.") from error
             else:
-                threading.Thread(target=self._keep_fresh, daemon=True).start()
+                threading.Thread(target=self._refresh, daemon=True).start()
                 return self
         raise TemporaryFailure(
-            f"{self.what} is being worked on by {self._holder()}; wait for it, or "
-            f"remove {self.path} if that is not so."
+            f"{self.what} is being processed by {self._holder()}; wait for it, or "
+            f"remove {self.path} if that process no longer runs."
         )
 
     @property
@@ -94,7 +108,7 @@ class WorkLock:
         return holder is not None and not self._is_stale(holder)
 
     def release(self):
-        """Give the lock back; harmless when it is not held."""
+        """Release the lock; without effect if this process does not hold it."""
         self._stop.set()
         if self._read() == self._own():
             with contextlib.suppress(FileNotFoundError):
@@ -102,7 +116,7 @@ class WorkLock:
 
     def _create(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside and linked: nobody ever sees a lock file that is still empty.
+        # Written to a file of its own and linked: no process ever reads an empty lock file.
         partial = self.path.with_name(f"{self.path.name}.{socket.gethostname()}.{os.getpid()}")
         partial.write_text(json.dumps(self._own()))
         try:
@@ -114,10 +128,10 @@ class WorkLock:
         holder = self._read()
         if holder is not None and not self._is_stale(holder):
             return
-        grave = self.path.with_name(f"{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}")
+        stale = self.path.with_name(f"{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}")
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.path, grave)  # only one of several wins the rename
-            grave.unlink()
+            os.rename(self.path, stale)  # only one of several wins the rename
+            stale.unlink()
 
     def _is_stale(self, holder):
         own = self._own()
@@ -149,20 +163,20 @@ class WorkLock:
         holder = self._read() or {}
         return f"process {holder.get('pid', '?')} on {holder.get('host', 'another machine')}"
 
-    def _keep_fresh(self):
-        while not self._stop.wait(_TOUCH_EVERY_S):
+    def _refresh(self):
+        while not self._stop.wait(_REFRESH_EVERY_S):
             with contextlib.suppress(OSError):
                 os.utime(self.path)
 
 
 def _started(pid):
-    """Return when a process began, in clock ticks since boot, or None if there is none."""
+    """Return the start time of a process in clock ticks since boot; None if it has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]  # a killed process nobody waited for is gone
+    return None if fields[0] == "Z" else fields[19]  # a zombie has ended
 
 
 def _namespace():

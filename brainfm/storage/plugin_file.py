@@ -1,4 +1,4 @@
-"""The file of ``--use-plugin``: which Nipype plugin runs the steps, with which arguments."""
+"""Reader of ``--use-plugin`` files: Nipype plugin and its arguments."""
 
 from pathlib import Path
 
@@ -13,19 +13,19 @@ def read_plugin(path):
     Parameters
     ----------
     path : path
-        YAML with the keys ``plugin`` and, if wanted, ``plugin_args``.
+        YAML with the keys ``plugin`` and, optionally, ``plugin_args``.
 
     Returns
     -------
     plugin : str
-    arguments : dict
+    plugin_args : dict
 
     Raises
     ------
     MissingInput
         If it cannot be read.
     UsageError
-        If it is no such YAML.
+        If it is not YAML, or lacks ``plugin``.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf8"))

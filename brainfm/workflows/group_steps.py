@@ -200,7 +200,7 @@ def _evaluate(context, cache, manifest, checkpoint):
         ],
     }
     if not (config.target or config.contrast):
-        made_from = cache.steps.get("evaluate", {}).get("noted")
+        made_from = cache.provenance("evaluate")
         if remove_outdated_evaluation(context.output_dir, made_from, data):
             del cache.steps["evaluate"]
         return []
@@ -229,10 +229,10 @@ def _evaluate(context, cache, manifest, checkpoint):
             n_jobs=n_jobs,
             seed=seed,
         )
-        results.forget()
+        results.clear()
         return [context.output_dir / "group" / name for name in FILES]
 
-    return cache.run("evaluate", inputs, make, noted=data)
+    return cache.run("evaluate", inputs, make, provenance=data)
 
 
 def _embedder(context, model):

@@ -12,8 +12,10 @@ from brainfm.models.checkpoint.participants import participants_hash
 from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import device_of
+from brainfm.storage.derivatives.labels import dataset_root
 from brainfm.storage.derivatives.names import derivative_path
-from brainfm.storage.derivatives.recordings import dataset_root, read_eeg, read_timeseries
+from brainfm.storage.derivatives.read_eeg import read_eeg
+from brainfm.storage.derivatives.read_timeseries import read_timeseries
 
 _NORMALIZATION = {
     "bold": "each parcel: linear trend removed, z-scored over the run, clipped at 5",

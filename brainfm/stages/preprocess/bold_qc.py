@@ -4,9 +4,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 
-from brainfm.files import read_json, write_json
+from brainfm.files import read_json, read_tsv, write_json
 from brainfm.signal.bold import tsnr
 from brainfm.signal.connectivity import upper_triangle
 from brainfm.signal.tissue import CSF, GM, WM, dice
@@ -123,9 +122,9 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
     Path
         The JSON file, beside the parcel series.
     """
-    confounds = pd.read_csv(files["confounds"], sep="\t", na_values=["n/a"])
+    confounds = read_tsv(files["confounds"])
     matrix_file = Path(str(files["timeseries"]).replace("denoised_timeseries", "pearson_relmat"))
-    matrix = pd.read_csv(matrix_file, sep="\t", na_values=["n/a"], index_col="Node").to_numpy()
+    matrix = read_tsv(matrix_file, index_col="Node").to_numpy()
     networks = read_json(Path(files["timeseries"]).with_suffix(".json"))["Networks"]
     voxels = _brain_voxels(files)
     every_voxel = np.concatenate(list(voxels.values()), axis=1)

@@ -10,7 +10,7 @@ import pandas as pd
 from nilearn.image import resample_to_img
 
 from brainfm.errors import DataError
-from brainfm.files import write_json, write_tsv
+from brainfm.files import read_tsv, write_json, write_tsv
 from brainfm.signal.bold import (
     clean_series,
     parcel_means,
@@ -124,7 +124,7 @@ def read_confounds(path, n_acompcor):
     .. [1] Friston et al., 1996, Magn. Reson. Med. 35(3). https://doi.org/10.1002/mrm.1910350312
     .. [2] Behzadi et al., 2007, NeuroImage 37(1). https://doi.org/10.1016/j.neuroimage.2007.04.042
     """
-    frame = pd.read_csv(path, sep="\t", na_values=["n/a"])
+    frame = read_tsv(path)
     absent = [name for name in FRISTON24 if name not in frame]
     if absent:
         raise DataError(

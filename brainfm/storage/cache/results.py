@@ -1,4 +1,4 @@
-"""Results of long computations, kept so that a killed step goes on where it was."""
+"""Cache of results of long computations, so that a killed step continues where it stopped."""
 
 import logging
 import shutil
@@ -15,35 +15,50 @@ _log = logging.getLogger("brainfm")
 
 
 class ResultCache:
-    """Arrays on disk by name; like a dict, as far as ``get`` and ``[name] =`` go.
+    """Named sets of arrays on disk; ``get``, ``[name] =`` and ``clear`` are those of a dict.
 
     Parameters
     ----------
     folder : path
-        Where they lie, and nothing else; for one call at a time.
-    facts : dict
-        All that decides on the arrays; the version of brainfm is added. What was made from other
-        facts is removed.
+        Holds nothing else, and is used by one call at a time.
+    inputs : dict
+        Everything that the arrays depend on; the version of brainfm is added. Arrays of other
+        inputs are removed.
     """
 
-    def __init__(self, folder, facts):
-        self.folder = Path(folder) / key_of({**facts, "version": __version__})[:16]
+    def __init__(self, folder, inputs):
+        self.folder = Path(folder) / key_of({**inputs, "version": __version__})[:16]
         for other in set(Path(folder).glob("*")) - {self.folder}:
             shutil.rmtree(other, ignore_errors=True)
 
     def get(self, name):
-        """Return the arrays under a name, dict of str to ndarray, or None."""
+        """Load the arrays of a name.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        arrays : dict of str to ndarray, shape (...), or None
+            None if they are not in the cache or the file is damaged.
+        """
         try:
             with np.load(self._path(name), allow_pickle=False) as arrays:
                 return dict(arrays)
         except FileNotFoundError:
             return None
         except (OSError, EOFError, ValueError, BadZipFile) as error:
-            _log.warning("%s is damaged (%s) and made anew", self._path(name), error)
+            _log.warning("%s is damaged (%s) and computed again", self._path(name), error)
             return None
 
     def __setitem__(self, name, arrays):
-        """Keep arrays, dict of str to ndarray.
+        """Store the arrays of a name.
+
+        Parameters
+        ----------
+        name : str
+        arrays : dict of str to ndarray, shape (...)
 
         Raises
         ------
@@ -52,8 +67,8 @@ class ResultCache:
         """
         write_npz(self._path(name), arrays)
 
-    def forget(self):
-        """Remove all that is kept, and the folder."""
+    def clear(self):
+        """Remove all arrays and the folder."""
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def _path(self, name):

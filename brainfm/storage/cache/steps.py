@@ -1,4 +1,4 @@
-"""Steps that need not be done twice: what each was made from, and whether its files still hold."""
+"""Cache of the steps of the group level: input hash and output checksums of each."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ _log = logging.getLogger("brainfm")
 
 
 class StepCache:
-    """The steps of the group level, kept in ``<out>/group/status.json``.
+    """Finished steps of the group level, in ``<out>/group/status.json``.
 
     Parameters
     ----------
@@ -24,55 +24,75 @@ class StepCache:
         self.output_dir = Path(output_dir)
         self.path = self.output_dir / "group" / "status.json"
         try:
-            book = read_json(self.path)
+            status = read_json(self.path)
         except BrainFMError:
-            book = {}
-        self.steps = book.get("steps", {}) if isinstance(book, dict) else {}
+            status = {}
+        self.steps = status.get("steps", {}) if isinstance(status, dict) else {}
         self.seconds = {}
 
-    def run(self, name, facts, make, noted=None):
-        """Make files unless they were made from the same facts and are still whole.
+    def run(self, name, inputs, make, provenance=None):
+        """Run a step unless its inputs are unchanged and its files intact.
 
         Parameters
         ----------
         name : str
-        facts : dict
-            All that decides on the result; the version of brainfm is added.
+        inputs : dict
+            Everything that the result depends on; the version of brainfm is added.
         make : callable
-            Returns the paths written, all inside the output.
-        noted : optional
-            Kept beside the files, for another call that does not know all facts.
+            Takes nothing and returns the paths written, all inside the output.
+        provenance : dict, optional
+            Stored with the step; see :meth:`provenance`.
 
         Returns
         -------
         list of Path
         """
-        key = key_of({**facts, "version": __version__})
+        key = key_of({**inputs, "version": __version__})
         entry = self.steps.get(name, {})
         if entry.get("key") == key and is_intact(self.output_dir, entry.get("outputs")):
             _log.info("%s: nothing to do", name)
             self.seconds[name] = 0.0
             return [self.output_dir / path for path in entry["outputs"]]
         _log.info("%s started", name)
-        began = time.monotonic()
+        start = time.monotonic()
         paths = [Path(path) for path in make()]
-        self.seconds[name] = time.monotonic() - began
+        self.seconds[name] = time.monotonic() - start
         outputs = {str(path.relative_to(self.output_dir)): sha256_of(path) for path in paths}
         self.steps[name] = {
             "key": key,
             "outputs": outputs,
             "seconds": round(self.seconds[name], 2),
-        } | ({} if noted is None else {"noted": noted})
+        } | ({} if provenance is None else {"provenance": provenance})
         self._write("running")
         _log.info("%s done in %.1f s", name, self.seconds[name])
         return paths
 
+    def provenance(self, name):
+        """Return what :meth:`run` stored with a step.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        provenance : dict or None
+            None if there is no such step. Status files of earlier versions call it ``noted``.
+        """
+        entry = self.steps.get(name, {})
+        return entry.get("provenance", entry.get("noted"))
+
     def close(self):
-        """Note that all steps came to their end."""
+        """Write that all steps are done."""
         self._write("done")
 
     def fail(self, error):
-        """Note why the level ended before its end."""
+        """Write the error that stopped the group level.
+
+        Parameters
+        ----------
+        error : Exception
+        """
         failure = Failure.from_exception(error)
         self._write("failed", error=failure.message, failure=failure.as_dict())
 

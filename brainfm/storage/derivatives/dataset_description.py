@@ -1,4 +1,4 @@
-"""What makes the output folder a BIDS derivative dataset; written before anything else."""
+"""Description of the output as a BIDS derivative dataset; written before anything else."""
 
 import os
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from brainfm import __version__
-from brainfm.files import read_json, write_json, write_text, write_tsv
+from brainfm.files import read_json, read_tsv, write_json, write_text, write_tsv
 
 BIDS_VERSION = "1.10.0"
 _CODE_URL = "https://github.com/brainfm/brainfm"
-#: What BIDS 1.10 has no name for yet.
+#: Files whose names BIDS does not define yet.
 _IGNORED = """\
 *.html
 *_timeseries.*
@@ -56,16 +56,23 @@ checksum and their sources in the JSON beside them.
 def write_description(output_dir, bids_dir, *, derivatives=None, models=()):
     """Write ``dataset_description.json``, ``.bidsignore``, ``README.md`` and ``descriptions.tsv``.
 
-    Each is written whole, so that several jobs may do this for one output at once. Rows which
-    others added to ``descriptions.tsv`` stay.
+    Several jobs may do this for one output at once. Rows of ``descriptions.tsv`` that others
+    added stay.
 
     Parameters
     ----------
     output_dir, bids_dir : Path
     derivatives : dict of str to Path, optional
-        Derivative datasets used besides the raw one.
+        Derivative datasets used besides the raw one, by name.
     models : iterable of str
         Names of the checkpoints whose embeddings are in the output.
+
+    Raises
+    ------
+    CannotCreateOutput, ReadWriteFailed
+        If a file cannot be written.
+    DataError
+        If the description of the raw dataset is not JSON.
     """
     output_dir = Path(output_dir)
     description = {
@@ -126,7 +133,7 @@ def _is_uri(text):
 
 
 def _link(path, output_dir):
-    """Return where a dataset lies, relative to the output, so that both may move together."""
+    """Return the path of a dataset relative to the output, so that both can be moved together."""
     return os.path.relpath(Path(path).resolve(), Path(output_dir).resolve())
 
 
@@ -136,7 +143,7 @@ def _write_descriptions(path, models):
         texts[re.sub(r"[^0-9a-zA-Z]", "", model)] = f"Embedding by the checkpoint {model}"
     rows = {f"desc-{label}": text for label, text in texts.items()}
     if path.is_file():
-        frame = pd.read_csv(path, sep="\t", dtype=str)
+        frame = read_tsv(path, dtype=str)
         rows = {**dict(zip(frame["desc_id"], frame["description"], strict=True)), **rows}
     frame = pd.DataFrame({"desc_id": list(rows), "description": list(rows.values())})
     write_tsv(path, frame)

@@ -1,4 +1,4 @@
-"""Figures on disk: a small PNG, and a JSON with its title and caption beside it."""
+"""Figure files: a small PNG, and a JSON sidecar with title and caption."""
 
 from pathlib import Path
 
@@ -11,20 +11,25 @@ _COLOURS = 160
 
 
 def write_figure(figure, path, *, title, caption):
-    """Write a figure and what the report says about it.
+    """Write a figure with its title and caption.
 
-    The PNG has few colours, which makes it a third of the size; a report holds many of them.
+    The PNG has 160 colours, which makes it a third of the size; a report embeds many of them.
 
     Parameters
     ----------
     figure : matplotlib Figure
     path : path
-        ``<out>/sub-*/figures/{stem}_desc-<what>_{bold|eeg|T1w}.png``.
+        Of the PNG; see :func:`brainfm.storage.derivatives.names.derivative_path`.
     title, caption : str
 
     Returns
     -------
     path : Path
+
+    Raises
+    ------
+    CannotCreateOutput, ReadWriteFailed
+        If it cannot be written.
     """
     path = Path(path)
     with atomic(path) as partial:

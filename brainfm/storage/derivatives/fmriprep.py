@@ -1,19 +1,23 @@
-"""Derivatives of fMRIPrep: which files of a run there are, whatever the version called them."""
+"""Files of a run in derivatives of fMRIPrep, old and new names."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from brainfm.errors import MissingInput
 from brainfm.storage.bids.names import entities_of
+from brainfm.storage.derivatives.names import run_entities
 
-#: Entities that tell one raw run from another.
-_OF_RUN = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
 _CONFOUNDS = ("desc-confounds_timeseries.tsv", "desc-confounds_regressors.tsv")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FmriprepRun:
-    """One run in the space of MNI152, as fMRIPrep left it."""
+    """Files of one run that fMRIPrep normalised to an MNI152 space.
+
+    Parameters
+    ----------
+    bold, mask, confounds : Path
+    """
 
     bold: Path
     mask: Path
@@ -28,13 +32,13 @@ class FmriprepRun:
 def find_fmriprep_run(derivatives_dir, raw_file):
     """Find the preprocessed files of a raw run.
 
-    Of several spaces the first by name is taken, of several resolutions the coarsest number.
+    Among several spaces the first by name is taken, among resolutions the largest ``res`` index.
 
     Parameters
     ----------
     derivatives_dir : path
     raw_file : path
-        The raw run; only its name is looked at.
+        Raw run; only its name is read.
 
     Returns
     -------
@@ -43,9 +47,9 @@ def find_fmriprep_run(derivatives_dir, raw_file):
     Raises
     ------
     MissingInput
-        If images, mask or confounds are not there.
+        If image, mask or confounds are missing; the message lists the files of the run.
     """
-    wanted = _run_entities(raw_file)
+    wanted = run_entities(raw_file)
     folder = Path(derivatives_dir) / f"sub-{wanted['sub']}"
     folder = (folder / f"ses-{wanted['ses']}" if "ses" in wanted else folder) / "func"
     found = [path for path in sorted(folder.glob("*")) if _matches(path, wanted)]
@@ -62,13 +66,9 @@ def find_fmriprep_run(derivatives_dir, raw_file):
     return FmriprepRun(bold=image, mask=mask, confounds=confounds[-1])
 
 
-def _run_entities(path):
-    return {key: value for key, value in entities_of(path).items() if key in _OF_RUN}
-
-
 def _matches(path, wanted):
-    """Tell whether a file is of the run; fMRIPrep drops echo and part when it combines them."""
-    found = _run_entities(path)
+    """Match entities; fMRIPrep drops echo and part when it combines them."""
+    found = run_entities(path)
     loose = ("echo", "part")
     return {k: v for k, v in found.items() if k not in loose} == {
         k: v for k, v in wanted.items() if k not in loose
@@ -87,7 +87,7 @@ def _mask_of(image, found):
 
 
 def _preference(image):
-    """Order images: names later in the alphabet lose, coarser resolutions win."""
+    """Sort key: spaces in reverse alphabetical order, then the ``res`` index."""
     entities = entities_of(image)
     res = entities.get("res", "")
     coarse = int(res) if res.isdigit() else 0
@@ -95,10 +95,10 @@ def _preference(image):
 
 
 def _sentence(folder, raw_file, lost, found):
-    there = ", ".join(path.name for path in found[:6]) or "nothing of this run"
+    there = ", ".join(path.name for path in found[:6]) or "no file of this run"
     more = f" and {len(found) - 6} more" if len(found) > 6 else ""
     return (
-        f"{folder} lacks {', '.join(lost)} for {Path(raw_file).name}; there is {there}{more}. Run "
+        f"{folder} lacks {', '.join(lost)} for {Path(raw_file).name}; found {there}{more}. Run "
         "fMRIPrep with --output-spaces MNI152NLin2009cAsym, or give the folder that holds the "
         "sub-* folders of its output."
     )

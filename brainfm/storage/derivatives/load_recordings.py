@@ -1,4 +1,4 @@
-"""Query: which standardised recordings a dataset holds, as a table scikit-learn can split."""
+"""Table of the standardised recordings of a dataset, which scikit-learn can split."""
 
 from brainfm.errors import NothingSelected, UsageError
 from brainfm.recording import MODALITIES, RecordingTable
@@ -6,7 +6,7 @@ from brainfm.storage.derivatives.recordings import find_recordings
 
 
 def load_recordings(root, *, modality=None, participant=None, session=None, task=None, **more):
-    """Load the standardised recordings under ``root``; signals are read when asked for.
+    """Load the standardised recordings of a dataset; signals are read lazily.
 
     Parameters
     ----------
@@ -15,7 +15,7 @@ def load_recordings(root, *, modality=None, participant=None, session=None, task
         series (``*_atlas-<label>_timeseries.tsv``).
     modality : {"bold", "eeg"}, optional
     participant, session, task : str or list of str, optional
-        Keep only these labels, given with or without prefix.
+        Select these labels, given with or without prefix.
     **more
         ``run`` and ``atlas`` labels; ``positions``: path of the atlas table (name, x, y, z in
         MNI millimetres) for series that name no positions.
@@ -28,9 +28,9 @@ def load_recordings(root, *, modality=None, participant=None, session=None, task
     Raises
     ------
     NothingSelected
-        If nothing fits.
+        If no recording is selected.
     MissingInput
-        If there is no such folder, or a recording has no positions.
+        If the folder does not exist, or a recording has no positions.
     UsageError
         If the modality or a filter is unknown.
     """
@@ -38,14 +38,17 @@ def load_recordings(root, *, modality=None, participant=None, session=None, task
         raise UsageError(f"modality is {modality!r}; expected one of {', '.join(MODALITIES)}.")
     unknown = set(more) - {"run", "atlas", "positions"}
     if unknown:
-        raise UsageError(f"load_recordings knows no filter {', '.join(sorted(unknown))}.")
+        raise UsageError(
+            f"load_recordings has no filter {', '.join(sorted(unknown))}; expected participant, "
+            "session, task, run, atlas or positions."
+        )
     labels = {"participant": participant, "session": session, "task": task, **more}
     recordings = find_recordings(root, modality=modality, **labels)
     if not recordings:
-        asked = {key: value for key, value in labels.items() if value is not None}
+        given = {key: value for key, value in labels.items() if value is not None}
         raise NothingSelected(
             f"no standardised {modality or ''} recording under {root}"
-            f"{f' with {asked}' if asked else ''}: expected *_atlas-*_timeseries.tsv or "
+            f"{f' with {given}' if given else ''}: expected *_atlas-*_timeseries.tsv or "
             "*_desc-preproc_eeg.vhdr in sub-*/; run the participant level first."
         )
     return RecordingTable.from_recordings(recordings)

@@ -10,6 +10,9 @@ from brainfm.storage.bids.names import entities_of, stem_of
 
 #: A PyBIDS configuration: path patterns, and the entities that PyBIDS itself does not know.
 PATTERNS_FILE = Path(__file__).parents[2] / "data" / "derivative_patterns.json"
+_OF_RAW_RUNS = (
+    "sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part", "chunk",
+)  # fmt: skip
 _LABEL = re.compile(r"[0-9a-zA-Z+]+")
 _ENTITY = re.compile(r"([a-z]+)-\{(\w+)\}")
 
@@ -57,8 +60,24 @@ def derivative_path(out_dir, source_file, *, datatype, suffix, extension, **enti
     return Path(out_dir) / path
 
 
+def run_entities(path):
+    """Return the entities that distinguish raw runs.
+
+    Parameters
+    ----------
+    path : path
+        Raw or derived file.
+
+    Returns
+    -------
+    entities : dict of str to str
+        Without those that derivatives add, such as ``space``, ``atlas`` and ``desc``.
+    """
+    return {key: label for key, label in entities_of(path).items() if key in _OF_RAW_RUNS}
+
+
 def name_problem(source_file, datatype):
-    """Say why no output can be named after a file, or return None.
+    """Check that outputs can be named after a file.
 
     Parameters
     ----------
@@ -68,7 +87,7 @@ def name_problem(source_file, datatype):
     Returns
     -------
     problem : str or None
-        A sentence without the name of the file.
+        A sentence without the name of the file; None if all its entities are known.
     """
     _, long_names = _patterns(datatype)
     parts, entities = stem_of(source_file).split("_"), entities_of(source_file)

@@ -1,4 +1,4 @@
-"""``status.json`` of a participant: what is done, with which input, and whether it still holds."""
+"""Status files of participants: state, input hashes and output checksums of each recording."""
 
 import hashlib
 from dataclasses import asdict
@@ -9,20 +9,45 @@ from brainfm import __version__
 from brainfm.errors import BrainFMError
 from brainfm.files import read_json, write_json
 from brainfm.storage.bids.names import stem_of
+from brainfm.storage.bids.query import QUERIES
+from brainfm.storage.derivatives.names import run_entities
 from brainfm.storage.lock import WorkLock
 
-#: Settings which say how to run, not what comes out.
+#: Settings that change how a run is processed, not its result.
 _NOT_IN_KEY = {"fmriprep_container", "fs_license_file", "device", "batch_size"}
 _CHUNK = 2**20
 
 
 def status_path(output_dir, participant):
-    """Return where the status of a participant stands."""
+    """Return the path of the status file of a participant.
+
+    Parameters
+    ----------
+    output_dir : path
+    participant : str
+        Label without ``sub-``.
+
+    Returns
+    -------
+    Path
+    """
     return Path(output_dir) / f"sub-{participant}" / "status.json"
 
 
 def read_status(output_dir, participant):
-    """Return the status of a participant; an empty one when there is none or it is damaged."""
+    """Read the status of a participant.
+
+    Parameters
+    ----------
+    output_dir : path
+    participant : str
+
+    Returns
+    -------
+    status : dict
+        ``participant``, ``recordings`` (an entry by the name of each) and what
+        :func:`write_status` adds; without recordings if the file is missing or damaged.
+    """
     try:
         status = read_json(status_path(output_dir, participant))
     except BrainFMError:
@@ -33,17 +58,27 @@ def read_status(output_dir, participant):
 
 
 def status_to_show(output_dir, participant):
-    """Return the status of a participant as a person should read it.
+    """Read the status of a participant for display.
 
-    A killed call leaves ``running`` behind. It is told as ``interrupted``, of the participant and
-    of each recording, when nobody holds the lock of the participant.
+    A killed call leaves the state ``running`` behind. It is shown as ``interrupted``, for the
+    participant and each recording, when no process holds the lock of the participant.
+
+    Parameters
+    ----------
+    output_dir : path
+    participant : str
+
+    Returns
+    -------
+    status : dict
+        As :func:`read_status` returns it.
     """
     status = read_status(output_dir, participant)
     if WorkLock(output_dir, f"sub-{participant}").is_held:
         return status
     entries = status["recordings"]
-    told = {name: _not_running(entry) for name, entry in entries.items()}
-    return _not_running({**status, "recordings": told})
+    shown = {name: _not_running(entry) for name, entry in entries.items()}
+    return _not_running({**status, "recordings": shown})
 
 
 def _not_running(entry):
@@ -53,14 +88,19 @@ def _not_running(entry):
 
 
 def write_status(output_dir, status, *, state):
-    """Write a status.
+    """Write the status of a participant, with the version of brainfm and the time.
 
     Parameters
     ----------
     output_dir : Path
     status : dict
-        As :func:`read_status` gives it.
+        As :func:`read_status` returns it; ``state``, ``brainfm_version`` and ``updated`` are set.
     state : {"running", "done", "failed", "invalid"}
+
+    Raises
+    ------
+    CannotCreateOutput, ReadWriteFailed
+        If it cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     status.update(state=state, brainfm_version=__version__, updated=now)
@@ -68,7 +108,22 @@ def write_status(output_dir, status, *, state):
 
 
 def sha256_of(path):
-    """Return the checksum of a file's content."""
+    """Return the SHA-256 of the content of a file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    checksum : str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
@@ -77,10 +132,11 @@ def sha256_of(path):
 
 
 def key_of_source(run, others=()):
-    """Hash what a recording is made from.
+    """Hash the sources of a recording.
 
-    The content of the run, of the files beside it that share its entities and of ``others``,
-    the merged sidecars and the version of brainfm; no path, so that datasets may move.
+    These are the content of the run, of the files beside it with the same entities and of
+    ``others``, the merged sidecars and the version of brainfm. Paths are left out, so that
+    datasets can be moved.
 
     Parameters
     ----------
@@ -105,7 +161,20 @@ def key_of_source(run, others=()):
 
 
 def key_of_settings(modality, settings, engine):
-    """Hash the settings that decide on the preprocessed files of a modality."""
+    """Hash the settings that the preprocessed files of a modality depend on.
+
+    Parameters
+    ----------
+    modality : {"bold", "eeg"}
+    settings : brainfm.config.Settings
+    engine : {"builtin", "derivatives", "fmriprep"}
+        Counts for BOLD only.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     section = settings.eeg if modality == "eeg" else settings.bold
     return key_of(
         {
@@ -118,53 +187,85 @@ def key_of_settings(modality, settings, engine):
 
 
 def key_of(facts):
-    """Hash a dict of plain facts, in whatever order they come."""
+    """Hash a dict independently of the order of its keys.
+
+    Parameters
+    ----------
+    facts : dict
+        Nested dicts, lists and values with a stable ``str``.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     return hashlib.sha256(repr(_sorted(facts)).encode()).hexdigest()
 
 
 def outputs_of(output_dir, run):
-    """Return the files in the output that belong to a run.
+    """Find the output files of a run by their names.
 
-    By their names: those that begin with the entities of the run, in its folder or among the
-    figures. A name that begins with the longer entities of another run belongs to that one,
-    which :func:`assign_outputs` settles.
-    """
-    folder = {"t1w": "anat", "bold": "func", "eeg": "eeg"}[run.modality]
-    suffix = {"t1w": "T1w", "bold": "bold", "eeg": "eeg"}[run.modality]
-    participant = Path(output_dir) / f"sub-{run.participant}"
-    base = participant / f"ses-{run.session}" if run.session else participant
-    files = [p for p in (base / folder).glob(f"{run.stem}_*") if p.is_file()]
-    for figures in {participant / "figures", base / "figures"}:
-        names = figures.glob(f"{run.stem}_*")
-        files += [p for p in names if p.name.split(".")[0].endswith(f"_{suffix}")]
-    return sorted(files)
-
-
-def assign_outputs(output_dir, run, runs):
-    """Return ``{path relative to the output: checksum}`` of what belongs to a run only.
+    A file belongs to the run whose entities it carries; ``space``, ``atlas``, ``desc`` and the
+    like do not count. It lies in the folder of the run or among the figures.
 
     Parameters
     ----------
     output_dir : Path
-    run : RawRun
-    runs : iterable of RawRun
-        All runs of the participant.
+    run : brainfm.storage.bids.query.RawRun
+
+    Returns
+    -------
+    files : list of Path, sorted
     """
-    longer = [
-        other.stem
-        for other in runs
-        if other.modality == run.modality and other.stem.startswith(run.stem + "_")
+    folder, suffix, _ = QUERIES[run.modality]
+    participant = Path(output_dir) / f"sub-{run.participant}"
+    base = participant / f"ses-{run.session}" if run.session else participant
+    files = _files_of_run(base / folder, run)
+    for figures in {participant / "figures", base / "figures"}:
+        files += [
+            p for p in _files_of_run(figures, run) if p.name.split(".")[0].endswith(f"_{suffix}")
+        ]
+    return sorted(files)
+
+
+def assign_outputs(output_dir, run):
+    """Hash the output files of a run, each once.
+
+    Parameters
+    ----------
+    output_dir : Path
+    run : brainfm.storage.bids.query.RawRun
+
+    Returns
+    -------
+    outputs : dict of str to str
+        SHA-256 of each file by its path relative to the output.
+    """
+    files = outputs_of(output_dir, run)
+    return {str(path.relative_to(output_dir)): sha256_of(path) for path in files}
+
+
+def _files_of_run(folder, run):
+    wanted = run_entities(run.path)
+    return [
+        path for path in folder.glob("sub-*") if run_entities(path) == wanted and path.is_file()
     ]
-    own = [
-        path
-        for path in outputs_of(output_dir, run)
-        if not any(path.name.startswith(stem + "_") for stem in longer)
-    ]
-    return {str(path.relative_to(output_dir)): sha256_of(path) for path in own}
 
 
 def is_intact(output_dir, outputs):
-    """Tell whether all files of ``{path: checksum}`` are there and unchanged; False for none."""
+    """Check that output files exist and are unchanged.
+
+    Parameters
+    ----------
+    output_dir : path
+    outputs : dict of str to str or None
+        Checksum of each file by its path, as :func:`assign_outputs` returns them.
+
+    Returns
+    -------
+    bool
+        False without files.
+    """
     if not outputs:
         return False
     try:
@@ -174,10 +275,10 @@ def is_intact(output_dir, outputs):
 
 
 def _files_beside(run):
-    """Return the run's file and those of its folder which carry its entities and no others.
+    """Return the file of a run and those of its folder with the same entities.
 
-    Sidecars are left out, since their merged content is hashed. The electrodes and coordinate
-    systems of a session serve all its EEG runs, so they are taken too.
+    Sidecars are left out, since their merged content is hashed. Electrodes and coordinate
+    systems of a session apply to all its EEG runs and are included.
     """
     of_session = ("_electrodes", "_coordsystem")
     files = {run.path}

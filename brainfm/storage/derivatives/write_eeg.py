@@ -17,7 +17,7 @@ _LANDMARKS = {"nasion": "NAS", "lpa": "LPA", "rpa": "RPA"}
 
 
 def write_eeg_derivative(run, clean, out_dir, *, sidecar, channels, quality):
-    """Write one cleaned run; all files are made beside and moved, the header last.
+    """Write one cleaned run; all files are moved into place together, the header last.
 
     Parameters
     ----------
@@ -27,26 +27,30 @@ def write_eeg_derivative(run, clean, out_dir, *, sidecar, channels, quality):
     out_dir : path
         Root of the derivative dataset.
     sidecar : dict
+        Content of ``*_desc-preproc_eeg.json``.
     channels : DataFrame
+        Content of ``*_desc-preproc_channels.tsv``.
     quality : dict
-        For ``*_desc-eeg_qc.json``.
+        Content of ``*_desc-eeg_qc.json``.
 
     Returns
     -------
-    Path
-        The ``.vhdr``.
+    vhdr_file : Path
+        BrainVision header.
 
     Raises
     ------
     CannotCreateOutput
-        If the folder cannot be made.
+        If the folder cannot be created.
     ReadWriteFailed
-        If writing stops half-way, for instance on a full disk.
+        If writing fails, for instance on a full disk.
+    DataError
+        If the name of the run holds an entity that BIDS does not have for EEG.
 
     Notes
     -----
     Each recording has its own table of electrodes, since channels without a position differ
-    between recordings of one participant. BIDS knows no ``run`` for coordinate systems.
+    between recordings of one participant. BIDS has no ``run`` for coordinate systems.
     """
     path = partial(derivative_path, out_dir, run.path, datatype="eeg")
     vhdr_file = path(desc="preproc", suffix="eeg", extension=".vhdr")
@@ -85,7 +89,7 @@ def _write_all(path, run, clean, tables):
 
 
 def _events(events, sampling_hz):
-    """Onsets in seconds stay; a column of samples is counted anew at the new rate."""
+    """Keep onsets in seconds; convert the column of samples to the new sampling rate."""
     events = events.copy()
     if "sample" in events:
         onset = pd.to_numeric(events["onset"], errors="coerce")
@@ -94,7 +98,7 @@ def _events(events, sampling_hz):
 
 
 def _markers(events, clean):
-    """Events as BrainVision comments; those without a time or outside the recording have none."""
+    """Return events inside the recording as BrainVision comments."""
     if events is None:
         return None
     onset = pd.to_numeric(events["onset"], errors="coerce")
@@ -113,8 +117,8 @@ def _markers(events, clean):
 
 def _write_positions(path, run, clean):
     montage = clean.get_montage().get_positions()
-    places = np.array([montage["ch_pos"][name] for name in clean.ch_names])
-    table = pd.DataFrame(places.round(6), columns=["x", "y", "z"])
+    positions = np.array([montage["ch_pos"][name] for name in clean.ch_names])
+    table = pd.DataFrame(positions.round(6), columns=["x", "y", "z"])
     table.insert(0, "name", clean.ch_names)
     write_tsv(path(suffix="electrodes", extension=".tsv"), table)
     about = {
