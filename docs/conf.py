@@ -73,6 +73,10 @@ html_theme_options = {
     "show_prev_next": True,
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
-    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        "index": [],
+        "explanations/design": [],
+    },
 }
 html_sidebars = {"index": [], "glossary": [], "troubleshooting": [], "whats_new": []}

@@ -15,13 +15,13 @@ from pathlib import Path
 import brainfm
 
 ROOT = Path(brainfm.__file__).parent.parent
-WIDTH, ROW, BOX, GAP, LEFT = 1180, 72, 34, 14, 20
+WIDTH, ROW, BOX, GAP, LEFT = 980, 70, 36, 8, 8
 #: What a row is for, by the first box in it.
 ROLES = {
     "cli": "command line, demo",
     "workflows": "Nipype: names and wires",
     "interfaces": "Nipype: one call each",
-    "evaluation": "folds and scores | names and formats on disk",
+    "evaluation": "folds, scores | formats on disk",
     "models.estimators": "scikit-learn estimators",
     "models.features": "embeddings and baselines",
     "models.training": "loops and objectives | weights",
@@ -164,11 +164,16 @@ def rectangle(box, files, place, colour):
     left, top, width = place
     label = box.removeprefix("brainfm.").replace(".", "/").removeprefix("stages/")
     more = f" ({files})" if files > 1 else ".py"
+    lines = [label, more.strip()] if width < 120 and files > 1 else [label + more]
+    middle, first = left + width / 2, top + (23 if len(lines) == 1 else 16)
+    text = "".join(
+        f'<text x="{middle:.0f}" y="{first + 14 * number}" text-anchor="middle" '
+        f'fill="#1b1f24">{line}</text>'
+        for number, line in enumerate(lines)
+    )
     return (
         f'<rect x="{left:.0f}" y="{top}" width="{width:.0f}" height="{BOX}" rx="5" '
-        f'fill="#ffffff" stroke="{colour}" stroke-width="2"/>'
-        f'<text x="{left + width / 2:.0f}" y="{top + 22}" text-anchor="middle" '
-        f'fill="#1b1f24">{label}{more}</text>'
+        f'fill="#ffffff" stroke="{colour}" stroke-width="2"/>{text}'
     )
 
 

@@ -23,6 +23,8 @@ from brainfm.config import Settings
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf8")
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*/plot_*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
+         *sorted((ROOT / "docs").glob("[a-z]*/*.md"))]  # fmt: skip
 #: Words in backticks at the start of an entry; "..." stands for names and numbers.
 MESSAGES = re.findall(
     r"^`(.+)`$\n: ", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf8"), re.MULTILINE
@@ -39,6 +41,15 @@ def test_an_example_runs_as_it_stands(script, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_file_that_a_page_names_is_there(page):
+    named = re.findall(
+        r"`((?:brainfm|docs|benchmarks|tests)/[\w./-]*)`", page.read_text(encoding="utf8")
+    )
+    made = ("docs/_build/html",)
+    assert [name for name in named if name not in made and not (ROOT / name).exists()] == []
 
 
 def test_the_gallery_has_at_least_eight_examples_and_each_draws():

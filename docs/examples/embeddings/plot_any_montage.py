@@ -43,10 +43,11 @@ vectors = BrainEmbedder.from_pretrained("brainfm-tiny").transform(with_19 + with
 print("one vector for each recording, all of one length:", vectors.shape)
 
 # %%
-# Every recording with 19 electrodes is most similar to the recording of the same person with 64.
+# With the mean of each cap subtracted, every recording with 19 electrodes is most similar to the
+# recording of the same person with 64.
 
-centred = vectors - vectors.mean(axis=0)
-similarity = cosine_similarity(centred[:4], centred[4:])
+few, many = vectors[:4], vectors[4:]
+similarity = cosine_similarity(few - few.mean(axis=0), many - many.mean(axis=0))
 print("nearest person:", similarity.argmax(axis=1))
 
 figure, (caps, matrix) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -55,6 +56,7 @@ for recording, marker in ((with_64[0], "o"), (with_19[0], "x")):
 caps.set(title="Two caps from above", xlabel="mm", ylabel="mm", aspect="equal")
 caps.legend(title="electrodes", loc="upper right", fontsize="small")
 shown = matrix.imshow(similarity, cmap="RdBu_r", vmin=-1, vmax=1)
+matrix.set(xticks=range(4), yticks=range(4))
 matrix.set(
     title="Cosine similarity", xlabel="person, 64 electrodes", ylabel="person, 19 electrodes"
 )

@@ -65,7 +65,8 @@ print("\n".join(evaluation["answer"].values()))
 # %%
 # ``group.html`` is the report. Its numbers are in tables: ``networks.tsv`` says how far the score
 # falls when all edges between two networks are permuted together, and ``edges.tsv`` how each edge
-# goes with the prediction. The strongest edges connect Cont with the visual network, as simulated.
+# goes with the prediction. The strongest edges connect Cont with the visual network, as simulated;
+# blue edges are stronger in gamers.
 
 pairs = pd.read_csv(out / "group" / "networks.tsv", sep="\t")
 edges = pd.read_csv(out / "group" / "edges.tsv", sep="\t")
@@ -80,6 +81,6 @@ figure = plt.figure(figsize=(9, 3.4))
 plot_connectome(
     matrix.to_numpy(), atlas.positions, node_color=[colours[name] for name in atlas.networks],
     node_size=12, figure=figure, edge_kwargs={"linewidth": 1},
-    title="40 edges that go most with the prediction",
+    title="Edges most associated with the prediction",
 )  # fmt: skip
 plt.show()

@@ -48,10 +48,10 @@ head.scatter(*recording.positions[:, :2].T * 1000, s=18)
 head.set(xlabel="left to right (mm)", ylabel="back to front (mm)", aspect="equal")
 head.set_title(f"{recording.shape[1]} electrodes from above")
 for row, channel in enumerate(shown):
-    trace.plot(time_s, recording.signal[:, channel] * 1e6 - 100 * row, linewidth=0.6, color="C0")
+    trace.plot(time_s, recording.signal[:, channel] * 1e6 - 150 * row, linewidth=0.5, color="C0")
 for start_s in np.arange(0, 30 + spec.patch_s, spec.patch_s):
     is_window = start_s % spec.window_s == 0
     trace.axvline(start_s, color="C3" if is_window else "0.85", linewidth=1.5 if is_window else 0.8)
 trace.set(xlim=(0, 30), xlabel="time (s)", title="Windows (red) and patches (grey)")
-trace.set_yticks(-100 * np.arange(4), [recording.channels[channel] for channel in shown])
+trace.set_yticks(-150 * np.arange(4), [recording.channels[channel] for channel in shown])
 plt.show()
