@@ -32,7 +32,7 @@ y = np.array([1, 0] * 9)
 def simulate(label):
     """Return a run of 100 volumes; half of the brain shares a signal in one group."""
     data = rng.standard_normal((8, 8, 8, 100))
-    data[:4] += rng.uniform(0, 0.12) * label * rng.standard_normal(100)
+    data[:4] += rng.uniform(0.06, 0.16) * label * rng.standard_normal(100)
     image = nib.Nifti1Image(data.astype(np.float32), affine)
     image.header.set_zooms((20, 20, 20, 2.0))
     return image
