@@ -409,3 +409,10 @@ class TestGroup:
             assert (tmp_path / "group/figures/confusion.svg").is_file()
             assert not (tmp_path / "group/figures/roc.svg").exists()
             assert "Estimated for new people" in page.words
+
+
+def test_values_and_units_are_not_separated_by_line_breaks(out):
+    page = write_participant_report(out, "01").read_text(encoding="utf8")
+    assert "LH_Limbic_2 (31\u00a0%)" in page
+    assert "from 0.5 to 75\u00a0Hz" in page
+    assert "60\u00a0s" in page

@@ -1,6 +1,7 @@
 """Templates and embedded figures: each report is one self-contained HTML file."""
 
 import base64
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from brainfm.files import write_text, write_tsv
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _REPORTS = files("brainfm.data") / "reports"
+#: Space between a value and its unit.
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|h|mm|Hz|µV|T)(?!\w))")
 
 
 def render(template, **context):
-    """Render a template of ``brainfm/data/reports``.
+    """Render a template of ``brainfm/data/reports``; values and units are not separated by breaks.
 
     Parameters
     ----------
@@ -31,12 +34,20 @@ def render(template, **context):
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (_REPORTS / name).read_text("utf8")),
         autoescape=True,
+        finalize=_join_units,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     css = (_REPORTS / "style.css").read_text("utf8")
     return environment.get_template(template).render(css=css, version=__version__, **context)
+
+
+def _join_units(value):
+    """Join each value and its unit by a no-break space."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return _BEFORE_UNIT.sub("\u00a0", value)
 
 
 def picture(title, caption="", *, path=None, svg=None, data=None, width=""):
