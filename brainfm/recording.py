@@ -1,4 +1,4 @@
-"""The two nouns every layer shares: a recording, and a table of them."""
+"""Recording and RecordingTable: the data types that all layers share."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -36,8 +36,16 @@ class Recording:
     mask : ndarray of bool, shape (n_channels,)
         True where a channel is usable.
     cache : callable, optional
-        Called with the recording and the function that prepares it for a model; returns what
-        that returns, taken from disk where it was kept. Recordings of a corpus have one.
+        Called with the recording and the function that prepares it for a model; returns the
+        result of that function, from disk if it is there. Recordings of a corpus have one.
+    participant : str
+        Label without ``sub-``.
+    session, task, run : str, optional
+        BIDS labels.
+    dataset : str
+    site : str, optional
+    source : str, optional
+        File that the signal is read from.
     """
 
     read: Callable[[], np.ndarray]
@@ -72,8 +80,12 @@ class Recording:
         sampling_hz, modality, positions, channels, mask
             See :class:`Recording`. ``channels`` default to "0", "1", ...; ``mask`` defaults
             to the channels whose samples are all finite.
-        **entities
+        **entities : str
             ``participant``, ``session``, ``task``, ``run``, ``dataset``, ``site``, ``source``.
+
+        Returns
+        -------
+        recording : Recording
 
         Raises
         ------
@@ -92,7 +104,7 @@ class Recording:
         if channels is None:
             channels = [str(index) for index in range(signal.shape[1])]
         return cls(
-            read=_Held(signal),
+            read=_InMemory(signal),
             shape=signal.shape,
             sampling_hz=float(sampling_hz),
             modality=modality,
@@ -104,7 +116,7 @@ class Recording:
 
     @property
     def signal(self):
-        """ndarray of float32, shape (n_times, n_channels): read anew at each access."""
+        """ndarray of float32, shape (n_times, n_channels), read at each access."""
         return np.asarray(self.read(), dtype=np.float32)
 
     @property
@@ -114,11 +126,21 @@ class Recording:
 
     @property
     def key(self):
-        """What two modalities recorded together share."""
+        """Labels that two modalities of one recording session share."""
         return (self.dataset, self.participant, self.session, self.task, self.run)
 
     def with_entities(self, **entities):
-        """Return a copy with other labels, for instance ``participant="02"``."""
+        """Return a copy with other labels.
+
+        Parameters
+        ----------
+        **entities : str
+            For instance ``participant="02"``.
+
+        Returns
+        -------
+        recording : Recording
+        """
         return replace(self, **entities)
 
     def __repr__(self):
@@ -146,7 +168,15 @@ class RecordingTable:
 
     @classmethod
     def from_recordings(cls, recordings):
-        """Put recordings made together on one row; keep the order of first appearance.
+        """Pair recordings that were made together, in the order of first appearance.
+
+        Parameters
+        ----------
+        recordings : iterable of Recording
+
+        Returns
+        -------
+        table : RecordingTable
 
         Raises
         ------
@@ -155,7 +185,7 @@ class RecordingTable:
         """
         together = defaultdict(dict)
         for index, recording in enumerate(recordings):
-            # A recording without a participant is nobody's pair.
+            # A recording without a participant is never paired.
             key = recording.key if recording.participant != "unknown" else index
             if recording.modality in together[key]:
                 raise SignalError(
@@ -173,12 +203,12 @@ class RecordingTable:
 
     @property
     def groups(self):
-        """ndarray of str, shape (n_rows,): who is recorded, to keep people out of two folds."""
+        """ndarray of str, shape (n_rows,): ``dataset/participant`` of each row, for group folds."""
         return np.array([f"{row[0].dataset}/{row[0].participant}" for row in self.rows], dtype=str)
 
     @property
     def shape(self):
-        """(n_rows,), as scikit-learn asks of what it indexes."""
+        """``(n_rows,)``, which scikit-learn reads before it indexes."""
         return (len(self.rows),)
 
     def __len__(self):
@@ -188,7 +218,7 @@ class RecordingTable:
         return iter(self.rows)
 
     def __getitem__(self, index):
-        if isinstance(index, tuple):  # scikit-learn asks for table[rows, ...]
+        if isinstance(index, tuple):  # scikit-learn indexes table[rows, ...]
             index = index[0]
         if isinstance(index, Integral):
             return self.rows[index]
@@ -205,8 +235,8 @@ class RecordingTable:
 
 
 @dataclass(frozen=True)
-class _Held:
-    """A signal already in memory, as the callable a recording reads from."""
+class _InMemory:
+    """Picklable callable that returns a signal in memory."""
 
     signal: np.ndarray
 

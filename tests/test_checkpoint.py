@@ -85,7 +85,7 @@ class TestReport:
         )
 
     def test_it_is_logged_once_and_never_printed(self, saved, caplog, capsys):
-        module._say_once.cache_clear()
+        module._log_once.cache_clear()
         with caplog.at_level(logging.INFO, logger="brainfm"):
             said = [f"loaded {load_checkpoint(saved).report}" for _ in range(3)]
         assert caplog.messages == said[:1]
@@ -124,7 +124,7 @@ class TestSaving:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(module, "_history_text", full)
-        with pytest.raises(ReadWriteFailed, match=r"is the disk full\? What stood there before"):
+        with pytest.raises(ReadWriteFailed, match=r"is the disk full\? The former file"):
             save_checkpoint(saved, nano(4), {})
         assert load_checkpoint(saved).sha256 == before
         assert [path.name for path in saved.parent.iterdir()] == ["one"]
@@ -171,7 +171,7 @@ def in_child(work):
         try:
             work()
         except BaseException as error:
-            os._exit(0 if type(error).__name__ == "ReadWriteFailed" else 9)
+            os._exit(0 if type(error).__name__ == "CannotCreateOutput" else 9)
         os._exit(7)
     return os.waitpid(child, 0)[1]
 old, new = (load_checkpoint(save_checkpoint(name, nano(seed), {})).sha256

@@ -140,7 +140,7 @@ class TestBrainEmbedder:
         ("X", "words"),
         [
             ([], r"X is empty"),
-            (np.ones((2, 900, 3)), r"not told positions, sampling_hz, modality"),
+            (np.ones((2, 900, 3)), r"the estimator has no positions, sampling_hz, modality"),
             (["a.nii"], r"X holds str; expected a RecordingTable"),
         ],
     )

@@ -159,7 +159,7 @@ said["other"] = refused(load_checkpoint, "lab/other")
         )
         assert found["two"] == load_checkpoint(scripts.two).sha256
         assert found["one"] == load_checkpoint(scripts.one).sha256
-        assert "lab/model at revision main is taken from the cache" in found["log"]
+        assert "lab/model at revision main is read from the cache" in found["log"]
         assert "cache does not hold lab/other at revision main: go online once" in found["other"]
         assert found["other"].startswith("TemporaryFailure")
 
@@ -173,7 +173,7 @@ said["push"] = refused(publish_checkpoint, "one", "lab/model")
             HF_ENDPOINT="http://127.0.0.1:9",
         )
         assert found["two"] == load_checkpoint(scripts.two).sha256
-        assert "taken from the cache" in found["log"]
+        assert "read from the cache" in found["log"]
         assert "cache does not hold lab/other" in found["other"]
         assert "could not be used for lab/model (ConnectError" in found["push"]
 
@@ -232,14 +232,14 @@ except Exception:
     assert "does not give access to lab/mine (status 401)" in found["write"]
     assert "token holds spaces, line breaks" in found["newline"]
     assert "or letters outside ASCII" in found["bytes"]
-    assert "lab/open is there already and everybody can read it" in found["public"]
+    assert "lab/open exists already and is public" in found["public"]
 
 
 def test_a_broken_checkpoint_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "upload", None)
     broken = save(tmp_path / "broken", 0) / "model.safetensors"
     broken.write_bytes(broken.read_bytes()[:-100])
-    with pytest.raises(ModelError, match=r"cannot be read as safetensors .* it was cut short"):
+    with pytest.raises(ModelError, match=r"cannot be read as safetensors .* it is truncated"):
         publish_checkpoint(broken.parent, "lab/model")
 
 

@@ -107,12 +107,12 @@ def test_prepared_signals_are_held_in_memory_where_nothing_may_be_written(two, c
     (corpus / "prepared").write_text("in the way, as a read-only disk is")
     one = read_corpus(corpus)[0]
     np.testing.assert_array_equal(prepare(one).signal, windows._prepare(one).signal)
-    assert "prepared signals are held in memory" in caplog.text
+    assert "prepared signals stay in memory" in caplog.text
 
 
 def test_prepared_signals_that_are_broken_are_named(two, corpus):
     add_to_corpus(two, corpus)
     for path in (corpus / "prepared").iterdir():
         path.write_bytes(b"\0" * 4)
-    with pytest.raises(DataError, match=r"safetensors cannot be read .*it is made again"):
+    with pytest.raises(DataError, match=r"safetensors cannot be read .*it is computed again"):
         prepare(read_corpus(corpus)[0])

@@ -1,4 +1,4 @@
-"""What estimators take as ``X``, made into a table of recordings."""
+"""Input of the estimators: conversion of ``X`` to a table of recordings."""
 
 import numpy as np
 import torch
@@ -8,17 +8,17 @@ from brainfm.recording import Recording, RecordingTable
 
 
 def as_table(X, *, positions=None, sampling_hz=None, modality=None):
-    """Make a table of recordings out of what a user hands to an estimator.
+    """Convert the ``X`` of an estimator to a table of recordings.
 
     Parameters
     ----------
-    X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
-        A list may also hold arrays (n_times, n_channels) of different lengths. A list of
-        recordings keeps one row each.
+    X : RecordingTable, list of Recording, or array-like, shape (n, n_times, n_channels)
+        A list may also hold arrays, shape (n_times, n_channels), of different lengths. Each
+        recording of a list is one row.
     positions : array-like, shape (n_channels, 3), optional
     sampling_hz : float, optional
     modality : {"bold", "eeg"}, optional
-        The three are needed for arrays: MNI millimetres (BOLD) or metres (EEG).
+        Required for arrays. Positions are in MNI millimetres (BOLD) or metres (EEG).
 
     Returns
     -------
@@ -27,9 +27,9 @@ def as_table(X, *, positions=None, sampling_hz=None, modality=None):
     Raises
     ------
     ModelError
-        If ``X`` is empty or of another kind, or arrays come without the three.
+        If ``X`` is empty or of another type, or arrays come without these three.
     SignalError
-        If an array does not have the shape asked for, or positions do not fit.
+        If an array has another shape, or positions do not match it.
     """
     if not isinstance(X, RecordingTable):
         items = list(X) if not np.isscalar(X) else []
@@ -38,7 +38,7 @@ def as_table(X, *, positions=None, sampling_hz=None, modality=None):
         elif items and all(isinstance(item, tuple) for item in items):
             X = RecordingTable(items)
         elif items and np.ndim(items[0]) > 0:
-            X = _of_arrays(items, positions, sampling_hz, modality)
+            X = _from_arrays(items, positions, sampling_hz, modality)
         elif items:
             raise ModelError(
                 f"X holds {type(items[0]).__name__}; expected a RecordingTable, a list of "
@@ -50,12 +50,21 @@ def as_table(X, *, positions=None, sampling_hz=None, modality=None):
 
 
 def device_of(name):
-    """Return the torch device called ``auto``, ``cpu`` or ``cuda``.
+    """Return a torch device.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda"} or any other name of a torch device
+
+    Returns
+    -------
+    device : torch.device
+        ``auto`` is CUDA if there is a GPU, else the CPU.
 
     Raises
     ------
     ModelError
-        If CUDA is asked for and there is none.
+        If CUDA is requested and there is no GPU.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -64,13 +73,13 @@ def device_of(name):
     return torch.device(name)
 
 
-def _of_arrays(items, positions, sampling_hz, modality):
+def _from_arrays(items, positions, sampling_hz, modality):
     given = {"positions": positions, "sampling_hz": sampling_hz, "modality": modality}
-    lost = [name for name, value in given.items() if value is None]
-    if lost:
+    missing = [name for name, value in given.items() if value is None]
+    if missing:
         raise ModelError(
-            f"X is an array but the estimator was not told {', '.join(lost)}: pass positions "
-            "(n_channels, 3), sampling_hz and modality, or hand in recordings."
+            f"X is an array and the estimator has no {', '.join(missing)}: pass positions "
+            "(n_channels, 3), sampling_hz and modality, or pass recordings."
         )
     if np.ndim(items[0]) != 2:
         raise SignalError(

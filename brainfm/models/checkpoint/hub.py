@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: files of a repository to a local folder, and back; all network is here."""
+"""Hugging Face Hub: downloads and uploads of checkpoints; all network access of brainfm."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ from brainfm.errors import ModelError, TemporaryFailure
 
 log = logging.getLogger("brainfm")
 
-#: A checkpoint is these files; nothing else is fetched or sent.
+#: Files of a checkpoint; nothing else is downloaded or uploaded.
 FILES = ("config.json", "model.safetensors", "README.md", "history.json")
 
 _PART = r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?"
@@ -28,7 +28,7 @@ def split_name(name):
     Returns
     -------
     repo, revision : tuple of str, or None
-        None when ``name`` is no name of a repository. The revision is ``main`` unless given.
+        None if ``name`` is not the name of a repository. The revision is ``main`` by default.
     """
     found = _NAME.fullmatch(name)
     if not found or ".." in name or "--" in found["repo"] or found["repo"].endswith(".git"):
@@ -37,10 +37,10 @@ def split_name(name):
 
 
 def download(repo, revision):
-    """Fetch a checkpoint into the cache of the Hub's library, or find it there.
+    """Download a checkpoint into the cache of ``huggingface_hub``, or find it there.
 
-    A revision that is a whole commit hash and in the cache needs no network. When the Hub cannot
-    be reached, what the cache holds for the revision is taken, with a warning.
+    A revision that is a full commit hash and in the cache needs no network. If the Hub cannot be
+    reached, the cached files of the revision are used, with a warning.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def download(repo, revision):
     Raises
     ------
     ModelError
-        If there is no such repository or revision, or it may not be read, or
+        If there is no such repository or revision, access is denied, or
         ``huggingface_hub`` is not installed.
     TemporaryFailure
         If the Hub cannot be reached and the cache does not hold the files.
     """
     library = _library()
     what = f"{repo} at revision {revision}"
-    with _told_in_our_words(library, what):
+    with _translated_errors(library, what):
         offline = not _COMMIT.fullmatch(revision) and _is_unreachable(library, repo, revision)
         folder = library.snapshot_download(
             repo,
@@ -75,12 +75,12 @@ def download(repo, revision):
             library_version=__version__,
         )
     if offline:
-        log.warning("the Hub cannot be reached: %s is taken from the cache", what)
+        log.warning("the Hub cannot be reached: %s is read from the cache", what)
     return Path(folder)
 
 
 def upload(folder, repo, *, private, token, message):
-    """Send the files of a checkpoint as one commit; the repository is made if need be.
+    """Upload the files of a checkpoint as one commit; create the repository if there is none.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def upload(folder, repo, *, private, token, message):
         ``org/name``.
     private : bool
     token : str or None
-        None takes ``HF_TOKEN`` or that of ``hf auth login``.
+        By default ``HF_TOKEN`` or that of ``hf auth login``.
     message : str
 
     Returns
     -------
     commit : str
-        Hash of the revision that now holds the files.
+        Hash of the new revision.
 
     Raises
     ------
@@ -111,13 +111,13 @@ def upload(folder, repo, *, private, token, message):
             "shows it, without the rest of its line."
         )
     library = _library()
-    with _told_in_our_words(library, repo):
+    with _translated_errors(library, repo):
         api = library.HfApi(token=token, library_name="brainfm", library_version=__version__)
         api.create_repo(repo, private=private, exist_ok=True)
         if private and not api.model_info(repo).private:
             raise ModelError(
-                f"{repo} is there already and everybody can read it: pass private=False if that "
-                "is meant, or choose another name."
+                f"{repo} exists already and is public: pass private=False if that is intended, or "
+                "choose another name."
             )
         api.upload_folder(
             repo_id=repo, folder_path=folder, allow_patterns=list(FILES), commit_message=message
@@ -135,7 +135,7 @@ def _library():
             "checkpoints on the Hugging Face Hub need huggingface_hub, which is not installed: "
             "pip install 'brainfm[hub]'."
         ) from error
-    # brainfm sends nothing that was not asked for; the library looks each time.
+    # No telemetry; the library reads this at each call.
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
     return huggingface_hub
 
@@ -144,14 +144,14 @@ def _is_unreachable(library, repo, revision):
     try:
         library.HfApi().model_info(repo, revision=revision)
     except Exception as error:
-        if not _may_pass(library, error):
+        if not _is_temporary(library, error):
             raise
         return True
     return False
 
 
-def _may_pass(library, error):
-    """Tell a Hub that is away from one that refuses."""
+def _is_temporary(library, error):
+    """Return whether the Hub is unreachable rather than refusing."""
     status = _status(error)
     if status is not None:
         return status >= 500
@@ -163,31 +163,31 @@ def _status(error):
 
 
 @contextlib.contextmanager
-def _told_in_our_words(library, what):
-    """Turn any error into a sentence; no text of the library is passed on: it may hold a token."""
+def _translated_errors(library, what):
+    """Translate all errors; texts of the library are not passed on, as they may hold a token."""
     try:
         yield
     except ModelError:
         raise
     except Exception as error:
-        raise _sentence(library.errors, error, what, _may_pass(library, error)) from None
+        raise _translate(library.errors, error, what, _is_temporary(library, error)) from None
 
 
-def _sentence(errors, error, what, may_pass):
+def _translate(errors, error, what, is_temporary):
     status, kind = _status(error), type(error).__name__
     if isinstance(error, errors.RevisionNotFoundError):
-        return ModelError(f"the Hub has no such revision: {what}. Look at its list of commits.")
+        return ModelError(f"the Hub has no such revision: {what}. See its list of commits.")
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403, 404):
         return ModelError(
-            f"the Hub does not give access to {what} (status {status}): check the name, and for "
-            "what is private or gated, or to write, set HF_TOKEN or call hf auth login."
+            f"the Hub does not give access to {what} (status {status}): check the name; for "
+            "private or gated repositories, or to write, set HF_TOKEN or call hf auth login."
         )
     if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)):
         return TemporaryFailure(
             f"the Hub cannot be reached, or HF_HUB_OFFLINE is set, and the cache does not hold "
             f"{what}: go online once, or give the folder of a checkpoint."
         )
-    if may_pass:
+    if is_temporary:
         return TemporaryFailure(
             f"the Hub could not be used for {what} ({kind}, status {status}): check the network, "
             "the proxy and HF_ENDPOINT, then try again."

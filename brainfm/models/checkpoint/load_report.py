@@ -1,4 +1,4 @@
-"""What a checkpoint is, in a line: said when it is loaded."""
+"""One-line summary of a checkpoint, logged when it is loaded."""
 
 import textwrap
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class LoadReport:
-    """What was found when a checkpoint was loaded; ``str`` gives it as one readable line.
+    """Summary of a checkpoint that was loaded; ``str`` gives it as one line.
 
     Parameters
     ----------
@@ -17,17 +17,17 @@ class LoadReport:
     sha256 : str
         Of ``model.safetensors``.
     tensors_matched, parameters_matched : float
-        Shares of the tensors of the encoder, and of the numbers in them, that the file holds.
+        Fractions of the tensors and of the parameters of the encoder found in the file.
     modalities : tuple of str
-        What it was trained on: ``bold``, ``eeg`` or both; empty when not stated.
+        Modalities it was trained on; empty when not stated.
     n_participants : int or None
-        People in the training recordings; None when not stated.
+        Number of training participants; None when not stated.
     datasets : dict of str to int or None
-        Datasets of the training recordings, and how many people each gave, where stated.
+        Number of training participants of each dataset; None where not stated.
     licence : str or None
         Of the weights.
     phenotypes : tuple of str
-        Labels of the participants that were trained on; mostly none.
+        Labels that were trained on; usually none.
     """
 
     name: str
@@ -42,16 +42,16 @@ class LoadReport:
     phenotypes: tuple = ()
 
     @classmethod
-    def of(cls, info, *, name, revision, sha256, shares):
-        """Gather the report from what ``config.json`` says and the two ``shares`` found."""
+    def of(cls, info, *, name, revision, sha256, matched):
+        """Build the report from ``config.json`` and the fractions of tensors and parameters."""
         training = info.get("training", {})
         counts = training.get("participants_by_dataset", {})
         return cls(
             name=name,
             revision=revision,
             sha256=sha256,
-            tensors_matched=shares[0],
-            parameters_matched=shares[1],
+            tensors_matched=matched[0],
+            parameters_matched=matched[1],
             modalities=tuple(info.get("modalities", ())),
             n_participants=training.get("n_participants"),
             datasets={one: counts.get(one) for one in training.get("datasets", ())},
@@ -81,20 +81,29 @@ class LoadReport:
 
 
 def by_dataset(datasets):
-    """Write datasets and their numbers of people as ``one (12), another (3)``."""
-    told = [
+    """Format datasets and their numbers of participants as ``one (12), another (3)``.
+
+    Parameters
+    ----------
+    datasets : dict of str to int or None
+
+    Returns
+    -------
+    text : str
+    """
+    names = [
         _plain(name) + (f" ({count})" if count is not None else "")
         for name, count in datasets.items()
     ]
-    return ", ".join(told) or "datasets that are not stated"
+    return ", ".join(names) or "datasets that are not stated"
 
 
-def _percent(share):
-    """Write a share so that only the whole reads 100 %."""
-    return "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
+def _percent(fraction):
+    """Format a fraction so that only 1 becomes 100 %."""
+    return "100 %" if fraction == 1 else f"{min(100 * fraction, 99.9):.1f} %"
 
 
 def _plain(text):
-    """Keep what a line of a log can show of a text from outside."""
-    kept = "".join(one if one.isprintable() else " " for one in str(text))
-    return textwrap.shorten(kept, 80, placeholder="...")
+    """Make a text from outside safe for one line of a log."""
+    printable = "".join(one if one.isprintable() else " " for one in str(text))
+    return textwrap.shorten(printable, 80, placeholder="...")

@@ -33,9 +33,9 @@ class Checkpoint:
     name : str
         Name of its folder, or of its repository without the organisation.
     info : dict
-        All of ``config.json``: encoder, training, licence.
+        Contents of ``config.json``.
     report : LoadReport
-        What was found when loading; ``print`` it.
+        Its ``str`` is a summary in one line.
     """
 
     encoder: BrainEncoder
@@ -67,7 +67,7 @@ class Checkpoint:
 
     @property
     def matched(self):
-        """Share of the tensors of the encoder found in the file."""
+        """Fraction of the tensors of the encoder found in the file."""
         return self.report.tensors_matched
 
     def seen_in_training(self, groups):
@@ -88,7 +88,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder, encoder, info, *, history=(), card=None):
-    """Write a checkpoint whole: into a temporary folder, then renamed.
+    """Write a checkpoint whole or not at all.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def save_checkpoint(folder, encoder, info, *, history=(), card=None):
         A checkpoint there is replaced once the new one is complete.
     encoder : BrainEncoder
     info : dict
-        Kept in ``config.json`` beside the sizes of the encoder.
+        Sections of ``config.json`` beside the sizes of the encoder.
     history : list of dict
         One entry an epoch.
     card : str, optional
@@ -109,9 +109,9 @@ def save_checkpoint(folder, encoder, info, *, history=(), card=None):
     Raises
     ------
     CannotCreateOutput
-        If the folder above cannot be written, or ``folder`` holds something else.
+        If the parent folder cannot be written, or ``folder`` exists and is no checkpoint.
     ReadWriteFailed
-        If writing stops half-way; what stood there stays.
+        If writing stops half-way; the former checkpoint stays.
     ModelError
         If ``info`` has keys that ``config.json`` does not know.
     """
@@ -126,14 +126,14 @@ def save_checkpoint(folder, encoder, info, *, history=(), card=None):
 
 
 def copy_checkpoint(name_or_path, folder, *, info, card):
-    """Copy a checkpoint, the weights to the byte, with other texts.
+    """Copy the weights of a checkpoint with another ``config.json`` and card.
 
     Parameters
     ----------
     name_or_path : str or path
-        As :func:`load_checkpoint` takes it.
+        See :func:`load_checkpoint`.
     folder : path
-        May be where the checkpoint lies.
+        May be the folder of the checkpoint.
     info : dict
         For ``config.json``.
     card : str
@@ -148,7 +148,7 @@ def copy_checkpoint(name_or_path, folder, *, info, card):
     ModelError
         If there is no such checkpoint, or ``info`` has keys that ``config.json`` does not know.
     CannotCreateOutput, ReadWriteFailed
-        As :func:`save_checkpoint`.
+        See :func:`save_checkpoint`.
     """
     here = find_checkpoint(name_or_path).folder
     _check_replaceable(Path(folder))
@@ -160,7 +160,12 @@ def copy_checkpoint(name_or_path, folder, *, info, card):
 
 
 def checkpoint_texts(name_or_path):
-    """Read what stands beside the weights.
+    """Read the config and the card of a checkpoint.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        See :func:`load_checkpoint`.
 
     Returns
     -------
@@ -191,18 +196,18 @@ def load_checkpoint(name_or_path, *, allow_partial=False):
         A packaged name, a folder, or a repository on the Hugging Face Hub as ``org/name`` or
         ``org/name@revision``. Only the last, given as a str that is no folder, uses the network.
     allow_partial : bool
-        Accept a file that lacks tensors; those keep their random start.
+        Accept a file in which tensors are missing; those keep their random initialisation.
 
     Returns
     -------
     checkpoint : Checkpoint
-        Its ``report`` is also logged, once a process.
+        Its ``report`` is also logged, once per process.
 
     Raises
     ------
     ModelError
         If there is no such checkpoint, it is of another architecture, its values are not finite,
-        or less than all of its tensors fit and ``allow_partial`` is False.
+        or less than all of its tensors match and ``allow_partial`` is False.
     TemporaryFailure
         If it is on the Hub, and the Hub cannot be reached.
     """
@@ -211,17 +216,17 @@ def load_checkpoint(name_or_path, *, allow_partial=False):
     encoder = _build(found.folder, info)
     weights = found.folder / "model.safetensors"
     data = _read_weights(weights)
-    shares = _fill(encoder, _tensors(data, weights), weights, allow_partial)
+    matched = _fill(encoder, _tensors(data, weights), weights, allow_partial)
     report = LoadReport.of(
         info, name=found.repo or found.name, revision=found.revision, sha256=_sha256(data),
-        shares=shares,
+        matched=matched,
     )  # fmt: skip
-    _say_once(str(report))
+    _log_once(str(report))
     return Checkpoint(encoder.eval(), found.name, info, report)
 
 
 @cache
-def _say_once(text):
+def _log_once(text):
     log.info("loaded %s", text)  # a run loads the same checkpoint again for every recording
 
 
@@ -246,8 +251,8 @@ def _tensors(data, path):
                 "reading a pickle runs the code in it. Get the weights as safetensors."
             ) from error
         raise ModelError(
-            f"{path} cannot be read as safetensors ({error}): it was cut short or is something "
-            "else; get it again."
+            f"{path} cannot be read as safetensors ({error}): it is truncated or of another "
+            "format; get it again."
         ) from error
     broken = [name for name, value in found.items() if not value.isfinite().all()]
     if broken:
@@ -281,7 +286,7 @@ def _history_text(history):
 
 def _build(folder, info):
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # what a partial file leaves out starts the same each time
+        torch.manual_seed(0)  # tensors missing in a partial file are the same each time
         try:
             return BrainEncoder(EncoderConfig.from_dict(info["encoder"]))
         except (RuntimeError, MemoryError) as error:
@@ -291,25 +296,26 @@ def _build(folder, info):
 
 
 def _fill(encoder, found, weights, allow_partial):
-    """Fill the encoder; return the shares of its tensors and of its numbers that were found."""
-    wanted = encoder.state_dict()
+    """Load the tensors; return the fractions of tensors and of parameters that were found."""
+    expected = encoder.state_dict()
     fits = {
         name: value
         for name, value in found.items()
-        if name in wanted and (value.shape, value.dtype) == (wanted[name].shape, wanted[name].dtype)
+        if name in expected
+        and (value.shape, value.dtype) == (expected[name].shape, expected[name].dtype)
     }
-    shares = len(fits) / len(wanted), _n_numbers(fits) / _n_numbers(wanted)
-    if (len(fits) < len(wanted) or len(found) > len(fits)) and not allow_partial:
-        off = sorted((set(wanted) - set(fits)) | (set(found) - set(wanted)))
+    matched = len(fits) / len(expected), _n_parameters(fits) / _n_parameters(expected)
+    if (len(fits) < len(expected) or len(found) > len(fits)) and not allow_partial:
+        off = sorted((set(expected) - set(fits)) | (set(found) - set(expected)))
         raise ModelError(
-            f"{weights} fits {shares[0]:.0%} of the tensors of this architecture; expected 100 %. "
+            f"{weights} fits {matched[0]:.0%} of the tensors of this architecture; expected 100 %. "
             "Missing, unknown, or of another shape or type: "
             f"{', '.join(off[:3])} ({len(off)} in all). "
             "Pretrain again, or pass allow_partial=True to keep the rest random."
         )
-    encoder.load_state_dict({**wanted, **fits})
-    return shares
+    encoder.load_state_dict({**expected, **fits})
+    return matched
 
 
-def _n_numbers(tensors):
+def _n_parameters(tensors):
     return sum(value.numel() for value in tensors.values())

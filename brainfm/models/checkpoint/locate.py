@@ -1,4 +1,4 @@
-"""Where checkpoints lie: found by name, folder or repository, and written whole or not at all."""
+"""Locations of checkpoints: by packaged name, folder or repository on the Hub."""
 
 import logging
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ log = logging.getLogger("brainfm")
 
 @dataclass(frozen=True)
 class CheckpointLocation:
-    """Where a checkpoint lies.
+    """Location of a checkpoint.
 
     Parameters
     ----------
     folder : Path
     name : str
-        Of the folder, or of the repository without the organisation.
+        Name of the folder, or of the repository without the organisation.
     repo, revision : str or None
         On the Hub: ``org/name`` and commit hash.
     """
@@ -32,7 +32,12 @@ class CheckpointLocation:
 
 
 def packaged_checkpoints():
-    """Return the names of the checkpoints that ship with brainfm."""
+    """List the checkpoints that ship with brainfm.
+
+    Returns
+    -------
+    names : list of str
+    """
     folder = files("brainfm") / "data" / "checkpoints"
     if not folder.is_dir():
         return []
@@ -40,16 +45,16 @@ def packaged_checkpoints():
 
 
 def find_checkpoint(name_or_path):
-    """Find a checkpoint; only ``org/name``, as a str that is no folder, asks the network.
+    """Find a checkpoint; only ``org/name``, as a str that is no folder, uses the network.
 
     Parameters
     ----------
     name_or_path : str or path
-        As :func:`brainfm.models.checkpoint.load_save.load_checkpoint` takes it.
+        See :func:`brainfm.models.checkpoint.load_save.load_checkpoint`.
 
     Returns
     -------
-    found : Found
+    location : CheckpointLocation
 
     Raises
     ------
@@ -61,10 +66,10 @@ def find_checkpoint(name_or_path):
     given = Path(name_or_path).absolute()
     if (given / "config.json").is_file():
         return CheckpointLocation(given, given.name)
-    before = former_folder(given)
-    if not given.exists() and (before / "config.json").is_file():
-        log.warning("saving %s was stopped half-way: the checkpoint before it is taken", given)
-        return CheckpointLocation(before, given.name)
+    former = former_folder(given)
+    if not given.exists() and (former / "config.json").is_file():
+        log.warning("saving %s was interrupted: the former checkpoint is used", given)
+        return CheckpointLocation(former, given.name)
     if str(name_or_path) in packaged_checkpoints():
         packaged = Path(str(files("brainfm") / "data" / "checkpoints" / str(name_or_path)))
         return CheckpointLocation(packaged, packaged.name)
@@ -80,7 +85,7 @@ def find_checkpoint(name_or_path):
 
 
 def pin_revision(name_or_path):
-    """Return a name that means the same files from now on, as far as that can be told.
+    """Pin a repository on the Hub to its current commit.
 
     Parameters
     ----------
@@ -89,12 +94,12 @@ def pin_revision(name_or_path):
     Returns
     -------
     name : str or path
-        ``org/name@commit`` for a repository on the Hub, ``name_or_path`` for anything else.
+        ``org/name@commit`` for a repository on the Hub; anything else is returned unchanged.
 
     Raises
     ------
     ModelError, TemporaryFailure
-        As :func:`find_checkpoint`.
+        See :func:`find_checkpoint`.
     """
     found = find_checkpoint(name_or_path)
     return f"{found.repo}@{found.revision}" if found.repo else name_or_path

@@ -1,7 +1,7 @@
-"""The model card of a checkpoint: written from its ``config.json``, readable by people and the Hub.
+"""Model card of a checkpoint, written from its ``config.json``.
 
-The card opens with what the Hugging Face Hub wants to know (YAML between two lines of ``---``) and
-closes with the scores, when there are any.
+The card starts with the metadata of the Hugging Face Hub (YAML between two lines of ``---``) and
+ends with the scores, if there are any.
 """
 
 import re
@@ -24,28 +24,28 @@ vectors = BrainEmbedder.from_pretrained("{name}").transform(table)
 
 - **Input**: BOLD parcel series of any atlas and TR, with centroids in MNI millimetres; EEG of any
   montage, with electrode positions in metres. At least 12 s of BOLD or 1 s of EEG.
-- **Output**: one float32 vector a recording; `brainfm.models.encoder.readout` says what each part
-holds.
+- **Output**: one float32 vector per recording; `brainfm.models.encoder.readout` describes its
+  parts.
 - **Architecture**: preset `{preset}`, {n_parameters} parameters; sizes in `config.json`.
 - **Objective**: `{objective}`, {max_epochs} epochs, batch {batch_size}, learning rate
   {learning_rate:g}, seed {seed}; every epoch in `history.json`.
 - **Trained on**: {recordings} of {n_participants} participants, from {datasets}. `config.json`
-  holds a hash of each of them, so that evaluation can tell overlap without naming anyone.
+  holds a hash of each, so that an evaluation detects overlap without their names.
 - **Licence of the weights**: {licence}.
-- **Intended use**: research on groups of people. Not for decisions about a person.
+- **Intended use**: research on groups of people. Not for decisions about individuals.
 
 | on recordings | {columns} |
 |---|{rules}|
 | trained on, last epoch | {last} |
-| kept apart | {apart} |
+| validation | {apart} |
 
-`*_explained` is the share of variance predicted: 0 is as good as predicting the mean.
+`*_explained` is the fraction of explained variance: 0 is as good as predicting the mean.
 """
 
 _SCORES = "\n## Scores\n"
 
-#: Identifiers of the Hub, https://huggingface.co/docs/hub/repositories-licenses, that weights
-#: trained on shared recordings can meet.
+#: Licences that weights trained on shared recordings can have, as the Hub names them:
+#: https://huggingface.co/docs/hub/repositories-licenses
 _HUB_LICENCES = frozenset({
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0",
     "mpl-2.0", "cc0-1.0", "pddl", "odbl", "odc-by", "unlicense",
@@ -68,9 +68,9 @@ def model_card(name, info, history, *, version, n_parameters):
     ----------
     name : str
     info : dict
-        As it stands in ``config.json``.
+        Contents of ``config.json``.
     history : list of dict
-        One entry an epoch.
+        One entry per epoch.
     version : str
         Of brainfm.
     n_parameters : int
@@ -80,9 +80,9 @@ def model_card(name, info, history, *, version, n_parameters):
     card : str
         Markdown.
     """
-    training, apart = info["training"], info.get("validation") or {}
+    training, validation = info["training"], info.get("validation") or {}
     last = history[-1] if history else {}
-    watched = [one for one in last if one.endswith("_explained")] + ["effective_rank"]
+    columns = [one for one in last if one.endswith("_explained")] + ["effective_rank"]
     recordings = [
         f"{number} {modality.upper()} recordings ({training['hours'][modality]:g} h)"
         for modality, number in training["n_recordings"].items()
@@ -92,25 +92,24 @@ def model_card(name, info, history, *, version, n_parameters):
     return _TEXT.format(
         name=name,
         version=version,
-        labels=told_labels(training),
+        labels=_labels_text(training),
         preset=info["preset"],
         n_parameters=f"{n_parameters:,}",
         objective=" + ".join(f"{weight:g} {name}" for name, weight in info["objective"].items()),
         recordings=" and ".join(recordings),
         datasets=by_dataset({one: counts.get(one) for one in training["datasets"]}),
         licence=info.get("licence") or "not stated: it follows that of the data",
-        columns=" | ".join(watched),
-        rules="|".join("---" for _ in watched),
-        last=" | ".join(_number(last.get(one)) for one in watched),
-        apart=" | ".join(_number(apart.get(one)) for one in watched),
+        columns=" | ".join(columns),
+        rules="|".join("---" for _ in columns),
+        last=" | ".join(_number(last.get(one)) for one in columns),
+        apart=" | ".join(_number(validation.get(one)) for one in columns),
         **{key: training[key] for key in (
             "max_epochs", "batch_size", "learning_rate", "seed", "n_participants",
         )},
     )  # fmt: skip
 
 
-def told_labels(training):
-    """Say whether labels of the participants were trained on, and which."""
+def _labels_text(training):
     phenotypes = training.get("phenotypes")
     if not phenotypes:
         return "without labels"
@@ -118,14 +117,14 @@ def told_labels(training):
 
 
 def finished_card(card, info):
-    """Give a card its head for the Hub, unless it has one, and the scores of ``info``.
+    """Add the metadata for the Hub, unless the card has them, and the scores of ``info``.
 
     Parameters
     ----------
     card : str
         Markdown, from :func:`model_card` or written by hand.
     info : dict
-        As it stands in ``config.json``.
+        Contents of ``config.json``.
 
     Returns
     -------
@@ -140,12 +139,12 @@ def finished_card(card, info):
 
 
 def hub_metadata(info):
-    """Return what the Hub shows and searches by: licence, library, tags.
+    """Return the metadata of the Hub: licence, library, tags.
 
     Parameters
     ----------
     info : dict
-        As it stands in ``config.json``.
+        Contents of ``config.json``.
 
     Returns
     -------
@@ -163,7 +162,7 @@ def hub_metadata(info):
 
 
 def hub_licence(licence):
-    """Name a licence as the Hub does.
+    """Return the identifier of a licence on the Hub.
 
     Parameters
     ----------
@@ -186,12 +185,12 @@ def hub_licence(licence):
 
 
 def score_rows(scores):
-    """Turn a table of scores into the rows that ``config.json`` keeps.
+    """Convert a table of scores to the rows of ``config.json``.
 
     Parameters
     ----------
     scores : DataFrame
-        One row a method and task: ``task``, ``method``, ``score``, ``low``, ``high`` (the ends of
+        One row per method and task: ``task``, ``method``, ``score``, ``low``, ``high`` (the ends of
         its interval) and, if wished, ``metric``. Each task has a baseline besides the model.
 
     Returns
@@ -229,8 +228,8 @@ def _score_table(rows):
     for row in rows:
         metric = f", {row['metric']}" if row.get("metric") else ""
         interval = f"{_number(row['low'])} to {_number(row['high'])}"
-        told = f"{row['task']}{metric}", row["method"], _number(row["score"]), interval
-        lines.append("| " + " | ".join(one.replace("|", "/") for one in told) + " |")
+        cells = f"{row['task']}{metric}", row["method"], _number(row["score"]), interval
+        lines.append("| " + " | ".join(one.replace("|", "/") for one in cells) + " |")
     return "\n" + "\n".join(lines) + "\n"
 
 

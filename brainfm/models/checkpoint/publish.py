@@ -1,4 +1,4 @@
-"""What is done with a checkpoint that stands in a folder: add scores to it, publish it."""
+"""Publishing of checkpoints: add scores, upload to the Hugging Face Hub."""
 
 import tempfile
 from pathlib import Path
@@ -12,14 +12,14 @@ from brainfm.models.checkpoint.model_card import finished_card, score_rows
 
 
 def add_scores(folder, scores):
-    """Put scores into the ``config.json`` and the card of a checkpoint; the weights stay.
+    """Add scores to the ``config.json`` and the card of a checkpoint; the weights do not change.
 
     Parameters
     ----------
     folder : path
     scores : DataFrame
-        See :func:`brainfm.models.checkpoint.model_card.score_rows`. They replace those that stand
-        there.
+        See :func:`brainfm.models.checkpoint.model_card.score_rows`. They replace former
+        scores.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def add_scores(folder, scores):
     Raises
     ------
     ModelError
-        If there is no whole checkpoint, or the table is not as expected.
+        If there is no complete checkpoint, or the table has other columns.
     """
     info, card = checkpoint_texts(folder)
     info["scores"] = score_rows(pd.DataFrame(scores))
@@ -36,29 +36,29 @@ def add_scores(folder, scores):
 
 
 def publish_checkpoint(folder, repo_id, *, private=True, token=None):
-    """Send a checkpoint to the Hugging Face Hub, after loading it to see that it is whole.
+    """Upload a checkpoint to the Hugging Face Hub, after loading it as a check.
 
     Parameters
     ----------
     folder : path
         Or the name of a packaged checkpoint.
     repo_id : str
-        ``org/name``; made if it is not there.
+        ``org/name``; created if it does not exist.
     private : bool
-        Only who has access to ``org`` can see it. Publish with False when the licence of the
-        recordings allows that.
+        Visible to members of ``org`` only. Pass False if the licence of the recordings allows
+        publication.
     token : str, optional
-        With the right to write; by default ``HF_TOKEN`` or that of ``hf auth login``.
+        With write access; by default ``HF_TOKEN`` or that of ``hf auth login``.
 
     Returns
     -------
     name : str
-        ``org/name@commit``: what ``BrainEmbedder.from_pretrained`` takes, always these bytes.
+        ``org/name@commit``, for ``BrainEmbedder.from_pretrained``.
 
     Raises
     ------
     ModelError
-        If the checkpoint is not whole, the Hub refuses, the repository is public although
+        If the checkpoint is not complete, the Hub refuses, the repository is public although
         ``private`` is True, or ``huggingface_hub`` is not installed.
     TemporaryFailure
         If the Hub cannot be reached.

@@ -246,7 +246,7 @@ def random_crop(prepared, rng, *, max_channels=None, n_patches=None):
 
     Returns
     -------
-    window : tuple of ndarray
+    window : tuple
         See :func:`cut_window`.
     """
     spec = SPECS[prepared.modality]
@@ -273,8 +273,10 @@ def cut_window(prepared, start, n_patches=None):
 
     Returns
     -------
-    window : tuple of ndarray
-        signal (n_channels, n_patches, patch), positions (n_channels, 3), patches (n_patches,).
+    signal : ndarray of float32, shape (n_channels, n_patches, patch)
+    positions : ndarray of float32, shape (n_channels, 3)
+    patches : ndarray of bool, shape (n_patches,)
+        False beyond the end of the recording.
     """
     spec = SPECS[prepared.modality]
     n_patches = n_patches or spec.n_patches

@@ -1,4 +1,4 @@
-"""Prepared signals on disk: made once for a recording of a corpus, then mapped, never held."""
+"""Cache of prepared signals: computed once per recording of a corpus, then memory-mapped."""
 
 import hashlib
 import json
@@ -20,10 +20,21 @@ log = logging.getLogger("brainfm")
 
 @dataclass(frozen=True, kw_only=True)
 class MappedSignal:
-    """As :class:`brainfm.models.encoder.windows.Prepared`, but the signal stays on disk.
+    """Memory-mapped :class:`brainfm.models.encoder.windows.PreparedSignal`.
 
-    It is mapped anew at each access: a crop touches the pages it is cut from and lets go of
-    them, so that memory stays flat however large the corpus is, and little is sent to workers.
+    The file is mapped again at each access, so that only the pages of a crop are read, memory
+    does not grow with the corpus, and little is sent to worker processes.
+
+    Parameters
+    ----------
+    path : str
+    offset : int
+        First byte of the signal.
+    shape : tuple of int
+        (n_channels, n_times).
+    positions : ndarray of float32, shape (n_channels, 3)
+    modality : {"bold", "eeg"}
+    log_scale : float
     """
 
     path: str
@@ -35,9 +46,9 @@ class MappedSignal:
 
     @property
     def signal(self):
-        """ndarray of float32, shape (n_channels, n_times); on disk, time comes first."""
+        """ndarray of float32, shape (n_channels, n_times); stored with time first."""
         try:
-            # A quarter of the time np.memmap takes, which counts for a window.
+            # A quarter of the time of np.memmap, which matters for a window.
             with open(self.path, "rb") as file:
                 mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
             size = self.shape[0] * self.shape[1]
@@ -48,22 +59,22 @@ class MappedSignal:
 
 @dataclass(frozen=True)
 class PreparedSignalCache:
-    """What :attr:`brainfm.recording.Recording.cache` of a recording of a corpus is.
+    """Cache of a recording of a corpus; see :attr:`brainfm.recording.Recording.cache`.
 
-    ``prepared/<recording>-<hash>.safetensors`` holds the signal (n_times, n_channels), so that a
-    window of all channels is one piece, and the positions. The hash is of all that they depend
+    ``prepared/<recording>-<hash>.safetensors`` holds the signal (n_times, n_channels), so that
+    windows of all channels are contiguous, and the positions. The hash is of all that they depend
     on: version and parameters of the preparation, sampling rate, positions and mask.
 
     Parameters
     ----------
     read : callable with a ``path``, in the folder beside ``prepared``
-        How the recording reads its signal; one that reads otherwise is another recording.
+        That of the recording; a recording with another ``read`` is not cached.
     """
 
     read: object
 
     def __call__(self, recording, prepare):
-        """Return the prepared signal of ``recording``; made by ``prepare`` if it is not there."""
+        """Return the prepared signal of ``recording``, computed by ``prepare`` if not cached."""
         if recording.read != self.read:
             return prepare(recording)
         path = self._path(recording)
@@ -72,12 +83,23 @@ class PreparedSignalCache:
             try:
                 self.store(recording, prepared)
             except CannotCreateOutput as error:
-                _say_once(str(error))
+                _log_once(str(error))
                 return prepared
         return _open(path, recording.modality)
 
     def store(self, recording, prepared):
-        """Write what was prepared of ``recording``, unless it is there."""
+        """Write the prepared signal of ``recording`` unless it is cached.
+
+        Parameters
+        ----------
+        recording : Recording
+        prepared : PreparedSignal
+
+        Raises
+        ------
+        CannotCreateOutput, ReadWriteFailed
+            If it cannot be written.
+        """
         path = self._path(recording)
         if path.exists():
             return
@@ -121,9 +143,9 @@ def _open(path, modality):
 
 
 def _unreadable(path, error):
-    return DataError(f"{path} cannot be read ({error}): remove it, and it is made again.")
+    return DataError(f"{path} cannot be read ({error}): remove it, and it is computed again.")
 
 
 @lru_cache(maxsize=64)
-def _say_once(text):
-    log.warning("%s Until then, prepared signals are held in memory.", text)
+def _log_once(text):
+    log.warning("%s Until then, prepared signals stay in memory.", text)
