@@ -1,4 +1,4 @@
-"""Reading raw EEG of BIDS datasets, checking it, and writing the derivative."""
+"""Raw EEG of BIDS datasets: read, validated and written as a derivative."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def _places(raw):
 
 
 class TestReading:
-    def test_keeps_the_signal_in_volts_and_the_mains_of_the_sidecar(self, run):
+    def test_the_signal_is_in_volts_and_the_mains_frequency_of_the_sidecar(self, run):
         read = read_eeg_run(run)
         np.testing.assert_allclose(read.raw.get_data().T, eeg_signal(), atol=1e-8)
         assert read.line_hz == 50
@@ -70,7 +70,7 @@ class TestReading:
         run = write_run(tmp_path, eeg_signal(), extension=".vhdr")
         np.testing.assert_allclose(read_eeg_run(run).raw.get_data().T, eeg_signal(), atol=1e-8)
 
-    def test_names_become_standard_and_the_rest_is_named(self, tmp_path):
+    def test_names_become_standard_and_channels_left_out_are_listed(self, tmp_path):
         names = ["EEG " + name for name in NAMES[:17]] + ["EEG A2-A1", "ECG", "XX"]
         run = write_run(tmp_path, eeg_signal(), names=names)
         kinds = ["ECG" if name == "ECG" else "EEG" for name in names]
@@ -88,8 +88,8 @@ class TestReading:
         write_table(run, "channels", columns)
         assert read_eeg_run(run).raw.info["bads"] == ["T7"]
 
-    def test_a_file_that_is_not_there_is_missing(self, tmp_path):
-        with pytest.raises(MissingInput, match="is not there"):
+    def test_a_missing_file_is_refused(self, tmp_path):
+        with pytest.raises(MissingInput, match="does not exist"):
             read_eeg_run(tmp_path / "sub-01" / "eeg" / "sub-01_task-rest_eeg.edf")
 
     def test_files_it_depends_on_are_those_beside_and_above_it(self, run):
@@ -124,7 +124,7 @@ class TestPositionsOfTheDataset:
         with pytest.raises(DataError, match=r"expected m, cm, mm: add it to coordsystem\.json"):
             read_eeg_run(run)
 
-    def test_with_landmarks_are_placed_by_them(self, run):
+    def test_with_landmarks_are_transformed_by_them(self, run):
         head = mne.channels.montage.transform_to_head(standard_montage()).get_positions()
         marks = {"NAS": head["nasion"], "LPA": head["lpa"], "RPA": head["rpa"]}
         turn = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]])
@@ -189,18 +189,18 @@ class TestChecks:
     def test_a_good_file_has_no_problem(self, run):
         assert check_eeg(run, LINE) == []
 
-    def test_a_truncated_file_tells_both_sizes(self, run):
+    def test_a_truncated_file_is_reported_with_both_sizes(self, run):
         n_bytes = run.stat().st_size
         run.write_bytes(run.read_bytes()[: n_bytes // 2])
         (problem,) = check_eeg(run, LINE)
         assert re.search(rf"is truncated: holds {n_bytes // 2} bytes of {n_bytes}; copy", problem)
 
-    def test_a_file_that_is_no_edf_is_told(self, run):
+    def test_a_file_that_is_not_edf_is_reported(self, run):
         run.write_bytes(b"this is no EDF" * 100)
         (problem,) = check_eeg(run, LINE)
         assert "cannot be read as EDF (its header is damaged): copy or convert" in problem
 
-    def test_a_brainvision_file_cut_within_a_sample_is_told(self, tmp_path):
+    def test_a_brainvision_file_that_ends_within_a_sample_is_reported(self, tmp_path):
         run = write_run(tmp_path, eeg_signal(), extension=".vhdr")
         signal = run.with_suffix(".eeg")
         signal.write_bytes(signal.read_bytes()[:-3])
@@ -208,12 +208,12 @@ class TestChecks:
         assert "ends within a sample" in problem
 
     @pytest.mark.parametrize("metadata", [{}, {"PowerLineFrequency": "n/a"}])
-    def test_no_mains_frequency_is_never_guessed(self, run, metadata):
+    def test_a_missing_mains_frequency_is_never_guessed(self, run, metadata):
         (problem,) = check_eeg(run, metadata)
         assert "PowerLineFrequency is absent" in problem
         assert "give --eeg-line-hz" in problem
 
-    def test_mains_that_do_not_exist_are_told(self, run):
+    def test_an_impossible_mains_frequency_is_reported(self, run):
         (problem,) = check_eeg(run, {"PowerLineFrequency": 500})
         assert "PowerLineFrequency is 500; expected 50 or 60" in problem
 
@@ -222,13 +222,13 @@ class TestChecks:
         (problem,) = check_eeg(run, LINE)
         assert "lasts 8.0 s; expected at least 10 s" in problem
 
-    def test_numbered_channels_without_positions_are_told(self, tmp_path):
+    def test_numbered_channels_without_positions_are_reported(self, tmp_path):
         run = write_run(tmp_path, eeg_signal(), names=[f"ch{k}" for k in range(len(NAMES))])
         (problem,) = check_eeg(run, LINE)
         assert "20 of 20 EEG channels have no position (ch0, ch1, ch2, ...)" in problem
         assert "add an electrodes.tsv" in problem
 
-    def test_what_the_check_says_the_reader_refuses_with_the_file_name(self, run):
+    def test_the_reader_refuses_what_the_check_reports_with_the_file_name(self, run):
         run.write_bytes(run.read_bytes()[:-500])
         with pytest.raises(DataError, match=r"sub-01_task-rest_eeg\.edf is truncated"):
             read_eeg_run(run)
@@ -245,7 +245,7 @@ class TestDerivative:
         np.testing.assert_allclose(notes.onset, [0.5, 7.25, 12.0])
         assert [text.split("/")[-1] for text in notes.description] == ["open", "open", "closed"]
 
-    def test_sidecar_says_what_was_done_and_nothing_of_the_patient(self, written):
+    def test_the_sidecar_describes_the_processing_and_not_the_patient(self, written):
         sidecar = read_json(written[2].with_suffix(".json"))
         assert sidecar["EEGReference"] == "average"
         assert sidecar["SamplingFrequency"] == 200

@@ -1,4 +1,4 @@
-"""What the query of raw runs finds, reads and refuses."""
+"""The query of raw runs: selection, sidecars, filters and refusals."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class TestSelection:
         found = raw_runs(dataset, participants=["02"])
         assert names(found) == ["sub-02_T1w", "sub-02_task-rest_bold", "sub-02_task-rest_eeg"]
 
-    def test_labels_select_recordings_but_leave_the_anatomy(self, dataset):
+    def test_labels_select_recordings_but_not_t1w_images(self, dataset):
         write_mri(dataset, "01", task="film")
         found = raw_runs(dataset, participants=["01"], tasks=["film"])
         assert names(found) == ["sub-01_T1w", "sub-01_task-film_bold"]
@@ -48,17 +48,17 @@ class TestSelection:
         assert not raw_runs(tmp_path, participants=["1"], runs=["2"])
 
     @pytest.mark.parametrize(
-        ("query", "kept"),
+        ("query", "n_selected"),
         [({"task": "rest"}, 1), ({"task": ["film", "rest"]}, 2), ({"run": None}, 2),
          ({"run": "*"}, 0), ({"session": "1"}, 0), ({"datatype": "func", "suffix": "bold"}, 2)],
         ids=str,
     )  # fmt: skip
-    def test_a_filter_file_keeps_what_fits(self, dataset, tmp_path, query, kept):
+    def test_a_filter_file_selects_runs(self, dataset, tmp_path, query, n_selected):
         write_mri(dataset, "01", task="film")
         write(tmp_path / "filter.json", {"bold": query, "fmap": {"session": "9"}})
         filters = read_filters(tmp_path / "filter.json", QUERIES)
         found = raw_runs(dataset, participants=["01"], filters=filters)
-        assert sum(run.modality == "bold" for run in found) == kept
+        assert sum(run.modality == "bold" for run in found) == n_selected
 
     def test_the_t1w_image_of_the_same_session_is_taken_else_the_first(self, tmp_path):
         for name in ("ses-1/anat/sub-1_ses-1_T1w.nii", "ses-2/anat/sub-1_ses-2_T1w.nii",
@@ -85,7 +85,7 @@ class TestSidecars:
         }
         assert second.metadata["RepetitionTime"] == 2.0
 
-    def test_a_sidecar_of_another_task_is_left_alone(self, dataset):
+    def test_a_sidecar_of_another_task_is_not_used(self, dataset):
         write(dataset / "task-film_bold.json", {"RepetitionTime": 7})
         assert raw_runs(dataset, participants=["01"])[1].metadata["RepetitionTime"] == 2.0
 
@@ -95,8 +95,8 @@ class TestSidecars:
         assert "is not valid JSON" in bold.problems[0]
 
 
-class TestCare:
-    def test_links_that_lead_nowhere_are_listed_not_followed(self, dataset):
+class TestRobustness:
+    def test_broken_links_are_listed(self, dataset):
         path = dataset / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
         path.unlink()
         path.symlink_to("../../.git/annex/objects/gone")
@@ -111,7 +111,7 @@ class TestCare:
 
     @pytest.mark.parametrize("label", ["../secret", "01/../02", "", "*"])
     def test_a_label_that_is_a_path_is_refused(self, dataset, label):
-        with pytest.raises(UsageError, match=r"is no BIDS label; expected letters and digits"):
+        with pytest.raises(UsageError, match=r"is not a BIDS label; expected letters and digits"):
             raw_runs(dataset, participants=[label])
 
     def test_a_file_in_the_folder_of_another_is_a_problem(self, dataset):
@@ -124,14 +124,14 @@ class TestCare:
 
 class TestFilterFiles:
     @pytest.mark.parametrize(
-        ("content", "said"),
+        ("content", "text"),
         [("{", "is not valid JSON"), ("[]", r"expected \{query: \{entity: value\}\}"),
          (json.dumps({"boldd": {}}), "no query 'boldd'; expected t1w, bold, eeg"),
          (json.dumps({"bold": {"tsk": "a"}}), "no entity 'tsk'; expected one of")],
     )  # fmt: skip
-    def test_what_is_no_filter_file_is_refused(self, tmp_path, content, said):
+    def test_a_malformed_filter_file_is_refused(self, tmp_path, content, text):
         (tmp_path / "f.json").write_text(content)
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=text):
             read_filters(tmp_path / "f.json", QUERIES)
 
     def test_a_missing_filter_file_is_refused(self):

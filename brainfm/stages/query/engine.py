@@ -54,7 +54,7 @@ def read_derivatives(arguments):
     -------
     derivatives : dict of str to Path
     errors : list of BrainFMError
-        For each argument that is malformed, or leads nowhere or to a raw dataset.
+        For each argument that is malformed, or no derivative dataset.
     """
     derivatives, errors = {}, []
     for argument in arguments:

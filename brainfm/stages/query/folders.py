@@ -35,7 +35,7 @@ def _overlap(bids_dir, output_dir, *, data, out, work):
     """Return what is wrong with the positions of the folders, as an error, or None."""
     default = bids_dir / "derivatives" / "brainfm"
     if not bids_dir.is_dir():
-        return MissingInput(f"{bids_dir} is not there; expected the root of a BIDS dataset.")
+        return MissingInput(f"{bids_dir} does not exist; expected the root of a BIDS dataset.")
     if out == data or (out.is_relative_to(data) and not _inside(out, data / "derivatives")):
         return UsageError(
             f"the output {output_dir} lies inside the input {bids_dir}; expected a folder "
@@ -95,7 +95,7 @@ def check_description(bids_dir):
     except (DataError, MissingInput) as error:
         return [ValidationFailed(str(error))]
     if not isinstance(content, dict):
-        return [ValidationFailed(f"{path} holds no JSON object; expected Name and BIDSVersion.")]
+        return [ValidationFailed(f"{path} is not a JSON object; expected Name and BIDSVersion.")]
     if content.get("DatasetType") == "derivative":
         return [
             ValidationFailed(

@@ -90,8 +90,7 @@ def _check_file(path):
         status = path.stat()
     except OSError:
         text = (
-            "is a link that leads nowhere: fetch its content (datalad get), or take it out of the "
-            "selection."
+            "is a broken link: fetch its content (datalad get), or leave it out of the selection."
         )
         return [(text, MissingInput.exit_code)]
     is_empty = stat.S_ISREG(status.st_mode) and not status.st_size

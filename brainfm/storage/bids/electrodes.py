@@ -53,11 +53,11 @@ def read_coordinate_system(coordsystem_file):
     MissingInput
         If it cannot be opened.
     DataError
-        If it holds no JSON object.
+        If it is not a JSON object.
     """
     system = read_json(coordsystem_file) if coordsystem_file else {}
     if not isinstance(system, dict):
-        raise DataError(f"{coordsystem_file} holds no JSON object: fix it.")
+        raise DataError(f"{coordsystem_file} is not a JSON object: fix it.")
     return system
 
 
@@ -108,7 +108,7 @@ def read_electrodes(electrodes_file, coordsystem_file=None, *, names=None, unit=
         positions = table[["x", "y", "z"]].to_numpy(dtype=float) * METRES_IN[unit]
     except ValueError as error:
         raise DataError(
-            f"{electrodes_file} holds x, y, z that are no numbers ({error}): fix it."
+            f"{electrodes_file} has x, y, z that are not numbers ({error}): fix it."
         ) from error
     return dict(zip(table["name"], positions, strict=True))
 

@@ -164,7 +164,7 @@ def _root_of(path):
 
 def _metadata_of(path):
     if not path.exists():
-        raise MissingInput(f"{path} is not there; expected a raw EEG file.")
+        raise MissingInput(f"{path} does not exist; expected a raw EEG file.")
     found = raw_runs(_root_of(path), participants=[entities_of(path)["sub"]])
     return next((dict(run.metadata) for run in found if run.path == path), {})
 
