@@ -1,6 +1,8 @@
 """The rules of the house, as tests."""
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +86,16 @@ def test_help_comes_within_half_a_second():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout.splitlines()[-1]) < 0.5
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [path.parent for path in sorted((ROOT / "brainfm" / "stages").glob("*/__init__.py"))],
+    ids=lambda path: path.name,
+)
+def test_a_stage_lists_its_files_and_names_its_public_function(folder):
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf8")))
+    listed = set(re.findall(r"``(\w+\.py)``", text))
+    assert listed == {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    for module, name in re.findall(r":func:`~(brainfm\.stages\.[\w.]+)\.(\w+)`", text):
+        assert hasattr(importlib.import_module(module), name)

@@ -8,6 +8,7 @@ Out: ``group/evaluation.json`` and its tables. The public function is
 - ``refusals.py``: checks of settings, tasks and columns before any file is read
 - ``target.py``: labels of the recordings, from a column or a contrast
 - ``design.py``: methods, folds and checks before anything is computed
+- ``n_jobs.py``: number of processes that fit into memory
 - ``run.py``: the evaluation
 - ``importance_networks.py``, ``importance_bands.py``: importance of networks and frequency bands
 - ``embedding_map.py``: two-dimensional map of the embeddings
