@@ -13,8 +13,6 @@ import threading
 import time
 from pathlib import Path
 
-from filelock import FileLock
-
 from brainfm.errors import CannotCreateOutput, TemporaryFailure
 
 #: Age after which a lock of another machine that is no longer refreshed is stale.
@@ -34,11 +32,17 @@ def exclusive(path):
     path : path
         Lock file; it stays when the lock is released.
 
+    Yields
+    ------
+    None
+
     Raises
     ------
     CannotCreateOutput
         If the file cannot be created, or its file system has no locks.
     """
+    from filelock import FileLock  # imports asyncio, which planning does without
+
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(path).acquire()
