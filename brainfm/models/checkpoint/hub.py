@@ -194,7 +194,7 @@ def _translate(errors, error, what, is_temporary):
         )
     if status is None and isinstance(error, OSError):
         return TemporaryFailure(
-            f"{what} could not be read or written ({kind}): is the disk full? HF_HOME says where "
-            "the cache lies."
+            f"{what} could not be read or written ({kind}): is the disk full? HF_HOME sets "
+            "the folder of the cache."
         )
     return ModelError(f"the Hub refuses {what} ({kind}, status {status}).")

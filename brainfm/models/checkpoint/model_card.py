@@ -191,7 +191,7 @@ def score_rows(scores):
     ----------
     scores : DataFrame
         One row per method and task: ``task``, ``method``, ``score``, ``low``, ``high`` (the ends of
-        its interval) and, if wished, ``metric``. Each task has a baseline besides the model.
+        its interval) and optionally ``metric``. Each task has a baseline and the model.
 
     Returns
     -------

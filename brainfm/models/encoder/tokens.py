@@ -121,7 +121,7 @@ class SpatialAnchors(nn.Module):
 
     The weight of a channel is a Gaussian of its distance to the anchor. Anchors are placed at the
     channels of the training recordings and do not learn: when gradients moved them, objectives
-    became better and the connectivity between anchors told participants apart less well.
+    improved and the connectivity between anchors separated participants less well.
 
     Parameters
     ----------

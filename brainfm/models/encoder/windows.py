@@ -152,17 +152,17 @@ def _prepare(recording):
     signal = np.array(recording.signal.T, order="C")  # a copy, contiguous along time
     with np.errstate(invalid="ignore"):
         spread = np.ptp(signal, axis=1)  # NaN or infinite if a sample is
-    keep = recording.mask & np.isfinite(spread) & (spread > 0)
-    if not keep.any():
+    usable = recording.mask & np.isfinite(spread) & (spread > 0)
+    if not usable.any():
         raise ModelError(
-            f"{recording!r} has no usable channel: all {len(keep)} are masked, constant or NaN."
+            f"{recording!r} has no usable channel: all {len(usable)} are masked, constant or NaN."
         )
-    signal = signal if keep.all() else signal[keep]
+    signal = signal if usable.all() else signal[usable]
     scaled, log_scale = _SCALERS[recording.modality](signal, recording, spec)
     np.clip(scaled, -spec.clip, spec.clip, out=scaled)
     return PreparedSignal(
         signal=np.ascontiguousarray(scaled, dtype=np.float32),
-        positions=(recording.positions[keep] / spec.position_unit).astype(np.float32),
+        positions=(recording.positions[usable] / spec.position_unit).astype(np.float32),
         modality=recording.modality,
         log_scale=log_scale,
     )

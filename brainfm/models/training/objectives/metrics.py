@@ -1,4 +1,4 @@
-"""Metrics of every batch, whatever the objective: do embeddings still tell participants apart?"""
+"""Metrics of every batch, whatever the objective, that show a collapse of the embeddings."""
 
 import math
 
