@@ -1,7 +1,7 @@
-"""Every setting of brainfm, declared once.
+"""Settings of brainfm, each declared once.
 
-The command line, the TOML file, the environment variables and the table in the
-documentation are derived from these frozen sections (see ``brainfm.cli``).
+The command line, the TOML file, the environment variables and the table in the documentation are
+derived from these frozen sections (see ``brainfm.cli``).
 """
 
 import re
@@ -11,103 +11,135 @@ from pathlib import Path
 from brainfm.errors import UsageError
 
 
-def setting(default, help, *, flags=(), choices=None, unit=None, at_least=None):
-    """Declare one setting: its default, one line of help and how it is spelled on the command line.
+def setting(default, help, *, flags=(), choices=None, unit=None, at_least=None, metavar=None):
+    """Declare one setting.
 
-    Without ``flags`` the command line spells it ``--<section>-<name>``.
+    Parameters
+    ----------
+    default : object
+    help : str
+        One line.
+    flags : sequence of str
+        Options of the command line; without any, it is ``--<section>-<name>``.
+    choices : tuple of str, optional
+    unit : str, optional
+    at_least : int, optional
+        Smallest value.
+    metavar : str, optional
+        Placeholder of the value in the help; derived from unit and type if not given.
+
+    Returns
+    -------
+    dataclasses.Field
     """
     metadata = {"help": help, "flags": tuple(flags), "choices": choices, "unit": unit}
-    metadata["at_least"] = at_least
+    metadata.update(at_least=at_least, metavar=metavar)
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What is run, where, and with how much of the machine."""
+    """Selection of recordings, folders and computing resources."""
 
     participant_label: tuple[str, ...] = setting(
-        (), "participants to work on, with or without 'sub-'", flags=["--participant-label"]
+        (),
+        "labels of the participants to process, with or without 'sub-'",
+        flags=["--participant-label"],
     )
     session_label: tuple[str, ...] = setting(
-        (), "sessions to work on", flags=["--session-label", "--session-id"]
+        (), "labels of the sessions to process", flags=["--session-label", "--session-id"]
     )
     task_label: tuple[str, ...] = setting(
-        (), "tasks to work on", flags=["-t", "--task-id", "--task-label"]
+        (), "labels of the tasks to process", flags=["-t", "--task-id", "--task-label"]
     )
-    run_label: tuple[str, ...] = setting((), "runs to work on", flags=["--run-id", "--run-label"])
+    run_label: tuple[str, ...] = setting(
+        (), "labels of the runs to process", flags=["--run-id", "--run-label"]
+    )
     bids_filter_file: Path | None = setting(
         None,
-        "JSON of {query: {entity: value}}, queries bold, t1w, eeg",
+        "JSON file of PyBIDS filters, {query: {entity: value}}, for the queries bold, t1w and eeg",
         flags=["--bids-filter-file"],
     )
     derivatives: tuple[str, ...] = setting(
-        (), "existing derivatives as NAME=PATH", flags=["-d", "--derivatives"]
+        (),
+        "existing derivative datasets as NAME=PATH, for example fmriprep=/data/fmriprep",
+        flags=["-d", "--derivatives"],
+        metavar="NAME=PATH",
     )
     config_file: Path | None = setting(
-        None, "TOML file of settings, such as the settings.toml of a run", flags=["--config-file"]
+        None,
+        "TOML file of settings, for example the settings.toml of an earlier run",
+        flags=["--config-file"],
     )
     work_dir: Path | None = setting(
-        None, "folder for intermediate files (default: OUTPUT_DIR/work)", flags=["-w", "--work-dir"]
+        None, "folder of intermediate files (default: OUTPUT_DIR/work)", flags=["-w", "--work-dir"]
     )
     nprocs: int | None = setting(
         None,
-        "processes at once (default: the CPUs this job was given)",
+        "processes that run in parallel (default: the CPUs available to this job)",
         flags=["--nprocs", "--n-cpus", "--nthreads"],
         at_least=1,
     )
     omp_nthreads: int | None = setting(
         None,
-        "threads of one process (default: nprocs - 1, at most 8)",
+        "threads per process (default: nprocs - 1, at most 8)",
         flags=["--omp-nthreads"],
         at_least=1,
     )
     mem: str | None = setting(
         None,
-        "memory limit with its unit, for instance 8G, 1.5G or 8000M",
+        "memory limit with its unit, for example 8G, 1.5G or 8000M (default: 90 % of the memory "
+        "available to this job)",
         flags=["--mem", "--mem-mb", "--mem-gb"],
+        metavar="SIZE",
     )
-    random_seed: int = setting(
-        0, "seed of every random choice", flags=["--random-seed"], at_least=0
-    )
+    random_seed: int = setting(0, "seed of all random numbers", flags=["--random-seed"], at_least=0)
     stop_on_first_crash: bool = setting(
-        False, "stop everything when one step fails", flags=["--stop-on-first-crash"]
+        False,
+        "stop all processing after the first step that fails",
+        flags=["--stop-on-first-crash"],
     )
     dry_run: bool = setting(
-        False, "check the input, list what would be done and stop", flags=["--dry-run"]
+        False,
+        "check the input and list the planned steps, without processing or writing",
+        flags=["--dry-run"],
     )
     reports_only: bool = setting(
-        False, "only write the reports again from files already there", flags=["--reports-only"]
+        False, "only write the reports again, from existing outputs", flags=["--reports-only"]
     )
     sloppy: bool = setting(
-        False, "fast and rough, for tests: never for results", flags=["--sloppy"]
+        False, "use fast, low-quality settings; for tests only, not for results", flags=["--sloppy"]
     )
     use_plugin: Path | None = setting(
-        None, "YAML file of a Nipype plugin and its arguments", flags=["--use-plugin"]
+        None, "YAML file with a Nipype plugin and its plugin_args", flags=["--use-plugin"]
     )
     resource_monitor: bool = setting(
-        False, "record memory and CPU of every step", flags=["--resource-monitor"]
+        False, "record memory and CPU use of every step", flags=["--resource-monitor"]
     )
     write_graph: bool = setting(
-        False, "draw the workflow into OUTPUT_DIR/logs", flags=["--write-graph"]
+        False, "draw a graph of the workflow into OUTPUT_DIR/logs", flags=["--write-graph"]
     )
-    verbose: int = setting(0, "say more; twice for still more", flags=["-v", "--verbose"])
+    verbose: int = setting(
+        0, "print more messages; -vv also those of Nipype", flags=["-v", "--verbose"]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoldConfig:
-    """How one BOLD run becomes parcel time series."""
+    """Preprocessing of BOLD runs and extraction of parcel time series."""
 
     fmri_engine: str = setting(
         "auto",
-        "who preprocesses raw fMRI; auto: derivatives, else fmriprep, else builtin",
+        "engine that preprocesses raw fMRI; auto uses existing derivatives, else fMRIPrep if it is "
+        "installed, else the built-in engine",
         flags=["--fmri-engine"],
         choices=("auto", "derivatives", "fmriprep", "builtin"),
     )
     fmriprep_container: str | None = setting(
-        None, "image.sif or docker://NAME to run fMRIPrep from", flags=["--fmriprep-container"]
+        None, "container of fMRIPrep: image.sif or docker://NAME", flags=["--fmriprep-container"]
     )
     fs_license_file: Path | None = setting(
-        None, "FreeSurfer licence handed to fMRIPrep", flags=["--fs-license-file"]
+        None, "FreeSurfer licence file for fMRIPrep", flags=["--fs-license-file"]
     )
     atlas: str = setting(
         "Schaefer100",
@@ -116,91 +148,103 @@ class BoldConfig:
         "TSV of the same name",
         flags=["--atlas"],
     )
-    n_dummy: int = setting(0, "volumes dropped at the start of each run", at_least=0)
-    high_pass_hz: float = setting(0.008, "slower drifts are removed; 0 keeps them", unit="Hz")
-    low_pass_hz: float = setting(0.1, "faster fluctuations are removed; 0 keeps them", unit="Hz")
-    n_acompcor: int = setting(5, "aCompCor components regressed out", at_least=0)
+    n_dummy: int = setting(0, "volumes removed at the start of each run", at_least=0)
+    high_pass_hz: float = setting(0.008, "cutoff of the high-pass filter; 0: no filter", unit="Hz")
+    low_pass_hz: float = setting(0.1, "cutoff of the low-pass filter; 0: no filter", unit="Hz")
+    n_acompcor: int = setting(5, "number of aCompCor components regressed out", at_least=0)
     fd_threshold_mm: float = setting(
-        0.5, "frames with more framewise displacement are counted as moved", unit="mm"
+        0.5, "framewise displacement above which a volume counts as motion outlier", unit="mm"
     )
-    min_coverage: float = setting(0.5, "a parcel with a smaller part inside the scan is n/a")
+    min_coverage: float = setting(
+        0.5, "smallest fraction of a parcel inside the field of view; parcels below it are n/a"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EegConfig:
-    """How one raw EEG becomes clean EEG."""
+    """Preprocessing of EEG recordings."""
 
-    high_pass_hz: float = setting(0.5, "slower drifts are removed", unit="Hz")
-    low_pass_hz: float = setting(75.0, "faster oscillations are removed", unit="Hz")
+    high_pass_hz: float = setting(0.5, "cutoff of the high-pass filter", unit="Hz")
+    low_pass_hz: float = setting(75.0, "cutoff of the low-pass filter", unit="Hz")
     line_hz: float | None = setting(
-        None, "mains frequency (default: PowerLineFrequency of the sidecar)", unit="Hz"
+        None, "power line frequency (default: PowerLineFrequency of the sidecar)", unit="Hz"
     )
-    sampling_hz: float = setting(200.0, "sampling rate of the result", unit="Hz")
+    sampling_hz: float = setting(200.0, "sampling rate after resampling", unit="Hz")
     ica_threshold: float = setting(
-        0.8, "a component labelled eye, muscle, heart, line or channel noise above this "
-        "probability is removed; 1 removes none"
+        0.8, "probability above which an ICA component labelled eye, muscle, heart, line noise or "
+        "channel noise is removed; 1: none is removed"
     )  # fmt: skip
     max_bad_share: float = setting(
-        0.5, "a recording with a larger share of bad channels is refused"
+        0.5, "largest fraction of bad channels; recordings above it fail"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which pretrained model embeds the recordings, and how."""
+    """Pretrained model that embeds the recordings."""
 
     model: str = setting(
         "brainfm-tiny",
-        "packaged checkpoint, path to one, or org/name[@revision] on the Hugging Face Hub",
+        "name of a packaged checkpoint, path of a checkpoint folder, or org/name[@revision] on the "
+        "Hugging Face Hub",
         flags=["--model"],
     )
     device: str = setting(
         "auto",
-        "where the model runs; auto: cuda when there is one",
+        "device of the model; auto: cuda if available, else cpu",
         flags=["--device"],
         choices=("auto", "cpu", "cuda"),
     )
-    batch_size: int = setting(32, "windows embedded at once", at_least=1)
+    batch_size: int = setting(32, "number of windows embedded in one batch", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """How the group level pretrains on the corpus."""
+    """Pretraining on the corpus."""
 
     preset: str = setting("tiny", "size of the encoder", choices=("nano", "tiny", "small", "base"))
     tokenizer: str = setting(
-        "patch", "what makes a vector of a patch", choices=("patch", "conv", "recurrent")
+        "patch",
+        "layer that turns a patch of signal into a vector",
+        choices=("patch", "conv", "recurrent"),
     )
-    max_epochs: int = setting(20, "passes over the corpus", at_least=1)
-    batch_size: int = setting(32, "windows of one step", at_least=1)
-    learning_rate: float = setting(1e-3, "highest learning rate")
-    bold_window_s: float = setting(120.0, "window of BOLD, a multiple of 12 s", unit="s")
-    eeg_window_s: float = setting(10.0, "window of EEG, a multiple of 1 s", unit="s")
+    max_epochs: int = setting(20, "maximum number of passes over the corpus", at_least=1)
+    batch_size: int = setting(32, "number of windows per optimisation step", at_least=1)
+    learning_rate: float = setting(1e-3, "maximum learning rate")
+    bold_window_s: float = setting(120.0, "length of BOLD windows, a multiple of 12 s", unit="s")
+    eeg_window_s: float = setting(10.0, "length of EEG windows, a multiple of 1 s", unit="s")
     phenotypes: tuple[str, ...] = setting(
-        (), "columns of participants.tsv to learn from too, such as age sex; by default, no labels"
+        (),
+        "columns of participants.tsv used as additional labels, for example age sex",
+        metavar="COLUMN",
     )
 
     @property
     def model_name(self):
-        """Name of the model; one that has seen labels is told by it."""
+        """Name of the model; it ends with ``-phenotypes`` if labels were used."""
         return f"brainfm-{self.preset}" + ("-phenotypes" if self.phenotypes else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """How ``python -m brainfm.cli.pretrain`` uses machines; no part of the two levels."""
+    """Computing resources of ``python -m brainfm.cli.pretrain``; not used by the two levels."""
 
-    n_processes: int = setting(1, "processes (GPUs) of each machine; they share each batch")
-    n_nodes: int = setting(1, "machines; more than one needs srun or torchrun")
+    n_processes: int = setting(1, "processes (GPUs) per node; each batch is divided among them")
+    n_nodes: int = setting(1, "number of nodes; more than one needs srun or torchrun")
     precision: str = setting(
-        "32", "bf16 encodes in bfloat16, weights and losses stay float32", choices=("32", "bf16")
+        "32",
+        "bf16: the encoder computes in bfloat16; weights and losses stay float32",
+        choices=("32", "bf16"),
     )
     patience: int | None = setting(
-        None, "stop after so many epochs without a lower validation loss, keep the best weights"
+        None,
+        "epochs without a lower validation loss before training stops; the best weights are saved",
     )
-    n_workers: int = setting(0, "processes that cut crops beside each training process")
+    n_workers: int = setting(0, "data loading processes per training process")
     keep_every_s: float = setting(
-        600.0, "time between two states within an epoch; one is kept after each epoch", unit="s"
+        600.0,
+        "time between two checkpoints within an epoch; one is saved after each epoch",
+        unit="s",
     )
 
     def __post_init__(self):
@@ -213,46 +257,55 @@ class LoopConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """What the group level predicts, and how it is scored."""
+    """Prediction of a target from the recordings, and its evaluation."""
 
-    target: str | None = setting(None, "column of participants.tsv to predict", flags=["--target"])
+    target: str | None = setting(
+        None, "column of participants.tsv to predict", flags=["--target"], metavar="COLUMN"
+    )
     contrast: tuple[str, ...] = setting(
-        (), "two tasks to tell apart, for instance eyesopen eyesclosed", flags=["--contrast"]
+        (),
+        "two tasks to classify, for example eyesopen eyesclosed",
+        flags=["--contrast"],
+        metavar="TASK",
     )
     groups: str | None = setting(
         None,
-        "column of participants.tsv, such as site: leave one of its values out at a time, and "
-        "compare people within a value only",
+        "column of participants.tsv, for example site, for leave-one-group-out cross-validation; "
+        "labels are permuted within its values only",
         flags=["--groups"],
+        metavar="COLUMN",
     )
     confounds: tuple[str, ...] = setting(
         ("site", "age", "sex", "mean_fd"),
-        "columns of participants.tsv that are read from the embedding and regressed out, of the "
-        "default ones those that exist; mean_fd is also taken from the quality files of brainfm",
+        "columns of participants.tsv predicted from the embedding and regressed out; default "
+        "columns that do not exist are skipped; mean_fd may also come from the quality files of "
+        "brainfm",
+        metavar="COLUMN",
     )
     networks: tuple[str, ...] = setting(
         (),
-        "networks of the Schaefer atlas, for instance Cont SalVentAttn DorsAttn: their "
-        "connectivity to the whole brain joins the methods, and what it rests on is drawn",
+        "networks of the Schaefer atlas, for example Cont SalVentAttn DorsAttn: evaluate also "
+        "their connectivity to the whole brain and report the importance of its connections",
         flags=["--networks"],
+        metavar="NETWORK",
     )
     n_splits: int = setting(
         5,
-        "folds of the cross-validation; where tasks of few people are told apart, at most the "
-        "recordings of a task, or of one recording at least 8 blocks of time if it is long enough",
+        "number of cross-validation folds; a contrast within few participants uses recordings or "
+        "blocks of time as folds, see the documentation",
         at_least=2,
     )
     n_permutations: int = setting(
-        200, "label permutations behind the p value; 0: no p value", at_least=0
+        200, "number of label permutations for the p value; 0: no p value", at_least=0
     )
     n_episodes: int = setting(
-        50, "few-shot episodes of each number of people; 0: no curves", at_least=0
+        50, "number of few-shot episodes per number of participants; 0: no curves", at_least=0
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All sections; the name of each is its table in the TOML file."""
+    """All sections; each is a table of the same name in the TOML file."""
 
     run: RunConfig = RunConfig()
     bold: BoldConfig = BoldConfig()
@@ -275,18 +328,22 @@ class Settings:
 
 
 def memory_gb(text):
-    """Read a memory limit, in GB.
+    """Convert a memory limit to GB.
 
     Parameters
     ----------
     text : str
-        ``8G``, ``1.5 GB``, ``8000M``. Without a unit, up to 256 is taken as GB and from 2000
-        as MB, since other programs differ in what they mean by a bare number.
+        ``8G``, ``1.5 GB`` or ``8000M``. Numbers without a unit are read as GB up to 256 and as MB
+        from 2000, because programs differ in their unit.
+
+    Returns
+    -------
+    memory_gb : float
 
     Raises
     ------
     UsageError
-        If it is no amount of memory, or a bare number between the two.
+        If it is not an amount of memory, or a number without a unit between 256 and 2000.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(text), re.IGNORECASE)
     if not match or float(match[1]) <= 0:
@@ -302,7 +359,7 @@ def _check_band(section, high_pass_hz, low_pass_hz):
     if low_pass_hz and high_pass_hz >= low_pass_hz:
         raise UsageError(
             f"{section} high_pass_hz is {high_pass_hz:g} and low_pass_hz is {low_pass_hz:g}: "
-            "nothing would be left; the high-pass must be the lower of the two."
+            "the high-pass cutoff must be below the low-pass cutoff."
         )
 
 

@@ -95,9 +95,7 @@ class TestRefusals:
             resolve("--config-file", toml("[bold]\nlow_pas_hz = 0.2\n"))
 
     def test_a_key_outside_a_section_is_sent_home(self, toml):
-        with pytest.raises(
-            UsageError, match=r"atlas stands outside a section; put it under \[bold\]"
-        ):
+        with pytest.raises(UsageError, match=r"atlas is outside a section; put it under \[bold\]"):
             resolve("--config-file", toml('atlas = "x"\n'))
 
     def test_a_wrong_type_is_refused_with_its_source(self, toml):

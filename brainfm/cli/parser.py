@@ -1,11 +1,13 @@
-"""The command line, derived from the settings: no option is declared here a second time."""
+"""The command line, derived from the settings in ``brainfm/config.py``."""
 
 import argparse
 import difflib
 import shlex
 import sys
+import typing
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 
 from brainfm import __version__
 from brainfm.config import Settings
@@ -14,28 +16,33 @@ from brainfm.errors import UnknownLevel, UsageError
 LEVELS = ("participant", "group")
 
 _DESCRIPTION = """\
-From a BIDS dataset of raw resting-state fMRI and EEG to standardised signals,
-embeddings, a trained head and reports.
+Preprocess the resting-state fMRI and EEG of a BIDS dataset, embed each recording
+with a pretrained model, evaluate predictions and write reports.
 
 levels:
   participant  check, preprocess, standardise and embed each recording
-  group        corpus, pretraining, embeddings, evaluation, report"""
+  group        build a corpus, pretrain, embed, evaluate and report"""
 
 _EPILOG = """\
-Put options after the three arguments. Lists take spaces, commas or a repeated option.
-Every setting can also stand in a TOML file (--config-file) or in the environment as
-BRAINFM_<SECTION>_<NAME>; the command line wins over the environment, that over the file.
+Options follow the three arguments. Lists are separated by spaces or commas, or the option is
+repeated. Settings can also be given in a TOML file (--config-file) or as environment variables
+BRAINFM_<SECTION>_<NAME>. The command line takes precedence over the environment, and the
+environment over the file.
 
-exit codes: 0 done; 1 a step failed; 16 the dataset is not usable; 17 unknown level;
-18 nothing selected; 64 wrong usage; 65 or 66 some participants were left out for wrong or
-missing data; 73 output cannot be written; 74 reading or writing stopped; 75 try again."""
+exit codes: 0 done; 1 a step failed; 16 invalid dataset; 17 unknown level; 18 nothing selected;
+64 wrong usage; 65 or 66 some participants were left out, for invalid or missing data;
+73 output cannot be created; 74 disk full or not readable; 75 temporary failure, run again."""
 
 
 class PlainParser(argparse.ArgumentParser):
-    """Raise what argparse would print, so that one place decides on text and exit code."""
+    """Parser that raises :class:`UsageError` instead of printing and exiting."""
 
     def error(self, message):
         """Refuse the command line.
+
+        Parameters
+        ----------
+        message : str
 
         Raises
         ------
@@ -46,7 +53,7 @@ class PlainParser(argparse.ArgumentParser):
 
 
 class _Extend(argparse.Action):
-    """Collect lists typed with spaces, commas or several times the same option."""
+    """Collect lists given with spaces, commas or a repeated option."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         words = [word for value in values for word in value.replace(",", " ").split()]
@@ -54,7 +61,7 @@ class _Extend(argparse.Action):
 
 
 class _Memory(argparse.Action):
-    """Let ``--mem-mb 8000`` and ``--mem-gb 8`` say the unit that the number lacks."""
+    """Take the unit of a plain number from the option: ``--mem-mb 8000``, ``--mem-gb 8``."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         text = "".join(values)
@@ -63,10 +70,13 @@ class _Memory(argparse.Action):
 
 
 def build_parser():
-    """Build the parser; absent options are absent from the namespace it fills.
+    """Build the parser.
 
-    Each destination is ``section.name``, so that defaults never hide a value which came
-    from a file or from the environment.
+    Returns
+    -------
+    PlainParser
+        The destination of an option is ``section.name``. Options that are not given are absent
+        from the namespace, so that defaults do not replace values of the file or environment.
     """
     parser = PlainParser(
         prog="brainfm",
@@ -79,13 +89,13 @@ def build_parser():
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument("bids_dir", help="root of the BIDS dataset")
-    parser.add_argument("output_dir", help="root of the output dataset; made when not there")
-    parser.add_argument("level", metavar="{participant,group}", help="what to run")
+    parser.add_argument("bids_dir", help="root folder of the BIDS dataset")
+    parser.add_argument("output_dir", help="root folder of the outputs, created if needed")
+    parser.add_argument("level", metavar="{participant,group}", help="analysis level")
     parser.add_argument("--version", action="version", version=f"brainfm {__version__}")
     for section in fields(Settings):
         title = section.type.__doc__.strip().splitlines()[0]
-        group = parser.add_argument_group(f"{section.name}: {title}")
+        group = parser.add_argument_group(f"{section.name}: {title.rstrip('.')}")
         for item in fields(section.type):
             _add_setting(group, section.name, item)
     return parser
@@ -101,20 +111,20 @@ def parse_command(argv):
     Returns
     -------
     arguments : dict
-        ``bids_dir``, ``output_dir``, ``level`` and, as ``"section.name"``, what was given.
+        ``bids_dir``, ``output_dir``, ``level`` and the settings given, as ``"section.name"``.
 
     Raises
     ------
     UsageError
-        If it cannot be understood; a list option that swallowed the three arguments is
-        answered with the command as it should be.
+        If an argument is missing, empty or unknown. If a list option took up the three arguments,
+        the message contains the corrected command.
     UnknownLevel
         If the level is neither of :data:`LEVELS`.
     """
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in argv):
-        # Taken as it stands, an empty list of participants would mean all of them.
+        # An empty list of participants would select all of them.
         raise UsageError(
-            "one of the arguments is empty; is a variable of your script unset? The command was: "
+            "one of the arguments is empty; is a variable in your script not set? The command was: "
             f"brainfm {shlex.join(argv)}"
         )
     parser = build_parser()
@@ -133,7 +143,18 @@ def parse_command(argv):
 
 
 def flags_of(section, item):
-    """Return every spelling of a setting on the command line, the first one preferred."""
+    """Return all options of a setting on the command line.
+
+    Parameters
+    ----------
+    section : str
+    item : dataclasses.Field
+
+    Returns
+    -------
+    list of str
+        The preferred one first; those with underscores last.
+    """
     flags = list(item.metadata["flags"]) or [f"--{section}-{item.name.replace('_', '-')}"]
     snake = [f"--{flag[2:].replace('-', '_')}" for flag in flags if flag.startswith("--")]
     return list(dict.fromkeys([*flags, *snake]))
@@ -145,35 +166,43 @@ def _add_setting(group, section, item):
     shown = [flag for flag in flags if flag not in snake]
     options = {"dest": f"{section}.{item.name}", **_action(item)}
     group.add_argument(*shown, help=_help_text(item), **options)
-    if snake:  # accepted, not shown: the help would be twice as long
+    if snake:  # accepted but not listed in the help
         group.add_argument(*snake, help=argparse.SUPPRESS, **options)
 
 
 def _action(item):
     if item.name == "mem":
-        return {"action": _Memory, "nargs": "+", "metavar": "SIZE"}
+        return {"action": _Memory, "nargs": "+", "metavar": _metavar(item)}
     if item.name == "verbose":
         return {"action": "count"}
     if item.type is bool:
         return {"action": argparse.BooleanOptionalAction}
     if item.type == tuple[str, ...]:
-        return {"action": _Extend, "nargs": "+", "metavar": item.name.split("_")[-1].upper()}
+        return {"action": _Extend, "nargs": "+", "metavar": _metavar(item)}
     if item.metadata["choices"]:
         return {"metavar": "{" + ",".join(item.metadata["choices"]) + "}"}
-    return {"metavar": "VALUE"}
+    return {"metavar": _metavar(item)}
+
+
+def _metavar(item):
+    if item.metadata["metavar"] or item.type == tuple[str, ...]:
+        return item.metadata["metavar"] or "LABEL"
+    if item.metadata["unit"]:
+        return {"s": "SECONDS"}.get(item.metadata["unit"], item.metadata["unit"].upper())
+    kind = (typing.get_args(item.type) or (item.type,))[0]
+    return {Path: "PATH", int: "N", float: "NUMBER"}.get(kind, "NAME")
 
 
 def _help_text(item):
     text = item.metadata["help"]
-    if item.metadata["unit"] and item.metadata["unit"] not in text:
-        text += f", in {item.metadata['unit']}"
-    if item.default is not None and item.default is not False and item.default != ():
-        text += f" (default: {item.default})"
+    default = " ".join(item.default) if isinstance(item.default, tuple) else item.default
+    if default is not None and default is not False and default != "" and item.name != "verbose":
+        text += f" (default: {default})"
     return text.replace("%", "%%")
 
 
 def _advice(argv):
-    """Return the corrected command when a list option swallowed the positionals, else nothing."""
+    """Return the corrected command if a list option took up the arguments, else a hint."""
     takes_list = {
         flag
         for section in fields(Settings)
@@ -191,7 +220,7 @@ def _advice(argv):
             head = argv[index - 2 : index + 1]
             rest = [*argv[: index - 2], *argv[index + 1 :]]
             return (
-                f".\n{option} takes a list and swallowed the three arguments. Put options last:"
+                f".\n{option} takes a list and took up the three arguments. Put options last:"
                 f"\n\n    brainfm {shlex.join([*head, *rest])}\n"
             )
     return "; see brainfm --help."
@@ -202,7 +231,7 @@ def _unknown_words(parser, unknown):
     lines = []
     for word in unknown:
         if not word.startswith("-"):
-            lines.append(f"{word!r} is one argument too many.")
+            lines.append(f"{word!r} is an unexpected argument.")
             continue
         close = difflib.get_close_matches(word.split("=")[0], known, n=1)
         meant = f"; did you mean {close[0]}?" if close else "."
@@ -211,5 +240,10 @@ def _unknown_words(parser, unknown):
 
 
 def print_error(error):
-    """Print an error of the project on stderr, as all of them are shown."""
+    """Print an error on stderr.
+
+    Parameters
+    ----------
+    error : BrainFMError or str
+    """
     print(f"brainfm: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Where each setting comes from: default < TOML file < environment < command line."""
+"""Resolution of settings: default < TOML file < environment < command line."""
 
 import difflib
 import json
@@ -14,7 +14,7 @@ from brainfm.config import Settings, memory_gb
 from brainfm.errors import MissingInput, UsageError
 from brainfm.models.checkpoint import hub
 
-#: Wishes of one call, not part of how the results were made: never written to settings.toml.
+#: Settings of one call that do not affect results: never written to settings.toml.
 OF_ONE_CALL = ("config_file", "dry_run", "reports_only")
 
 _PREFIX_OF = {"participant_label": "sub-", "session_label": "ses-", "task_label": "task-",
@@ -23,7 +23,7 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 def resolve_settings(arguments, environment=os.environ):
-    """Merge the four sources.
+    """Merge the settings of the four sources.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def resolve_settings(arguments, environment=os.environ):
     -------
     settings : Settings
     sources : dict of str to str
-        Where the value of each ``"section.name"`` comes from, in words.
+        Source of the value of each ``"section.name"``, as text.
     ignored : list of str
-        Sentences about environment variables that look like settings but are none.
+        Warnings about environment variables that look like settings but are not.
 
     Raises
     ------
     UsageError
-        If a name is unknown (the nearest one is offered) or a value has the wrong type.
+        If a name is unknown (the message suggests the nearest) or a value has the wrong type.
     MissingInput
         If the settings file cannot be read.
     """
@@ -60,12 +60,24 @@ def resolve_settings(arguments, environment=os.environ):
 
 
 def coerce(key, value, source):
-    """Turn what came from a file, the environment or the command line into the setting's type.
+    """Convert a value to the type of its setting.
+
+    Parameters
+    ----------
+    key : str
+        ``"section.name"``.
+    value : object
+    source : str
+        Named in the error.
+
+    Returns
+    -------
+    value : object
 
     Raises
     ------
     UsageError
-        If it does not fit, naming the setting, the source and the type expected.
+        If the value cannot be converted.
     """
     item = _items()[key]
     try:
@@ -76,25 +88,29 @@ def coerce(key, value, source):
         ) from error
     if item.name in _PREFIX_OF:
         value = tuple(dict.fromkeys(v.removeprefix(_PREFIX_OF[item.name]) for v in value))
-    if _is_path(item, value):  # nodes run in folders of their own
+    if _is_path(item, value):  # each step runs in its own folder
         value = type(value)(os.path.abspath(value))
     if item.name == "derivatives":
         value = tuple(_with_absolute_path(word) for word in value)
     if item.name == "mem" and value is not None:
-        memory_gb(value)  # refused now, not after an hour
+        memory_gb(value)  # refuse it before processing starts
     return value
 
 
 def settings_as_toml(settings, sources=None, *, header=()):
-    """Render settings as TOML that ``--config-file`` reads back.
+    """Render settings as TOML for ``--config-file``.
 
     Parameters
     ----------
     settings : Settings
     sources : dict, optional
-        As :func:`resolve_settings` gives it; written as a comment behind each value.
+        See :func:`resolve_settings`; written as a comment after each value.
     header : iterable of str
-        Comment lines on top.
+        Comment lines at the top.
+
+    Returns
+    -------
+    str
     """
     lines = [f"# brainfm {__version__}", *[f"# {line}" for line in header]]
     for section in fields(settings):
@@ -157,7 +173,7 @@ def _from_file(path):
     for section, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(
-                f"{path}: {section} stands outside a section; put it under [{_home_of(section)}]."
+                f"{path}: {section} is outside a section; put it under [{_home_of(section)}]."
             )
         for name, value in table.items():
             values[_known(f"{section}.{name}", path)] = value
