@@ -63,7 +63,7 @@ class TestMistypedCommands:
     def test_an_empty_argument_is_refused_and_not_taken_for_all_participants(self, capsys, words):
         code, said = self.answer(capsys, *THREE, *words)
         assert code == 64
-        assert "one of the arguments is empty; is a variable of your script unset?" in said
+        assert "one of the arguments is empty; is a variable in your script not set?" in said
 
     @pytest.mark.parametrize(
         ("words", "said"),
