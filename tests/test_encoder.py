@@ -117,7 +117,7 @@ def test_starting_a_whole_window_later_shifts_the_windows_only(encoder):
     spec = SPECS["eeg"]
     prepared = prepare(eeg(duration_s=30))
     whole = {"eeg": all_windows(prepared)}
-    later = {"eeg": collate([cut_window(prepared, spec.window)])}
+    later = {"eeg": collate([cut_window(prepared, spec.patch * spec.n_patches)])}
     _assert_close(encoder(whole).summary[1].detach(), encoder(later).summary[0].detach(), 1e-4)
 
 

@@ -52,11 +52,6 @@ class WindowSpec:
         return round(self.patch_s * self.sampling_hz)
 
     @property
-    def window(self):
-        """Number of samples of one window."""
-        return self.patch * self.n_patches
-
-    @property
     def window_s(self):
         """Length of one window in seconds."""
         return self.patch_s * self.n_patches
