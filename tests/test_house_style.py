@@ -1,13 +1,13 @@
-"""The rules of the house, as tests."""
+"""The rules of CONTRIBUTING.md, as tests."""
 
 import ast
-import importlib
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from code_figures import FUNCTION, bodies, body_lines, file_lines, import_cycles
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "brainfm").rglob("*.py"))
@@ -15,22 +15,16 @@ MODULES = sorted((ROOT / "brainfm").rglob("*.py"))
 
 def _functions(path):
     tree = ast.parse(path.read_text(encoding="utf8"))
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
-
-
-def _body_lines(function):
-    body = function.body[1:] if ast.get_docstring(function) else function.body
-    return function.end_lineno - body[0].lineno + 1 if body else 0
+    return [node for node in ast.walk(tree) if isinstance(node, FUNCTION)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 class TestEveryModule:
-    def test_has_at_most_400_lines(self, path):
-        assert len(path.read_text(encoding="utf8").splitlines()) <= 400
+    def test_has_at_most_500_lines(self, path):
+        assert len(path.read_text(encoding="utf8").splitlines()) <= 500
 
     def test_has_no_function_body_over_40_lines(self, path):
-        long = {f.name: _body_lines(f) for f in _functions(path) if _body_lines(f) > 40}
+        long = {f.name: body_lines(f) for f in _functions(path) if body_lines(f) > 40}
         assert not long
 
     def test_has_no_function_of_more_than_five_positional_arguments(self, path):
@@ -56,6 +50,33 @@ class TestEveryModule:
         assert not [node.name for node in public if not ast.get_docstring(node)]
 
 
+def test_half_of_the_modules_have_at_most_150_lines():
+    assert np.median(file_lines()) <= 150
+
+
+def test_nine_of_ten_function_bodies_have_at_most_20_lines():
+    assert np.percentile(bodies(), 90) <= 20
+
+
+def test_no_modules_import_each_other_not_even_inside_functions():
+    assert import_cycles() == []
+
+
+def test_a_cycle_through_an_import_inside_a_function_is_found(tmp_path, monkeypatch):
+    (tmp_path / "brainfm").mkdir()
+    files = {
+        "__init__": "",
+        "a": "from brainfm import b",
+        "b": "import os",
+        "c": "def f():\n    import brainfm.d",
+        "d": "from brainfm import c",
+    }
+    for name, text in files.items():
+        (tmp_path / "brainfm" / f"{name}.py").write_text(text)
+    monkeypatch.setattr("code_figures.ROOT", tmp_path)
+    assert import_cycles() == [["brainfm.c", "brainfm.d"]]
+
+
 def test_imports_point_down_only():
     done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -67,35 +88,6 @@ def test_ruff_finds_nothing():
         assert done.returncode == 0, done.stdout
 
 
-def test_importing_brainfm_changes_no_environment_variable_and_is_fast():
-    code = (
-        "import os, time; before = dict(os.environ); start = time.perf_counter(); import brainfm; "
-        "assert dict(os.environ) == before; print(time.perf_counter() - start)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 1
-
-
-def test_help_comes_within_half_a_second():
-    code = (
-        "import sys, time; start = time.perf_counter()\n"
-        "from brainfm.cli.run import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "print(time.perf_counter() - start)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout.splitlines()[-1]) < 0.5
-
-
-@pytest.mark.parametrize(
-    "folder",
-    [path.parent for path in sorted((ROOT / "brainfm" / "stages").glob("*/__init__.py"))],
-    ids=lambda path: path.name,
-)
-def test_a_stage_lists_its_files_and_names_its_public_function(folder):
-    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf8")))
-    listed = set(re.findall(r"``(\w+\.py)``", text))
-    assert listed == {path.name for path in folder.glob("*.py")} - {"__init__.py"}
-    for module, name in re.findall(r":func:`~(brainfm\.stages\.[\w.]+)\.(\w+)`", text):
-        assert hasattr(importlib.import_module(module), name)
+def test_importing_brainfm_changes_no_environment_variable():
+    code = "import os; before = dict(os.environ); import brainfm; assert dict(os.environ) == before"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -186,19 +186,10 @@ def _embed(context, cache, manifest, checkpoint):
 
 
 def _evaluate(context, cache, manifest, checkpoint):
-    config, seed = context.settings.evaluate, context.settings.run.random_seed
-    if context.settings.run.sloppy:
-        config = replace(
-            config,
-            n_permutations=min(config.n_permutations, 20),
-            n_episodes=min(config.n_episodes, 3),
-        )
-    data = {
-        "corpus": sha256_of(manifest),
-        "models": [
-            load_checkpoint(model).identity for model in (context.settings.model.model, checkpoint)
-        ],
-    }
+    config, seed = _evaluate_config(context.settings), context.settings.run.random_seed
+    models = (context.settings.model.model, checkpoint)
+    identities = [load_checkpoint(model).identity for model in models]
+    data = {"corpus": sha256_of(manifest), "models": identities}
     if not (config.target or config.contrast):
         made_from = cache.provenance("evaluate")
         if remove_outdated_evaluation(context.output_dir, made_from, data):
@@ -223,7 +214,7 @@ def _evaluate(context, cache, manifest, checkpoint):
             config,
             recordings=recordings,
             participants=read_participants(context.tables),
-            embedder=_embedder(context, context.settings.model.model),
+            embedder=_embedder(context, models[0]),
             own=_embedder(context, checkpoint),
             kept=results,
             n_jobs=n_jobs,
@@ -233,6 +224,14 @@ def _evaluate(context, cache, manifest, checkpoint):
         return [context.output_dir / "group" / name for name in FILES]
 
     return cache.run("evaluate", inputs, make, provenance=data)
+
+
+def _evaluate_config(settings):
+    config = settings.evaluate
+    if not settings.run.sloppy:
+        return config
+    n_permutations, n_episodes = min(config.n_permutations, 20), min(config.n_episodes, 3)
+    return replace(config, n_permutations=n_permutations, n_episodes=n_episodes)
 
 
 def _embedder(context, model):
