@@ -20,7 +20,9 @@ _FIGURE_ORDER = (
     "motion", "carpet", "coverage", "connectivity", "psd", "traces", "components", "sensors",
     "bands",
 )  # fmt: skip
-_SUFFIXES = ("T1w", "bold", "eeg")
+#: Kinds of recordings and their titles.
+TITLES = {"T1w": "Anatomy", "bold": "BOLD", "eeg": "EEG"}
+_SUFFIXES = tuple(TITLES)
 #: Entities of raw file names, in contrast to those that derivatives add.
 _RAW_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo")
 
@@ -107,6 +109,12 @@ class RecordingOutputs:
         words = {"task": "", "ses": "session ", "run": "run ", "acq": "acquisition "}
         parts = [f"{words[key]}{entities[key]}" for key in words if key in entities]
         return ", ".join(parts) or {"T1w": "T1w image"}.get(self.suffix, self.suffix)
+
+    @property
+    def full_title(self):
+        """Kind of the recording and its title, such as ``EEG: rest``."""
+        kind = TITLES[self.suffix]
+        return kind if self.title == self.suffix else f"{kind}: {self.title}"
 
     @property
     def anchor(self):

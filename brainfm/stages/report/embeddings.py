@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics.pairwise import cosine_similarity
 
 from brainfm.stages.evaluate.embedding_map import FEWEST_FOR_PCA
+from brainfm.stages.report.collect import TITLES
 from brainfm.stages.report.figures.group import embedding_map_figure, maps_figure
-from brainfm.stages.report.figures.participant import cosine_similarities, embedding_figure
-from brainfm.stages.report.quality import TITLES
+from brainfm.stages.report.figures.participant import embedding_figure
 from brainfm.stages.report.read import read_group_table
 from brainfm.stages.report.render import picture, write_figure
 
@@ -34,21 +35,6 @@ def participant_embeddings(outputs):
     }
 
 
-def recording_name(recording):
-    """Name a recording by its kind and its labels, such as ``EEG: rest``.
-
-    Parameters
-    ----------
-    recording : brainfm.stages.report.collect.RecordingOutputs
-
-    Returns
-    -------
-    name : str
-    """
-    kind = TITLES[recording.suffix]
-    return kind if recording.title == recording.suffix else f"{kind}: {recording.title}"
-
-
 def _row(recording, embedding):
     norm, size = "n/a", "n/a"
     if embedding.vector is not None:
@@ -56,7 +42,7 @@ def _row(recording, embedding):
     window = embedding.sidecar.get("WindowLength")
     window = f"{window:g} s" if isinstance(window, int | float) else "n/a"
     model = embedding.sidecar.get("ModelName", "n/a")
-    return recording_name(recording), model, size, norm, window, embedding.name
+    return recording.full_title, model, size, norm, window, embedding.name
 
 
 def _vector_parts(pairs):
@@ -80,14 +66,14 @@ def _similarity(pairs):
     for recording, embedding in pairs:
         if embedding.vector is not None:
             key = (embedding.sidecar.get("ModelSHA256"), len(embedding.vector))
-            comparable.setdefault(key, []).append((recording_name(recording), embedding.vector))
+            comparable.setdefault(key, []).append((recording.full_title, embedding.vector))
     group = max(comparable.values(), key=len, default=[])
     if not group:
         return None
     names, vectors = [name for name, _ in group], np.array([v for _, v in group], dtype=float)
     caption = "Each row is one recording, each column one dimension of its embedding."
     if len(group) > 1:
-        values = cosine_similarities(vectors)[np.triu_indices(len(group), k=1)]
+        values = cosine_similarity(vectors)[np.triu_indices(len(group), k=1)]
         caption += (
             " Cosine similarity between recordings of this participant: "
             f"{np.min(values):.2f} to {np.max(values):.2f} (1: same direction, 0: orthogonal)."

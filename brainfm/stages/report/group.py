@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm.files import write_text
-from brainfm.stages.report.collect import collect_outputs
+from brainfm.stages.report.collect import TITLES, collect_outputs
 from brainfm.stages.report.embeddings import group_embeddings
 from brainfm.stages.report.evaluation import evaluation_section
 from brainfm.stages.report.figures.group import training_figure
@@ -15,7 +15,7 @@ from brainfm.stages.report.methods_text import (
     number_citations,
     software_versions,
 )
-from brainfm.stages.report.quality import TITLES, group_quality
+from brainfm.stages.report.quality import group_quality
 from brainfm.stages.report.read import (
     as_dict,
     format_value,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from brainfm.files import write_text
-from brainfm.stages.report.collect import collect_outputs
-from brainfm.stages.report.embeddings import participant_embeddings, recording_name
+from brainfm.stages.report.collect import TITLES, collect_outputs
+from brainfm.stages.report.embeddings import participant_embeddings
 from brainfm.stages.report.figures.participant import alpha_figure
 from brainfm.stages.report.methods_text import (
     fmri_engine,
@@ -14,7 +14,7 @@ from brainfm.stages.report.methods_text import (
     participant_methods,
     software_versions,
 )
-from brainfm.stages.report.quality import TITLES, quality_tables
+from brainfm.stages.report.quality import quality_tables
 from brainfm.stages.report.read import format_value
 from brainfm.stages.report.render import picture, render
 
@@ -145,7 +145,7 @@ def _row(recording):
     duration = f"{seconds:.0f} s" if isinstance(seconds, int | float) and seconds > 0 else ""
     embedded = "" if recording.suffix == "T1w" else ("yes" if recording.embeddings else "no")
     state = recording.status.get("state", "")
-    return recording_name(recording), duration, state, embedded, recording.name
+    return recording.full_title, duration, state, embedded, recording.name
 
 
 def _section(outputs, kind):

@@ -5,10 +5,10 @@ from importlib.resources import files
 import pandas as pd
 
 from brainfm.files import read_json
+from brainfm.stages.report.collect import TITLES
 from brainfm.stages.report.figures.group import quality_figure
 from brainfm.stages.report.render import write_figure
 
-TITLES = {"T1w": "Anatomy", "bold": "BOLD", "eeg": "EEG"}
 #: Measures on the group page: key, heading and number of decimals.
 _GROUP_MEASURES = {
     "T1w": [("dice_template", "Dice with template", "3")],

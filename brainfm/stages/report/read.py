@@ -60,9 +60,7 @@ def read_group_table(path, **dtypes):
     """
     types = dict.fromkeys(_LABELS, str) | dtypes
     try:
-        return pd.read_csv(
-            path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype=types
-        )  # fmt: skip
+        return pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype=types)
     except (OSError, ValueError):
         return None
 

@@ -1,6 +1,7 @@
 """Figures of one participant: occipital alpha and embeddings."""
 
 import numpy as np
+from sklearn.metrics.pairwise import cosine_similarity
 
 from brainfm.stages.report.figures.style import BLUE, GREY, OCHRE, figure_svg
 
@@ -60,7 +61,7 @@ def embedding_figure(names, vectors):
             return
         left, right = figure.subplots(1, 2, width_ratios=[2, 1])
         _draw_vectors(figure, left, names, vectors)
-        similarity = cosine_similarities(vectors)
+        similarity = cosine_similarity(vectors)
         right.imshow(similarity, cmap="Blues", vmin=-0.2, vmax=1.2)
         for row, column in np.ndindex(similarity.shape):
             value = similarity[row, column]
@@ -84,20 +85,3 @@ def _draw_vectors(figure, axis, names, vectors):
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
     figure.colorbar(image, ax=axis, shrink=0.8, label="value")
-
-
-def cosine_similarities(vectors):
-    """Compute the cosine similarity of all pairs of vectors.
-
-    Parameters
-    ----------
-    vectors : ndarray of float, shape (n_vectors, n_dimensions)
-
-    Returns
-    -------
-    similarity : ndarray of float, shape (n_vectors, n_vectors)
-        NaN for vectors of zeros.
-    """
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, norms, out=np.full_like(vectors, np.nan), where=norms > 0)
-    return unit @ unit.T
