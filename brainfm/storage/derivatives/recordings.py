@@ -64,10 +64,12 @@ def mean_fd_of(recording):
     mean_fd_mm : float
         NaN for EEG and for runs without ``*_desc-bold_qc.json``.
     """
-    path = Path(recording.source or "")
+    if recording.modality != "bold" or not recording.source:
+        return float("nan")
+    path = Path(recording.source)
     run = "_".join(f"{key}-{label}" for key, label in run_entities(path).items())
     quality = path.with_name(f"{run}_desc-bold_qc.json")
-    if recording.modality != "bold" or not recording.source or not quality.is_file():
+    if not quality.is_file():
         return float("nan")
     found = read_json(quality).get("fd_mean_mm")
     return float("nan") if found is None else float(found)
