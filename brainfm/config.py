@@ -10,6 +10,9 @@ from pathlib import Path
 
 from brainfm.errors import UsageError
 
+#: Space of the template that nilearn packages, the default of the built-in engine.
+TEMPLATE_SPACE = "MNI152NLin2009aSym"
+
 
 def setting(default, help, *, flags=(), choices=None, unit=None, at_least=None, metavar=None):
     """Declare one setting.
@@ -147,6 +150,11 @@ class BoldConfig:
         "tpl-MNI152NLin2009cAsym_atlas-Schaefer2018_desc-200Parcels7Networks, or a NIfTI with a "
         "TSV of the same name",
         flags=["--atlas"],
+    )
+    template: str = setting(
+        TEMPLATE_SPACE,
+        f"template of the built-in engine: {TEMPLATE_SPACE}, or one in TEMPLATEFLOW_HOME by its "
+        "name, such as MNI152NLin2009cAsym",
     )
     n_dummy: int = setting(0, "volumes removed at the start of each run", at_least=0)
     high_pass_hz: float = setting(0.008, "cutoff of the high-pass filter; 0: no filter", unit="Hz")

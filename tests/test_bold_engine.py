@@ -13,6 +13,7 @@ from identities import plant_identities, where_identities_show
 from brainfm.config import BoldConfig
 from brainfm.demo.synthetic_participant import synthetic_participant
 from brainfm.errors import DataError, MissingInput
+from brainfm.files import read_json
 from brainfm.signal.bold import clean_series, passed_components, reduce_confounds
 from brainfm.signal.realign import rigid_matrices
 from brainfm.stages.preprocess.bold import align_bold, realign_bold, resample_bold
@@ -28,6 +29,7 @@ from brainfm.stages.preprocess.t1w import (
 from brainfm.stages.standardise.parcellate import PreprocessedBold, read_confounds, standardise_bold
 from brainfm.storage.bids.validate_mri import check_bold
 from brainfm.storage.images import read_image, read_transform, template, to_sitk, transform_grid
+from brainfm.storage.templateflow import check_template
 
 TR_S = 2.0
 METADATA = {"RepetitionTime": TR_S, "TaskName": "rest"}
@@ -208,7 +210,7 @@ class TestBold:
     def test_quality_and_figures_are_written(self, folder, anatomy, run, series):
         out, prepared = folder / "out", anatomy["prepared"]
         parts = {"head": prepared.brain, "mask": prepared.mask, "segmentation": anatomy["tissues"],
-                 "t1w_to_template": anatomy["there"]}  # fmt: skip
+                 "t1w_to_template": anatomy["there"], "space": prepared.space}  # fmt: skip
         figures, source_file = out / "sub-01" / "figures", folder / f"{STEM}_bold.nii.gz"
         realigned, done = run["realigned"], run["done"]
         metrics = alignment_qc(
@@ -244,6 +246,37 @@ class TestBold:
     def test_a_run_without_time_is_refused(self, folder, tmp_path):
         with pytest.raises(DataError, match="expected four dimensions"):
             realign_bold(folder / "sub-01_T1w.nii.gz", tmp_path, metadata=METADATA)
+
+
+OTHER_SPACE = "MNI152NLin2009cAsym"
+
+
+@pytest.fixture
+def templateflow(tmp_path, monkeypatch):
+    """A home folder of TemplateFlow with the maps of a template, those of nilearn."""
+    folder = tmp_path / "home" / f"tpl-{OTHER_SPACE}"
+    folder.mkdir(parents=True)
+    for kind, name in (("t1w", "T1w"), ("mask", "desc-brain_mask"), ("gm", "label-GM_probseg"),
+                       ("wm", "label-WM_probseg")):  # fmt: skip
+        nib.save(template(kind, 4), folder / f"tpl-{OTHER_SPACE}_res-01_{name}.nii.gz")
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "home"))
+
+
+def test_a_template_of_templateflow_is_registered_to_and_names_the_space(
+    folder, templateflow, tmp_path
+):
+    check_template(OTHER_SPACE)
+    raw = folder / "sub-01_T1w.nii.gz"
+    prepared = prepare_t1w(raw, tmp_path, space=OTHER_SPACE, sloppy=True)
+    there, _ = normalise_t1w(prepared, tmp_path, seed=0, sloppy=True)
+    _, mask = write_anatomy(raw, prepared, there, tmp_path / "out")
+    assert mask.name == f"sub-01_space-{OTHER_SPACE}_desc-brain_mask.nii.gz"
+    assert read_json(mask.with_name(mask.name.replace(".nii.gz", ".json")))["DiceTemplate"] > 0.9
+
+
+def test_a_template_that_templateflow_does_not_hold_is_refused(templateflow):
+    with pytest.raises(MissingInput, match=r"holds no tpl-MNI152NLin6Asym_res-01_T1w\.nii\.gz"):
+        check_template("MNI152NLin6Asym")
 
 
 def test_no_name_and_no_date_of_a_header_reaches_the_result(folder, series):

@@ -28,10 +28,12 @@ class _PreparedSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
     affine = File(exists=True, mandatory=True)
+    space = traits.Str(mandatory=True, desc="template")
 
 
 class _PrepareT1wInputSpec(BaseInterfaceInputSpec):
     t1w_file = File(exists=True, mandatory=True, desc="raw image")
+    space = traits.Str(mandatory=True, desc="template")
     sloppy = traits.Bool(False, usedefault=True)
 
 
@@ -41,6 +43,7 @@ class _PrepareT1wOutputSpec(TraitedSpec):
     brain = File(exists=True, desc="without skull")
     mask = File(exists=True)
     affine = File(exists=True)
+    space = traits.Str()
 
 
 class PrepareT1w(SimpleInterface):
@@ -49,7 +52,8 @@ class PrepareT1w(SimpleInterface):
     input_spec, output_spec = _PrepareT1wInputSpec, _PrepareT1wOutputSpec
 
     def _run_interface(self, runtime):
-        prepared = prepare_t1w(self.inputs.t1w_file, runtime.cwd, sloppy=self.inputs.sloppy)
+        i = self.inputs
+        prepared = prepare_t1w(i.t1w_file, runtime.cwd, space=i.space, sloppy=i.sloppy)
         self._results.update({name: str(path) for name, path in vars(prepared).items()})
         return runtime
 
@@ -150,4 +154,4 @@ class DrawAnatomy(SimpleInterface):
 
 def _prepared(i):
     names = ("t1w", "head", "brain", "mask", "affine")
-    return PreparedT1w(**{name: Path(getattr(i, name)) for name in names})
+    return PreparedT1w(space=i.space, **{name: Path(getattr(i, name)) for name in names})

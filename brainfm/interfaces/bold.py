@@ -89,6 +89,7 @@ class AlignBold(SimpleInterface):
 
 
 class _AlignmentQCInputSpec(BaseInterfaceInputSpec):
+    space = traits.Str(mandatory=True, desc="template")
     reference = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
     t1w_to_bold = File(exists=True, mandatory=True)
@@ -116,6 +117,7 @@ class AlignmentQC(SimpleInterface):
             "mask": i.t1w_mask,
             "segmentation": i.segmentation,
             "t1w_to_template": i.t1w_to_template,
+            "space": i.space,
         }
         self._results["metrics"] = alignment_qc(
             i.reference, i.mask, i.t1w_to_bold, anatomy, i.out_dir, source_file=i.source_file
@@ -129,6 +131,7 @@ class _ResampleBoldInputSpec(_RealignedSpec):
     out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
     source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
     metadata = traits.Dict(mandatory=True)
+    space = traits.Str(mandatory=True, desc="template")
 
 
 class _ResampleBoldOutputSpec(TraitedSpec):
@@ -150,6 +153,7 @@ class ResampleBold(SimpleInterface):
             out_dir=i.out_dir,
             source_file=i.source_file,
             metadata=i.metadata,
+            space=i.space,
         )
         self._results.update(bold=str(normalised.bold), mask=str(normalised.mask))
         return runtime

@@ -17,11 +17,11 @@ from nilearn.datasets import (
     load_mni152_wm_template,
 )
 
+from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import atomic
+from brainfm.storage.templateflow import find_template_map
 
-#: Space of the templates packaged with nilearn.
-TEMPLATE_SPACE = "MNI152NLin2009aSym"
 _FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -72,8 +72,8 @@ def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None)
     data = np.asarray(data)
     image = nib.Nifti1Image(data.astype(np.uint8) if dtype == np.uint8 else data, affine)
     image.set_data_dtype(dtype)
-    image.set_qform(affine, code=4 if TEMPLATE_SPACE in str(path) else 1)
-    image.set_sform(affine, code=4 if TEMPLATE_SPACE in str(path) else 1)
+    image.set_qform(affine, code=4 if "_space-MNI152" in str(path) else 1)
+    image.set_sform(affine, code=4 if "_space-MNI152" in str(path) else 1)
     image.header.set_xyzt_units("mm", "sec")
     if repetition_time_s:
         image.header.set_zooms((*image.header.get_zooms()[:3], repetition_time_s))
@@ -83,19 +83,28 @@ def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None)
 
 
 @cache
-def template(kind, voxel_mm):
-    """Load a map of the MNI152 template packaged with nilearn.
+def template(kind, voxel_mm, space=TEMPLATE_SPACE):
+    """Load a map of a template: the one packaged with nilearn, or one of TemplateFlow.
 
     Parameters
     ----------
     kind : {"t1w", "mask", "gm", "wm"}
         T1-weighted image of the brain without skull, brain mask, or tissue probability.
     voxel_mm : int
+    space : str
+        ``MNI152NLin2009aSym`` is packaged with nilearn; others are in TemplateFlow's home folder.
 
     Returns
     -------
     image : nibabel.Nifti1Image
+
+    Raises
+    ------
+    MissingInput
+        If TemplateFlow's home folder does not hold the map.
     """
+    if space != TEMPLATE_SPACE:
+        return _templateflow_map(kind, voxel_mm, space)
     load = {
         "t1w": load_mni152_template,
         "mask": load_mni152_brain_mask,
@@ -249,6 +258,15 @@ def resample_isotropic(image, voxel_mm):
     shape = np.ceil(image.shape[:3] * size_mm / voxel_mm).astype(int)
     grid = nib.Nifti1Image(np.zeros(shape, np.float32), affine)
     return from_sitk(sitk.Resample(smooth, to_sitk(grid), sitk.Transform(), sitk.sitkLinear))
+
+
+def _templateflow_map(kind, voxel_mm, space):
+    image = read_image(find_template_map(kind, space))
+    if kind == "t1w":
+        brain = read_image(find_template_map("mask", space))
+        data = np.asarray(image.dataobj) * (np.asarray(brain.dataobj) > 0.5)
+        image = nib.Nifti1Image(data, image.affine)
+    return resample_isotropic(image, voxel_mm)
 
 
 def _itk_geometry(affine):

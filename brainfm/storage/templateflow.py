@@ -3,9 +3,13 @@
 import os
 from pathlib import Path
 
+from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import MissingInput
 from brainfm.storage.bids.names import entities_of
 
+#: Label, description and suffix of the maps of a template.
+_MAPS = {"t1w": "T1w", "mask": "desc-brain_mask", "gm": "label-GM_probseg",
+         "wm": "label-WM_probseg"}  # fmt: skip
 #: Entities of a TemplateFlow name by the names its client gives them.
 _FILTERS = {"atlas": "atlas", "seg": "segmentation", "scale": "scale", "desc": "desc",
             "label": "label"}  # fmt: skip
@@ -64,6 +68,58 @@ def find_templateflow(identifier, suffix, extension=".nii.gz"):
             "that has it."
         )
     return max(found, key=lambda path: entities_of(path).get("res", ""))
+
+
+def find_template_map(kind, space):
+    """Find a map of a template, at resolution 1.
+
+    Parameters
+    ----------
+    kind : {"t1w", "mask", "gm", "wm"}
+    space : str
+        Name of the template.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    MissingInput
+        See :func:`find_templateflow`.
+    """
+    label, _, suffix = _MAPS[kind].rpartition("_")
+    return find_templateflow("_".join(filter(None, [f"tpl-{space}_res-01", label])), suffix)
+
+
+def check_template(space):
+    """Check that all maps of a template are there.
+
+    Parameters
+    ----------
+    space : str
+
+    Raises
+    ------
+    MissingInput
+        See :func:`find_templateflow`.
+    """
+    for kind in _MAPS if space != TEMPLATE_SPACE else ():
+        find_template_map(kind, space)
+
+
+def template_source(space):
+    """Return the origin of a template, for sidecars.
+
+    Parameters
+    ----------
+    space : str
+
+    Returns
+    -------
+    str
+    """
+    return "packaged with nilearn" if space == TEMPLATE_SPACE else "of TemplateFlow"
 
 
 def _files(home, template, wanted):

@@ -29,14 +29,14 @@ from brainfm.interfaces.fmriprep import FMRIPrep
 from brainfm.workflows.step import Step
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
-_PREPARED = [(name, name) for name in ("t1w", "head", "brain", "mask", "affine")]
+_PREPARED = [(name, name) for name in ("t1w", "head", "brain", "mask", "affine", "space")]
 _REALIGNED = [(name, name) for name in ("bold", "reference", "mask", "motion", "matrices")]
 _PREPROCESSED = [(name, name) for name in ("bold", "mask", "confounds")]
 _SERIES = [("timeseries_file", "timeseries_file"), ("metrics", "parcellation")]
 _USED = ("SliceTiming", "SliceEncodingDirection", "TaskName")
 
 
-def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf"):
+def init_anat_wf(*, t1w_file, out_dir, space, sloppy, seed, omp_nthreads, name="anat_wf"):
     """Build the workflow of one T1w image, from bias correction to segmentation and figures.
 
     Parameters
@@ -44,6 +44,8 @@ def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf
     t1w_file : path
     out_dir : path
         Root of the derivative dataset.
+    space : str
+        Template; see :func:`brainfm.storage.images.template`.
     sloppy : bool
     seed, omp_nthreads : int
     name : str
@@ -55,7 +57,8 @@ def init_anat_wf(*, t1w_file, out_dir, sloppy, seed, omp_nthreads, name="anat_wf
         ``template_to_t1w`` (transform files) and ``segmentation``.
     """
     names = {"t1w_file": str(t1w_file), "out_dir": str(out_dir)}
-    prepare = Step(PrepareT1w(t1w_file=names["t1w_file"], sloppy=sloppy), name="prepare", mem_gb=2)
+    prepare = PrepareT1w(t1w_file=names["t1w_file"], space=space, sloppy=sloppy)
+    prepare = Step(prepare, name="prepare", mem_gb=2)
     normalise = Step(
         NormaliseT1w(seed=seed, threads=omp_nthreads, sloppy=sloppy),
         name="normalise",
@@ -114,9 +117,9 @@ def init_bold_wf(
     realign = RealignBold(bold_file=str(bold_file), metadata=used, n_dummy=config.n_dummy)
     realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
     align = Step(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
-    alignment_qc = Step(AlignmentQC(**names), name="alignment_qc", mem_gb=1)
-    resample_gb = 0.7 + 4 * size_gb
-    resample = Step(ResampleBold(metadata=used, **names), name="resample", mem_gb=resample_gb)
+    alignment_qc = Step(AlignmentQC(space=config.template, **names), name="alignment_qc", mem_gb=1)
+    resample = ResampleBold(metadata=used, space=config.template, **names)
+    resample = Step(resample, name="resample", mem_gb=0.7 + 4 * size_gb)
     confounds = _confounds_node(config, float(repetition_time_s), names, size_gb)
     standardise, bold_qc = _standardise_nodes(
         bold_file, out_dir, config, repetition_time_s, "builtin"

@@ -166,6 +166,7 @@ def _init_upstream(task, context):
     return init_anat_wf(
         t1w_file=str(task.t1w.path),
         out_dir=context.out_dir,
+        space=settings.bold.template,
         sloppy=settings.run.sloppy,
         seed=settings.run.random_seed,
         omp_nthreads=context.omp_nthreads,

@@ -10,6 +10,7 @@ import SimpleITK as sitk  # noqa: N813
 from nilearn.masking import compute_epi_mask
 from scipy.ndimage import binary_dilation, spline_filter
 
+from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import DataError
 from brainfm.files import write_json, write_npy
 from brainfm.signal.realign import estimate_motion, rigid_matrices, sample_volume
@@ -17,7 +18,6 @@ from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
 from brainfm.stages.preprocess.registration import register_rigid
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
-    TEMPLATE_SPACE,
     read_image,
     read_transform,
     resample_image,
@@ -25,6 +25,7 @@ from brainfm.storage.images import (
     transform_grid,
     write_image,
 )
+from brainfm.storage.templateflow import template_source
 
 #: Voxel size of resampled BOLD.
 OUTPUT_VOXEL_MM = 3
@@ -145,7 +146,8 @@ def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False)
     return path
 
 
-def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_file, metadata):
+def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_file, metadata,
+                  space=TEMPLATE_SPACE):  # fmt: skip
     """Correct motion, align and normalise a run in one interpolation, and write it.
 
     Cubic spline interpolation; 0 outside the brain mask of the template, dilated by two voxels.
@@ -162,12 +164,14 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
         The raw run, after which the files are named.
     metadata : dict
         Sidecars of the raw run.
+    space : str
+        Template; see :func:`brainfm.storage.images.template`.
 
     Returns
     -------
     NormalisedBold
     """
-    grid = template("mask", OUTPUT_VOXEL_MM)
+    grid = template("mask", OUTPUT_VOXEL_MM, space)
     points = transform_grid(read_transform([*t1w_to_template, t1w_to_bold]), grid)
     inside = binary_dilation(np.asarray(grid.dataobj) > 0.5, iterations=2)
     image = _read_run(realigned.bold)
@@ -179,7 +183,7 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
         moved = points[inside] @ matrix[:3, :3].T + matrix[:3, 3]
         data[inside, index] = np.clip(sample_volume(coefficients, image.affine, moved), 0, None)
     mask = _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid)
-    path = partial(derivative_path, out_dir, source_file, datatype="func", space=TEMPLATE_SPACE)
+    path = partial(derivative_path, out_dir, source_file, datatype="func", space=space)
     return _write_normalised(path, data, mask, grid.affine, metadata)
 
 
@@ -271,7 +275,7 @@ def _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid):
 
 def _write_normalised(path, data, mask, affine, metadata):
     """Write run, mean and mask with their sidecars."""
-    repetition_time_s = float(metadata["RepetitionTime"])
+    repetition_time_s, space = float(metadata["RepetitionTime"]), path.keywords["space"]
     timed = is_slice_timed(metadata)
     image = partial(path, desc="preproc", suffix="bold")
     brain = partial(path, desc="brain", suffix="mask")
@@ -287,7 +291,7 @@ def _write_normalised(path, data, mask, affine, metadata):
         "Description": "Realigned, aligned to T1w and normalised in one cubic interpolation",
         "RepetitionTime": repetition_time_s,
         "SkullStripped": False,
-        "Resolution": f"{OUTPUT_VOXEL_MM} mm, of the template packaged with nilearn",
+        "Resolution": f"{OUTPUT_VOXEL_MM} mm, of the template {template_source(space)}",
         "SliceTimingCorrected": timed,
         "StartTime": repetition_time_s / 2 if timed else 0.0,
     }

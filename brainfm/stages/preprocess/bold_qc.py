@@ -34,7 +34,7 @@ def draw_anatomy(t1w_file, prepared, normalised_file, out_dir):
     """
     head, mask = read_image(prepared.head), read_image(prepared.mask)
     normalised = read_image(normalised_file)
-    wm = resample_image(template("wm", 2), normalised)
+    wm = resample_image(template("wm", 2, prepared.space), normalised)
     return [
         draw_overlay(
             head,
@@ -64,7 +64,7 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, out_dir, *, so
         Mean volume of the run, and its brain mask.
     t1w_to_bold : path
     anatomy : dict of path
-        head, mask, segmentation, t1w_to_template (a list).
+        head, mask, segmentation, t1w_to_template (a list); and the template as space.
     out_dir : path
         Root of the derivative dataset.
     source_file : path
@@ -90,7 +90,7 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, out_dir, *, so
         caption="The mean BOLD volume aligned to T1w; the line is the edge of white matter in the "
         "T1w image. It should follow the darker white matter and the ventricles of BOLD.",
     )
-    grid = template("mask", 2)
+    grid = template("mask", 2, anatomy["space"])
     warped = resample_image(mask, grid, read_transform(anatomy["t1w_to_template"]))
     return {
         "dice_bold_t1w": dice(np.asarray(moved_mask.dataobj) > 0.5, brain),

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
+from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import DataError
 from brainfm.files import write_json
 from brainfm.signal.tissue import dice, extract_brain, segment_tissues
 from brainfm.stages.preprocess.registration import register_affine, register_syn
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
-    TEMPLATE_SPACE,
     from_sitk,
     read_image,
     read_transform,
@@ -23,6 +23,7 @@ from brainfm.storage.images import (
     to_sitk,
     write_image,
 )
+from brainfm.storage.templateflow import template_source
 
 _COARSE_MM = 4
 #: Smallest correlation with the template after affine registration. It is 0.6 to 0.8 in the T1w
@@ -42,6 +43,8 @@ class PreparedT1w:
         Image without skull, and brain mask.
     affine : Path
         Transform from template points to points of the image.
+    space : str
+        Template.
     """
 
     t1w: Path
@@ -49,9 +52,10 @@ class PreparedT1w:
     brain: Path
     mask: Path
     affine: Path
+    space: str = TEMPLATE_SPACE
 
 
-def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
+def prepare_t1w(t1w_file, out_dir, *, space=TEMPLATE_SPACE, sloppy=False):
     """Correct the bias field of a T1w image [1]_ and extract its brain.
 
     Parameters
@@ -59,6 +63,8 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
     t1w_file : path
     out_dir : path
         For intermediate files.
+    space : str
+        Template; see :func:`brainfm.storage.images.template`.
     sloppy : bool
         Voxels of 4 mm instead of 2 mm.
 
@@ -78,12 +84,12 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
     """
     out_dir, t1w = Path(out_dir), read_image(t1w_file)
     coarse = resample_isotropic(t1w, _COARSE_MM)
-    brain = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
+    brain = template("t1w", _COARSE_MM, space), template("mask", _COARSE_MM, space)
     affine = register_affine(coarse, *brain, sloppy=sloppy)
-    _check_is_t1w(t1w_file, coarse, affine)
+    _check_is_t1w(t1w_file, coarse, affine, brain)
     voxel_mm = work_voxel_mm(sloppy)
     head = resample_isotropic(t1w, voxel_mm)
-    prior = resample_image(template("mask", voxel_mm), head, affine.GetInverse())
+    prior = resample_image(template("mask", voxel_mm, space), head, affine.GetInverse())
     iterations = [8, 4] if sloppy else [30, 30, 20]
     field = _bias_field(coarse, resample_image(prior, coarse), iterations)
     head_data = _divided(head, field)
@@ -95,6 +101,7 @@ def prepare_t1w(t1w_file, out_dir, *, sloppy=False):
         brain=write_image(out_dir / "brain.nii.gz", head_data * mask, head.affine),
         mask=write_image(out_dir / "mask.nii.gz", mask, head.affine, dtype=np.uint8),
         affine=out_dir / "template_to_t1w.tfm",
+        space=space,
     )
 
 
@@ -117,7 +124,7 @@ def normalise_t1w(prepared, out_dir, *, seed, threads=1, sloppy=False):
     voxel_mm = work_voxel_mm(sloppy)
     return register_syn(
         read_image(prepared.brain),
-        template("t1w", voxel_mm),
+        template("t1w", voxel_mm, prepared.space),
         prepared.affine,
         out_dir,
         seed=seed,
@@ -145,8 +152,8 @@ def segment_t1w(prepared, template_to_t1w, out_dir, *, sloppy=False):
     head, mask = read_image(prepared.head), read_image(prepared.mask)
     transform, voxel_mm = inverse_transform(template_to_t1w), work_voxel_mm(sloppy)
     gm, wm, inside = (
-        np.asarray(resample_image(template(kind, voxel_mm), head, transform).dataobj)
-        for kind in ("gm", "wm", "mask")
+        np.asarray(resample_image(image, head, transform).dataobj)
+        for image in (template(kind, voxel_mm, prepared.space) for kind in ("gm", "wm", "mask"))
     )
     priors = np.stack([gm, wm, np.clip(inside - gm - wm, 0, 1)])
     labels = segment_tissues(np.asarray(head.dataobj), priors, np.asarray(mask.dataobj) > 0.5)
@@ -172,9 +179,10 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
     """
     t1w, mask = read_image(prepared.t1w), read_image(prepared.mask)
     voxel_mm = 1 if min(t1w.header.get_zooms()) < 1.5 else 2
-    grid, transform = template("mask", voxel_mm), read_transform(t1w_to_template)
+    space = prepared.space
+    grid, transform = template("mask", voxel_mm, space), read_transform(t1w_to_template)
     inside = np.asarray(resample_image(mask, grid, transform).dataobj) > 0.5
-    path = partial(derivative_path, out_dir, t1w_file, datatype="anat", space=TEMPLATE_SPACE)
+    path = partial(derivative_path, out_dir, t1w_file, datatype="anat", space=space)
     image, brain = (
         partial(path, desc="preproc", suffix="T1w"),
         partial(path, desc="brain", suffix="mask"),
@@ -185,7 +193,7 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
     write_image(names[1], inside, grid.affine, dtype=np.uint8)
     provenance = {
         "Sources": [f"bids:raw:{_below_participant(t1w_file)}"],
-        "Resolution": f"{voxel_mm} mm, of the template packaged with nilearn",
+        "Resolution": f"{voxel_mm} mm, of the template {template_source(space)}",
     }
     write_json(
         image(extension=".json"),
@@ -238,8 +246,8 @@ def work_voxel_mm(sloppy):
     return 4 if sloppy else 2
 
 
-def _check_is_t1w(t1w_file, coarse, affine):
-    grid, inside = template("t1w", _COARSE_MM), template("mask", _COARSE_MM)
+def _check_is_t1w(t1w_file, coarse, affine, brain):
+    grid, inside = brain
     inside = np.asarray(inside.dataobj) > 0.5
     values = np.asarray(resample_image(coarse, grid, affine).dataobj)[inside]
     expected = np.asarray(grid.dataobj)[inside]

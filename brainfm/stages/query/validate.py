@@ -17,6 +17,7 @@ from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids.filters import read_filters
 from brainfm.storage.bids.query import QUERIES, by_participant, participants_of, raw_runs
 from brainfm.storage.plugin_file import read_plugin
+from brainfm.storage.templateflow import check_template
 
 #: Numbers shown of what a dataset holds when nothing is selected.
 _MOST_PARTICIPANTS, _MOST_SEARCHED, _MOST_TASKS = 20, 50, 10
@@ -80,8 +81,12 @@ def preflight(bids_dir, output_dir, settings):
     derivatives, malformed = read_derivatives(run.derivatives)
     engine, unavailable = choose_engine(settings.bold, derivatives)
     errors += [*malformed, *unavailable]
-    for check, path in ((read_plugin, run.use_plugin), (load_atlas, settings.bold.atlas)):
-        attempt(errors, check, path)  # refused now, not after an hour
+    for check, value in (
+        (read_plugin, run.use_plugin),
+        (load_atlas, settings.bold.atlas),
+        (check_template, settings.bold.template),
+    ):
+        attempt(errors, check, value)  # refused now, not after an hour
     filters = attempt(errors, read_filters, run.bids_filter_file, tuple(QUERIES))
     if not bids_dir.is_dir():
         raise_all(errors)
