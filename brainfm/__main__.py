@@ -1,4 +1,4 @@
-"""``python -m brainfm`` is ``brainfm``."""
+"""Entry point of ``python -m brainfm``, the same as ``brainfm``."""
 
 import sys
 

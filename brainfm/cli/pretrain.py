@@ -1,7 +1,7 @@
 """Large pretraining: ``python -m brainfm.cli.pretrain CORPUS_DIR OUT_DIR [options]``.
 
-The corpus is the one the group level builds (``OUTPUT_DIR/group/corpus``). Exit code 75 says that
-the run was asked to stop, has kept its state, and goes on when the same command is run again.
+The corpus is the one of the group level (``OUTPUT_DIR/group/corpus``). Exit code 75: the run was
+stopped after saving its state; the same command continues it.
 """
 
 import logging
@@ -36,7 +36,9 @@ def main(argv=None):
     except BrainFMError as error:
         return _refuse(error, error.exit_code)
     except Stopped as stop:
-        return _refuse(f"stopped ({stop}); the same command goes on.", TemporaryFailure.exit_code)
+        return _refuse(
+            f"stopped ({stop}); run the same command again to continue.", TemporaryFailure.exit_code
+        )
 
 
 def _run(argv):
@@ -48,7 +50,7 @@ def _run(argv):
     logging.basicConfig(
         level=logging.INFO if _is_first() else logging.WARNING, format="%(message)s"
     )
-    # Imported late: --help answers at once.
+    # Imported late, so that --help is fast.
     from brainfm.files import read_participants
     from brainfm.models.training.lightning_loop import LightningLoop
     from brainfm.stages.pretrain.run import pretrain_corpus
@@ -58,7 +60,7 @@ def _run(argv):
     if bool(table) != bool(config.phenotypes):
         raise UsageError(
             "--phenotypes COLUMN ... and --participants FILE, the participants.tsv that holds the "
-            "columns, go together; one of them is missing."
+            "columns, must be given together; one of them is missing."
         )
     folder = pretrain_corpus(
         given["corpus_dir"],
@@ -70,7 +72,7 @@ def _run(argv):
         device=given["device"],
         loop=LightningLoop(**vars(loop), log_dir=log_dir),
     )
-    logging.getLogger("brainfm").info("the model is %s", folder)
+    logging.getLogger("brainfm").info("model: %s", folder)
     return 0
 
 
@@ -92,8 +94,8 @@ def _parser():
                 **several,
             )
     parser.add_argument("--participants", type=Path, help="participants.tsv with the phenotypes")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
-    parser.add_argument("--licence", help="of the weights, which follows that of the data")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument("--licence", help="licence of the weights; see that of the data")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     return parser
 
@@ -112,11 +114,11 @@ def _refuse(error, exit_code):
     if _is_first():
         print_error(error)
         return exit_code
-    return 0  # the first process says what happened; any other code would kill it meanwhile
+    return 0  # the first process reports the error; another code here would kill it before
 
 
 def _leave(exit_code):
-    """End this process at once: threads of gloo may abort one that leaves in the usual way."""
+    """End this process at once: threads of gloo may abort one that ends in the usual way."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)

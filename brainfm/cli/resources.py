@@ -1,4 +1,4 @@
-"""How much of this machine the job was given: by affinity, Slurm and control groups."""
+"""CPUs and memory available to this job, from affinity, Slurm and control groups."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,19 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available_cpus(environment=os.environ, *, cgroups=_CGROUPS):
-    """Count the CPUs this process may use, at least 1.
+    """Count the CPUs available to this process.
 
-    The smallest of the scheduling affinity, ``SLURM_CPUS_PER_TASK`` and the CPU quota of the
-    control group; never what the machine has.
+    Parameters
+    ----------
+    environment : mapping of str to str
+    cgroups : Path
+        Root of the control groups.
+
+    Returns
+    -------
+    n_cpus : int
+        The smallest of the scheduling affinity, ``SLURM_CPUS_PER_TASK`` and the CPU quota of the
+        control group; at least 1.
     """
     limits = [len(os.sched_getaffinity(0))]
     if environment.get("SLURM_CPUS_PER_TASK", "").isdigit():
@@ -22,10 +31,19 @@ def available_cpus(environment=os.environ, *, cgroups=_CGROUPS):
 
 
 def memory_limit_gb(environment=os.environ, *, cgroups=_CGROUPS):
-    """Return the memory this process may use, in GB (1e9 bytes).
+    """Return the memory available to this process.
 
-    The smallest of Slurm's ``SLURM_MEM_PER_NODE`` or ``SLURM_MEM_PER_CPU`` times the CPUs, the
-    limit of the control group, and what the machine has.
+    Parameters
+    ----------
+    environment : mapping of str to str
+    cgroups : Path
+        Root of the control groups.
+
+    Returns
+    -------
+    memory_gb : float
+        In GB (1e9 bytes): the smallest of ``SLURM_MEM_PER_NODE`` or ``SLURM_MEM_PER_CPU`` times
+        the CPUs, the limit of the control group, and the memory of the machine.
     """
     import psutil
 
