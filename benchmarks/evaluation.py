@@ -106,10 +106,10 @@ def timed(cohort, embedder):
         units=each[0].units,
         strata=each[0].strata,
     )
-    start, measured = time.monotonic(), {}
+    start, precomputed = time.monotonic(), {}
     methods = default_methods(cohort.modality, "classification", embedder=embedder)
     predicted = Parallel(n_jobs=N_JOBS, pre_dispatch="n_jobs")(
-        delayed(predict)(method, *precompute_features(method, table, measured), y, folds)
+        delayed(predict)(method, *precompute_features(method, table, precomputed), y, folds)
         for method in methods
     )
     seconds = time.monotonic() - start
@@ -121,10 +121,10 @@ def timed(cohort, embedder):
         }  # fmt: skip
 
 
-def predict(method, table, measured, y, folds):
+def predict(method, table, precomputed, y, folds):
     """Predict every row by one method."""
     return cross_predict(
-        method.head, fold_features(method, table, folds, measured=measured), y, folds
+        method.head, fold_features(method, table, folds, precomputed=precomputed), y, folds
     )
 
 

@@ -104,7 +104,7 @@ class Kernels:
     """Linear kernels of blocks in folds; scalers are fitted on the training rows."""
 
     def __init__(self, cache):
-        self.cache, self.known, self.measured = cache, {}, {}
+        self.cache, self.known, self.precomputed = cache, {}, {}
 
     def of(self, blocks, folds):
         """Return the kernels of each block.
@@ -141,13 +141,13 @@ class Kernels:
             return block.matrix[train], block.matrix[test], block.columns_alike
         transformer, table = block.in_fold
         rows = np.concatenate([train, test])
-        measured = self.measured.setdefault(block.key, {})
-        new = [row for row in rows if row not in measured]
+        precomputed = self.precomputed.setdefault(block.key, {})
+        new = [row for row in rows if row not in precomputed]
         if new:
-            measured.update(zip(new, transformer.precompute(table[new]), strict=True))
-        fitted = clone(transformer).fit_precomputed([measured[row] for row in train])
-        seen = fitted.transform_precomputed([measured[row] for row in train])
-        new = fitted.transform_precomputed([measured[row] for row in test])
+            precomputed.update(zip(new, transformer.precompute(table[new]), strict=True))
+        fitted = clone(transformer).fit_precomputed([precomputed[row] for row in train])
+        seen = fitted.transform_precomputed([precomputed[row] for row in train])
+        new = fitted.transform_precomputed([precomputed[row] for row in test])
         return seen, new, block.columns_alike
 
 
@@ -257,11 +257,11 @@ def _connectivity(cohort):
         )
     for kind in ("pearson", "tangent"):
         features = ConnectivityFeatures(kind)
-        measured = features.precompute(cohort.table)
-        most = max(len(measured[row][0]) for row in corpus)
-        whole = [measured[row] for row in corpus if len(measured[row][0]) == most]
+        precomputed = features.precompute(cohort.table)
+        most = max(len(precomputed[row][0]) for row in corpus)
+        whole = [precomputed[row] for row in corpus if len(precomputed[row][0]) == most]
         found.append(
-            features.fit_precomputed(whole).transform_precomputed(measured).astype(np.float32)
+            features.fit_precomputed(whole).transform_precomputed(precomputed).astype(np.float32)
         )
     pca = PCA(128, svd_solver="randomized", random_state=0).fit(found[0][corpus])
     return [*found, pca.transform(found[0])]

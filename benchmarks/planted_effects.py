@@ -33,7 +33,7 @@ from brainfm.models.features.classical import (
     linear_head,
 )
 from brainfm.recording import RecordingTable
-from brainfm.stages.evaluate.importance_networks import networks_of
+from brainfm.stages.evaluate.importance_networks import networks_by_parcel
 
 matplotlib.use("Agg")
 N_NULL, N_POWER, N_PERMUTATIONS = 200, 40, 19
@@ -64,7 +64,7 @@ def main():
 
 def planted_table(table, size):
     """The same recordings with a signal shared by two networks."""
-    network_of, rows = networks_of(table), []
+    network_of, rows = networks_by_parcel(table), []
     for number, (one,) in enumerate(table):
         chosen = np.isin([network_of[name] for name in one.channels], ["Cont", "Default"])
         signal = one.signal.copy()
@@ -84,7 +84,7 @@ class _Held:
 
 def features_of(reference, table):
     """Features of all rows by method; channels are those that all people have."""
-    network_of = networks_of(reference)
+    network_of = networks_by_parcel(reference)
     classical = {
         "Pearson connectivity": ConnectivityFeatures(),
         "connectivity of Cont": NetworkConnectivity(network_of, ("Cont",)),

@@ -25,7 +25,7 @@ from brainfm.files import read_tsv
 from brainfm.models.estimators.pretrainer import BrainPretrainer
 from brainfm.recording import RecordingTable
 from brainfm.stages.corpus.build import build_corpus
-from brainfm.stages.evaluate.participants_table import phenotypes_of
+from brainfm.stages.evaluate.participants_table import phenotypes_by_row
 from brainfm.stages.preprocess.eeg import preprocess_eeg
 from brainfm.storage.corpus.recordings import read_corpus
 
@@ -79,7 +79,7 @@ def labels_of(recordings, roots, columns):
     if not columns:
         return None
     tables = [read_tsv(root / "participants.tsv", dtype={"participant_id": str}) for root in roots]
-    return phenotypes_of(recordings, pd.concat(tables, ignore_index=True), columns)
+    return phenotypes_by_row(recordings, pd.concat(tables, ignore_index=True), columns)
 
 
 def prepare_datasets(data_dir, out_dir):

@@ -80,8 +80,11 @@ def test_sites_with_other_montages_are_no_reason_to_fail_after_all_the_work(reco
         "group": ["a", "b"] * 10,
         "site": np.repeat(["x", "y"], 10),
     })  # fmt: skip
-    asked = build_design(EvaluateConfig(target="group", groups="site"), mixed, participants=people)
-    bands, sensors = band_importance(asked, seed=0)
+    design = build_design(EvaluateConfig(target="group", groups="site"), mixed, participants=people)
+    bands, sensors = band_importance(design, seed=0)
     assert bands.empty
     assert sensors.empty
-    assert "which bands it rests on cannot be told: the 20 training recordings" in caplog.text
+    assert (
+        "the importance of frequency bands was not computed: the 20 training recordings"
+        in caplog.text
+    )

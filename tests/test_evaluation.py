@@ -24,6 +24,7 @@ from brainfm.evaluation.folds_within_participant import block_folds, cut_windows
 from brainfm.evaluation.scores import aggregate_predictions, bootstrap_counts, score
 from brainfm.models.checkpoint.participants import participant_hash
 from brainfm.models.features.classical import BlockScaler, linear_head
+from brainfm.models.features.protocol import FeatureExtractorMixin
 from brainfm.recording import Recording, RecordingTable
 from brainfm.stages.evaluate.run import evaluate_outputs
 
@@ -78,7 +79,7 @@ class TestParticipantFolds:
         [
             ([1, 1, 1, 1, 1, 1], "one class only \\(1\\)"),
             ([0, 0, 0, 0, 0, 1], "class 1 has one participant"),
-            ([0, 0, 0, 1, 1, 1], "at most 3 folds are possible; set n_splits to 3 or less"),
+            ([0, 0, 0, 1, 1, 1], "but there are 3: set n_splits to 3 or less"),
             ([0, 1, np.nan, 0, 1, 1.0], "missing in 1 of 6 rows"),
         ],
     )
@@ -123,7 +124,9 @@ class TestBlockFolds:
             self.blocks(gap_s=60)
 
     def test_more_folds_than_windows_are_refused(self):
-        with pytest.raises(DataError, match=r"12 windows of 5 s but 20 folds .* at most 12"):
+        with pytest.raises(
+            DataError, match=r"12 windows of 5 s, too few for 20 folds: use at most 12"
+        ):
             self.blocks(n_splits=20)
 
     def test_a_planted_slow_drift_fools_neighbours_but_not_gapped_blocks(self):
@@ -262,25 +265,25 @@ class TestNothingToFind:
 
         values = rng.normal(size=(20, 300))
 
-        class Many(BaseEstimator):
+        class Many(FeatureExtractorMixin):
             scaler = BlockScaler()
 
             def precompute(self, X):
                 return np.array([values[int(row[0].participant)] for row in X])
 
-            def fit_precomputed(self, measured):
+            def fit_precomputed(self, precomputed):
                 return self
 
-            def transform_precomputed(self, measured):
-                return np.array(measured)
+            def transform_precomputed(self, precomputed):
+                return np.array(precomputed)
 
         y = np.tile([0, 1], 10)
         folds = participant_folds(y, np.arange(20).astype(str), n_splits=4)
-        measured = {}
+        precomputed = {}
         method = Method(name="m", kind="classical", features=(Many(),), head=linear_head())
         table = RecordingTable([(recording(str(index), seconds=1),) for index in range(20)])
-        matrices = fold_features(method, table, folds, measured=measured)
-        X = next(iter(measured.values()))
+        matrices = fold_features(method, table, folds, precomputed=precomputed)
+        X = next(iter(precomputed.values()))
         plain = []
         for train, test in folds.pairs:
             scaler = BlockScaler().fit(X[train])

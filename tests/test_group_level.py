@@ -288,8 +288,8 @@ class TestLearningFromLabels:
         assert group(study, "--pretrain-phenotypes", "group", "--target", "age") == 65
         said = capsys.readouterr().err
         assert not (study / "out" / "models" / "brainfm-nano-phenotypes").exists()
-        assert "9 of 12 participants are left out: the model was pretrained on the group" in said
-        assert "there are 3 participants to share out" in said
+        assert "9 of 12 participants are excluded: the model was pretrained on the group" in said
+        assert "there are 3: set n_splits to 3 or less" in said
 
     def test_a_column_that_is_not_there_is_refused_before_work(self, study, capsys):
         assert group(study, "--pretrain-phenotypes", "iq", "--dry-run") == 64

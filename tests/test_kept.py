@@ -27,7 +27,7 @@ class KilledAfter(ResultCache):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def evaluate(out_dir, kept=None):
+def evaluate(out_dir, cache=None):
     recordings, people = evaluation.TestStage().people(effect=0.5)
     evaluate_outputs(
         out_dir,
@@ -35,7 +35,7 @@ def evaluate(out_dir, kept=None):
         recordings=recordings,
         participants=people,
         embedder=evaluation.MeanPower(),
-        kept=kept,
+        cache=cache,
     )
     return {name: (out_dir / "group" / name).read_bytes() for name in FILES}
 

@@ -17,7 +17,10 @@ from brainfm.evaluation.network_importance import (
 from brainfm.models.features.classical import ConnectivityFeatures, linear_head
 from brainfm.recording import Recording, RecordingTable
 from brainfm.stages.evaluate.design import build_design
-from brainfm.stages.evaluate.importance_networks import importance_of, whole_brain_method
+from brainfm.stages.evaluate.importance_networks import (
+    network_importance_tables,
+    whole_brain_method,
+)
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.report.group import write_group_report
 from brainfm.storage.atlas import load_atlas
@@ -73,7 +76,7 @@ def test_features_are_the_edges_with_an_end_in_the_networks(people):
 
 def test_networks_nobody_has_are_refused(people):
     table, _, network_of, _ = people
-    with pytest.raises(SignalError, match=r"no parcel .* is of Limbic; there are: .*Cont"):
+    with pytest.raises(SignalError, match=r"no parcel .* is in Limbic: choose from Cont"):
         NetworkConnectivity(network_of, ("Limbic",)).fit_transform(table)
 
 
@@ -121,8 +124,8 @@ def test_without_networks_the_whole_brain_is_looked_at(people, tmp_path):
         "participant_id": [f"sub-{row[0].participant}" for row in table],
         "group": np.where(y, "gamer", "other"),
     })  # fmt: skip
-    asked = build_design(EvaluateConfig(target="group"), table.recordings, participants=frame)
-    _, edges = importance_of(whole_brain_method(asked), asked, 0)
+    design = build_design(EvaluateConfig(target="group"), table.recordings, participants=frame)
+    _, edges = network_importance_tables(whole_brain_method(design), design, 0)
     n_parcels = len(table[0][0].channels)
     assert len(edges) == n_parcels * (n_parcels - 1) / 2
     strongest = edges.loc[edges["pattern"].abs().idxmax()]
@@ -133,7 +136,7 @@ def test_without_networks_the_whole_brain_is_looked_at(people, tmp_path):
     ("networks", "words"),
     [
         (("Control",), r"--networks has Control; the atlas has Vis, SomMot, DorsAttn"),
-        (("Cont",), r"--networks needs two classes or a number; group has 3 classes"),
+        (("Cont",), r"--networks needs two classes or a numeric target; group has 3 classes"),
     ],
 )
 def test_networks_that_cannot_be_asked_for_are_refused(people, tmp_path, networks, words):

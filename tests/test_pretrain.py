@@ -26,7 +26,7 @@ from brainfm.models.encoder.readout import features
 from brainfm.models.encoder.windows import all_windows, prepare
 from brainfm.recording import RecordingTable
 from brainfm.stages.corpus.build import build_corpus
-from brainfm.stages.evaluate.participants_table import phenotypes_of
+from brainfm.stages.evaluate.participants_table import phenotypes_by_row
 from brainfm.stages.pretrain import run as pretrain
 from brainfm.stages.pretrain.run import pretrain_corpus
 from brainfm.storage.corpus.manifest import split_of
@@ -245,7 +245,7 @@ class TestWithLabels:
     def test_a_label_of_two_datasets_is_refused(self):
         table = RecordingTable([(bold(0, dataset="A"),), (bold(0, dataset="B"),)])
         with pytest.raises(DataError, match="sub-00 is in A and in B"):
-            phenotypes_of(table, self.people, ["age"])
+            phenotypes_by_row(table, self.people, ["age"])
 
     @pytest.mark.parametrize("words", [["--phenotypes", "age"], ["--participants", "x.tsv"]])
     def test_columns_and_their_table_go_together(self, corpus, tmp_path, capsys, words):

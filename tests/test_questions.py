@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from brainfm.config import EvaluateConfig
 from brainfm.errors import DataError, UsageError
-from brainfm.evaluation.confound_audit import residualise_by_fold
+from brainfm.evaluation.confound_audit import residualise_folds
 from brainfm.evaluation.cross_validation import permutation_test
 from brainfm.evaluation.folds import participant_folds
 from brainfm.evaluation.folds_within_participant import recording_folds
@@ -22,8 +22,8 @@ from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.participants_table import column_values
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.evaluate.summary_text import summarise_evaluation
-from brainfm.stages.evaluate.tables import beside
-from brainfm.stages.evaluate.target import target_question
+from brainfm.stages.evaluate.tables import join_columns
+from brainfm.stages.evaluate.target import column_target
 
 
 def people(n=12, **columns):
@@ -38,7 +38,7 @@ def runs(n=12, **entities):
     return [bold(number, n_channels=4, n_times=40, **entities) for number in range(n)]
 
 
-def asked(participants=None, recordings=None, **settings):
+def build(participants=None, recordings=None, **settings):
     config = EvaluateConfig(**{"target": "group"} | settings)
     table = people() if participants is None else participants
     return build_design(config, recordings or runs(), participants=table)
@@ -46,19 +46,19 @@ def asked(participants=None, recordings=None, **settings):
 
 class TestSites:
     def test_a_number_of_a_site_is_a_name_and_its_mean_is_regressed_out(self):
-        found = asked(people(site=[1, 2, 3, 3] * 3))
+        found = build(people(site=[1, 2, 3, 3] * 3))
         assert set(found.confounds["site"]) == {"1", "2", "3"}
         of_site = found.confounds["site"].map({"1": 5.0, "2": -1.0, "3": 2.0}).to_numpy()[:, None]
         matrices = [[(of_site[train], of_site[test])] for train, test in found.folds.pairs]
-        for ((train, test),) in residualise_by_fold(
+        for ((train, test),) in residualise_folds(
             matrices, design_matrix(found.confounds), found.folds
         ):
             np.testing.assert_allclose(train, 0, atol=1e-12)
             np.testing.assert_allclose(test, 0, atol=1e-12)
 
     def test_sites_that_tell_the_classes_apart_are_refused_without_leaving_sites_out_too(self):
-        with pytest.raises(DataError, match="every site has one class only: whoever tells the s"):
-            asked(people(site=["x", "y"] * 6))
+        with pytest.raises(DataError, match="every site has one class only, so classes and sites"):
+            build(people(site=["x", "y"] * 6))
 
     @pytest.mark.parametrize(
         "site", [["x", None, "x", None, "y", None] * 2, list("abcdefghijkl")],
@@ -68,7 +68,7 @@ class TestSites:
         table = people(site=site)
         if site[0] == "x":
             table["group"] = ["a", "a", "a", "b", "b", "b"] * 2
-        assert len(asked(table).y) == 12
+        assert len(build(table).y) == 12
 
     def test_a_class_at_one_site_is_a_caution(self, tmp_path):
         table = people(site=["x", "x", "y", "x"] * 3)  # those of b are at x
@@ -80,10 +80,13 @@ class TestSites:
 class TestColumns:
     def test_a_confound_that_is_not_there_is_refused_if_it_was_asked_for(self, caplog):
         with pytest.raises(UsageError, match="--evaluate-confounds has SITE_ID, but participants"):
-            asked(confounds=("SITE_ID", "age"), participants=people(age=range(12)))
+            build(confounds=("SITE_ID", "age"), participants=people(age=range(12)))
         with caplog.at_level(logging.INFO, logger="brainfm"):
-            asked()
-        assert "not audited, since participants.tsv has no column: site, age, sex" in caplog.text
+            build()
+        assert (
+            "not audited, because participants.tsv has no such column: site, age, sex"
+            in caplog.text
+        )
 
     def test_a_class_may_be_called_none_or_na(self, tmp_path):
         path = tmp_path / "participants.tsv"
@@ -98,16 +101,16 @@ class TestColumns:
         assert values.dtype.kind == "f"
         assert len(values) == 11
         assert set(column_values(people(hand=["NA", "l"] * 6), "hand")) == {"NA", "l"}
-        assert "hand is NA for 6 participants, which is taken for a class" in caplog.text
+        assert "hand is NA for 6 participants, and counts as a class" in caplog.text
 
     def test_a_column_nobody_asked_for_stops_nothing(self):
         twice = pd.concat([people(iq=range(12)), people(iq=range(5, 17))])
-        assert "iq" not in asked(twice).known
-        found = asked(pd.DataFrame({"name": ["x"]}), [
+        assert "iq" not in build(twice).phenotypes
+        found = build(pd.DataFrame({"name": ["x"]}), [
             eeg(n, task=task, participant="01", duration_s=42)
             for n, task in enumerate(("rest", "film"))
         ], target=None, contrast=("rest", "film"))  # fmt: skip
-        assert found.known.empty
+        assert found.phenotypes.empty
 
     def test_a_second_table_without_the_column_takes_nothing_away(self, tmp_path):
         first, second = tmp_path / "a.tsv", tmp_path / "b.tsv"
@@ -123,28 +126,29 @@ class TestColumns:
         assert [one["participant"] for one in found.excluded] == ["1"]  # synthetic in one table
 
     def test_a_number_that_most_have_to_themselves_is_predicted_as_a_number(self):
-        assert (
-            asked(people(8, iq=range(95, 103)), runs(8), target="iq").question.task == "regression"
-        )
-        found = asked(people(16, score=[1, 2] * 8), runs(16), target="score")
-        assert found.question.task == "classification"
+        assert build(people(8, iq=range(95, 103)), runs(8), target="iq").target.task == "regression"
+        found = build(people(16, score=[1, 2] * 8), runs(16), target="score")
+        assert found.target.task == "classification"
         few = people(4).iloc[:3].assign(score=[0, 1, 1])
-        question, *_ = target_question(runs(3), "score", few)
+        question, *_ = column_target(runs(3), "score", few)
         assert question.task == "classification"
 
     def test_large_numbers_stay_different_classes(self):
-        found = asked(people(scanner=[1000001.0, 1000002.0] * 6), target="scanner")
+        found = build(people(scanner=[1000001.0, 1000002.0] * 6), target="scanner")
         assert set(found.y) == {"1000001", "1000002"}
 
     def test_a_column_named_like_a_label_of_recordings_stands_beside_it(self):
         rows = pd.DataFrame({"run": ["1", "2"]})
-        assert list(beside(rows, pd.DataFrame({"run": [5, 6]}))) == ["run", "run_of_participant"]
+        assert list(join_columns(rows, pd.DataFrame({"run": [5, 6]}))) == [
+            "run",
+            "run_of_participant",
+        ]
 
     def test_a_remark_on_everybody_colours_no_map_but_numbers_and_few_names_do(self):
         table = people(iq=np.arange(12) + 90.5, remark=list("abcdefghijkl"), hand=["l", "r"] * 6)
-        assert list(asked(table).known) == ["iq", "remark", "hand"]
+        assert list(build(table).phenotypes) == ["iq", "remark", "hand"]
         many = people(60, remark=[f"born {number}" for number in range(60)])
-        assert "remark" not in asked(many, runs(60)).known
+        assert "remark" not in build(many, runs(60)).phenotypes
 
     def test_a_covariate_known_at_other_sites_only_says_nothing(self):
         table = [(one,) for one in runs(4)]
@@ -155,7 +159,7 @@ class TestColumns:
 
 class TestDesigns:
     def test_people_with_the_other_modality_only_are_named(self):
-        found = asked(recordings=[*runs(10), eeg(10), eeg(11)])
+        found = build(recordings=[*runs(10), eeg(10), eeg(11)])
         assert found.excluded == [
             {"participant": "10", "why": "no fMRI recording"},
             {"participant": "11", "why": "no fMRI recording"},
@@ -164,18 +168,18 @@ class TestDesigns:
     def test_a_few_people_with_both_tasks_do_not_spoil_a_comparison_between_people(self):
         one_each = [bold(n, n_channels=4, task=("rest", "film")[n % 2]) for n in range(20)]
         odd = bold(99, n_channels=4, participant="00", task="film")
-        found = asked(recordings=[*one_each, odd], target=None, contrast=("rest", "film"))
+        found = build(recordings=[*one_each, odd], target=None, contrast=("rest", "film"))
         assert found.excluded == [
-            {"participant": "00", "why": "has both tasks, where most people have one"}
+            {"participant": "00", "why": "has both tasks, where most participants have one"}
         ]
-        assert set(found.folds.units) == set(found.where["group"])
+        assert set(found.folds.units) == set(found.labels["group"])
 
     def test_where_a_task_would_be_lost_those_with_both_are_kept(self):
         rest = [bold(n, n_channels=4, task="rest") for n in range(20)]
         film = [bold(50 + n, n_channels=4, task="film", participant=f"{n:02d}") for n in range(8)]
-        found = asked(recordings=[*rest, *film], target=None, contrast=("rest", "film"))
+        found = build(recordings=[*rest, *film], target=None, contrast=("rest", "film"))
         assert set(found.y) == {"rest", "film"}
-        assert len(set(found.where["group"])) == 8
+        assert len(set(found.labels["group"])) == 8
         assert found.excluded[0] == {
             "participant": "08", "why": "has one task, where others have both",
         }  # fmt: skip

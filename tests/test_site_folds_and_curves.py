@@ -4,12 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
-from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 
 from brainfm.errors import DataError
 from brainfm.evaluation.comparison import corrected_t_test
-from brainfm.evaluation.confound_audit import audit, residualise_by_fold
+from brainfm.evaluation.confound_audit import audit_confounds, residualise_folds
 from brainfm.evaluation.cross_validation import (
     Method,
     cross_predict,
@@ -23,6 +22,7 @@ from brainfm.evaluation.scores import aggregate_predictions, score
 from brainfm.models.estimators.heads import TunedLinearHead
 from brainfm.models.features.classical import BlockScaler, linear_head
 from brainfm.models.features.covariates import design_matrix
+from brainfm.models.features.protocol import FeatureExtractorMixin
 from brainfm.recording import Recording, RecordingTable
 
 SITES = np.repeat(["north", "south", "west"], 20)
@@ -44,7 +44,7 @@ def table_of(n_rows):
     )  # fmt: skip
 
 
-class Given(BaseEstimator):
+class Given(FeatureExtractorMixin):
     """Features that are looked up; whatever they are learned from is the row itself."""
 
     scaler = BlockScaler()
@@ -55,15 +55,15 @@ class Given(BaseEstimator):
     def precompute(self, X):
         return np.array([self.values[int(row[0].signal[0, 0])] for row in X])
 
-    def fit_precomputed(self, measured):
+    def fit_precomputed(self, precomputed):
         return self
 
-    def transform_precomputed(self, measured):
-        return np.array(measured)
+    def transform_precomputed(self, precomputed):
+        return np.array(precomputed)
 
 
 class ScaledOnAll(Given):
-    """The planted leak: features are scaled by all rows that are measured."""
+    """The planted leak: features are scaled by all rows that are precomputed."""
 
     def precompute(self, X):
         values = super().precompute(X)
@@ -111,7 +111,7 @@ class TestSites:
             (Y, PEOPLE, np.full(60, "north"), r"all rows are of one site \(north\)"),
             (Y, np.repeat(PEOPLE[:20], 3), np.tile(SITES[::20], 20), r"is at sites north and sou"),
             (np.r_[np.ones(20), np.zeros(40)], PEOPLE, SITES,
-             r"all participants of class 1.0 are at site north: whoever tells the sites"),
+             r"all participants of class 1.0 are at site north, so the class has no training"),
             (np.r_[np.ones(20), np.zeros(20), np.ones(10), np.zeros(10)], PEOPLE,
              np.repeat(["a", "b", "c", "d"], [20, 20, 10, 10]), r"every site has one class only"),
         ],
@@ -193,7 +193,9 @@ class TestLeaks:
         values = np.random.default_rng(0).normal(size=(60, 4))
         folds = participant_folds(Y, PEOPLE, n_splits=3)
         fold_features(method(values), table_of(60), folds)
-        with pytest.raises(DataError, match=r"beside other recordings .* learn it in fit"):
+        with pytest.raises(
+            DataError, match=r"differently with and without other .*: learn from rows in fit only"
+        ):
             fold_features(method(values, ScaledOnAll), table_of(60), folds)
 
 
@@ -230,7 +232,7 @@ class TestAudit:
         folds = participant_folds(y, PEOPLE, n_splits=5)
         raw = cross_predict(mine.head, fold_features(mine, table, folds), y, folds)
         assert aggregate_predictions(y, raw, folds, "classification").primary()[0] > 0.85
-        (row,) = audit(
+        (row,) = audit_confounds(
             TunedLinearHead, lambda some: fold_features(mine, table, some), y, folds, columns,
             task="classification",
         )  # fmt: skip
@@ -245,7 +247,7 @@ class TestAudit:
         design = design_matrix(columns)
         other = design.copy()
         other[test] = 1e3
-        cleaned = [residualise_by_fold(matrices, one, folds)[0][0] for one in (design, other)]
+        cleaned = [residualise_folds(matrices, one, folds)[0][0] for one in (design, other)]
         np.testing.assert_allclose(cleaned[0][0], cleaned[1][0])
         left = np.corrcoef(cleaned[0][0].T, design[train, 0])[-1, :-1]
         np.testing.assert_allclose(left, 0, atol=1e-9)
@@ -260,9 +262,9 @@ class TestAudit:
         values, y, _ = confounded
         columns = pd.DataFrame({"kind": ["rare", *["usual"] * 59]})
         folds = participant_folds(y, PEOPLE, n_splits=5)
-        (row,) = audit(
+        (row,) = audit_confounds(
             TunedLinearHead, lambda some: fold_features(method(values), table_of(60), some), y,
             folds, columns, task="classification",
         )  # fmt: skip
         assert row["read"] is None
-        assert row["why"] == "fewer than two values that 5 people have"
+        assert row["why"] == "fewer than two values, each of 5 participants"

@@ -72,7 +72,7 @@ def test_a_model_of_the_very_data_stands_beside_the_one_that_answers(people, tmp
         recordings=recordings(),
         participants=people,
         embedder=Powers(),
-        own=Powers(),
+        in_domain=Powers(),
     )
     names = [method["name"] for method in found["methods"]]
     assert names[0] == found["comparison"]["method"] == "brainfm"
@@ -88,9 +88,9 @@ def test_a_model_of_the_very_data_stands_beside_the_one_that_answers(people, tmp
          r"all participants of class a are at site x"),
         ({"group": "a"}, {}, DataError, r"one class only \(a\)"),
         ({"group": ["b", *["a"] * 23]}, {}, DataError, r"class b has one participant"),
-        ({"group": None}, {}, NothingSelected, r"no real recording is left"),
+        ({"group": None}, {}, NothingSelected, r"no recording remains to evaluate"),
         ({}, {"target": "grade"}, UsageError, r"no column 'grade'; it has: group, site, mean_fd"),
-        ({}, {"n_splits": 13}, DataError, r"13 folds were asked for but there are 12 participants"),
+        ({}, {"n_splits": 13}, DataError, r"13 folds need as many participants .*there are 12"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_refused_before_a_signal_is_read(

@@ -1,4 +1,4 @@
-"""One method against another on the same folds."""
+"""Comparison of two methods on the same folds."""
 
 import numpy as np
 from scipy.stats import t as student
@@ -7,22 +7,22 @@ from brainfm.evaluation.scores import percentile_interval
 
 
 def corrected_t_test(difference, n_train, n_test):
-    """Test whether the mean difference over folds is zero.
+    """Corrected resampled t test of the mean difference over folds [1]_.
 
-    Folds share training rows, so their differences vary less than independent ones would; the
-    variance is raised by the ratio of test to training rows.
+    Folds share training rows, so the variance of their differences is too small; it is corrected
+    by the ratio of test to training rows.
 
     Parameters
     ----------
     difference : ndarray of float, shape (n_folds,)
-        Score of one method minus that of the other; folds without a score are NaN.
+        Score of one method minus that of the other; NaN where a fold has no score.
     n_train, n_test : float
-        Rows of one fold, on average.
+        Mean number of rows per fold.
 
     Returns
     -------
-    test : dict of float
-        ``t``, ``df`` and ``p`` (two-sided); None with fewer than two folds, or folds all alike.
+    test : dict of str to float, or None
+        ``t``, ``df`` and two-sided ``p``; None with fewer than two folds or without variance.
 
     References
     ----------
@@ -40,19 +40,20 @@ def corrected_t_test(difference, n_train, n_test):
 
 
 def compare(one, other, draws, folds):
-    """Compare two methods.
+    """Compare the primary scores of two methods.
 
     Parameters
     ----------
     one, other : UnitPredictions
-    draws : tuple of ndarray of float, shape (n_draws,)
-        Primary score of each on the same bootstrap draws.
+    draws : tuple of two ndarray of float, shape (n_draws,)
+        Primary scores on the same bootstrap draws.
     folds : Folds
 
     Returns
     -------
     comparison : dict
-        ``difference`` with ``low`` and ``high`` (95 % bootstrap interval), and ``t_test``.
+        ``difference`` with ``low`` and ``high`` (95 % bootstrap interval), and ``t_test`` from
+        :func:`corrected_t_test`.
     """
     low, high = percentile_interval(draws[0] - draws[1])
     of_folds = one.scores_of_folds(folds) - other.scores_of_folds(folds)

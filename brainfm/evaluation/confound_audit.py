@@ -1,4 +1,4 @@
-"""What else is in an embedding: site, motion, age, sex; and what is left when they are removed."""
+"""Audit of confounds: whether features predict site, motion or age, and scores without them."""
 
 from dataclasses import replace
 
@@ -15,110 +15,122 @@ from brainfm.evaluation.scores import (
 )
 from brainfm.models.features.covariates import CovariateRegression, design_matrix
 
-#: A column of numbers with at most so many values is one of classes.
-_MOST_CLASSES = 10
-#: Classes of fewer people cannot be read in as many folds.
-_FEWEST = 5
+#: A numeric column with more distinct values is a regression target.
+_MAX_CLASSES = 10
+#: Number of folds, and fewest participants of a class.
+_N_SPLITS = 5
 
 
-def residualise_by_fold(matrices, design, folds):
-    """Regress confounds out of features, by what is learned on the training rows of each fold.
+def residualise_folds(matrices, design, folds):
+    """Regress confounds out of features, with coefficients of the training rows of each fold.
 
     Parameters
     ----------
     matrices : list of list of (ndarray, ndarray)
-        See :func:`brainfm.evaluation.cross_validation.fold_features`.
+        Training and test features, of shapes (n_train, n_columns) and (n_test, n_columns); see
+        :func:`brainfm.evaluation.cross_validation.fold_features`.
     design : ndarray of float, shape (n_rows, n_confounds)
+        See :func:`brainfm.models.features.covariates.design_matrix`.
     folds : Folds
 
     Returns
     -------
-    matrices : list of list of (ndarray, ndarray), of the same shapes
+    residuals : list of list of (ndarray, ndarray)
+        Of the same shapes.
+
+    References
+    ----------
+    .. [1] Snoek et al., 2019, NeuroImage 184. https://doi.org/10.1016/j.neuroimage.2018.09.074
     """
     cleaned = []
     for (train, test), blocks in zip(folds.pairs, matrices, strict=True):
         fold = []
         for X_train, X_test in blocks:
-            fitted = CovariateRegression().fit(design[train], X_train)
-            left = fitted.residual(design[train], X_train), fitted.residual(design[test], X_test)
-            fold.append(left)
+            regression = CovariateRegression().fit(design[train], X_train)
+            residuals = [regression.residual(design[rows], X)
+                         for rows, X in ((train, X_train), (test, X_test))]  # fmt: skip
+            fold.append(residuals)
         cleaned.append(fold)
     return cleaned
 
 
-def audit(head_of, matrices_of, y, folds, columns, *, task, seed=0):
-    """Read each column from the features, and the target with the column regressed out.
+def audit_confounds(make_head, make_matrices, y, folds, columns, *, task, seed=0):
+    """Predict each confound from the features, and the target with the confound regressed out.
 
     Parameters
     ----------
-    head_of : callable
-        Returns the head for a task.
-    matrices_of : callable
-        Returns the matrices of the features on given folds.
-    y : ndarray, shape (n_rows,)
+    make_head : callable
+        From a task to an estimator.
+    make_matrices : callable
+        From folds to matrices; see :func:`brainfm.evaluation.cross_validation.fold_features`.
+    y : ndarray of str or float, shape (n_rows,)
     folds : Folds
-    columns : DataFrame, one row a row
+    columns : DataFrame of n_rows rows
+        Confounds.
     task : {"classification", "regression"}
     seed : int
 
     Returns
     -------
     rows : list of dict
-        ``column``, ``read`` (score name, value, low, high) or None where it cannot be read, ``why``
-        not or not of all rows, and ``without`` (the primary score of the target, low, high). The
-        last row is all columns together.
+        ``column``; ``read``, the score of predicting it (``score``, ``value``, ``low``,
+        ``high``), or None; ``why`` it was not predicted, or not in all rows; ``without``, the
+        primary score of the target (``value``, ``low``, ``high``) with the column regressed out.
+        The last row is of all columns together.
     """
     rows = []
     for name in columns:
-        read, why = _read(head_of, matrices_of, columns[name], folds, seed)
+        read, why = _predict_column(make_head, make_matrices, columns[name], folds, seed)
         rows.append({"column": name, "read": read, "why": why})
     names = [[row["column"]] for row in rows]
     if len(names) > 1:
         rows.append({"column": "all of them", "read": None, "why": None})
         names.append(list(columns))
-    matrices = matrices_of(folds)
+    matrices = make_matrices(folds)
     for row, chosen in zip(rows, names, strict=True):
-        cleaned = residualise_by_fold(matrices, design_matrix(columns[chosen]), folds)
-        predicted = cross_predict(head_of(task), cleaned, y, folds)
-        row["without"] = _scored(aggregate_predictions(y, predicted, folds, task), seed)
+        residuals = residualise_folds(matrices, design_matrix(columns[chosen]), folds)
+        predicted = cross_predict(make_head(task), residuals, y, folds)
+        row["without"] = _score_with_interval(
+            aggregate_predictions(y, predicted, folds, task), seed
+        )
     return rows
 
 
-def _read(head_of, matrices_of, values, folds, seed):
-    """Score of a column, across people; None and why where it cannot be read."""
-    is_number = pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_CLASSES
+def _predict_column(make_head, make_matrices, values, folds, seed):
+    """Score of predicting a column in participant folds, or None; and the reason."""
+    is_number = pd.api.types.is_numeric_dtype(values) and values.nunique() > _MAX_CLASSES
     task = "regression" if is_number else "classification"
     target = values.to_numpy(float) if is_number else values.astype(str).to_numpy()
     n_people = pd.Series(folds.people).groupby(values.to_numpy()).transform("nunique")
-    told = (values.notna() & (is_number | (n_people.to_numpy() >= _FEWEST))).to_numpy()
-    rows = np.flatnonzero(told)
-    few = len(rows) < 2 * _FEWEST or len(np.unique(folds.people[rows])) < _FEWEST
+    has_value = (values.notna() & (is_number | (n_people.to_numpy() >= _N_SPLITS))).to_numpy()
+    rows = np.flatnonzero(has_value)
+    few = len(rows) < 2 * _N_SPLITS or len(np.unique(folds.people[rows])) < _N_SPLITS
     if few or len(np.unique(target[rows])) < 2:
-        return None, f"fewer than two values that {_FEWEST} people have"
-    own = _folds_of(rows, target, folds, task, seed)
-    target = np.where(told, target, target[rows[0]])  # the others are in no fold
-    found = aggregate_predictions(
-        target, cross_predict(head_of(task), matrices_of(own), target, own), own, task
-    )
-    left_out = f"{len(told) - len(rows)} rows with a rare or missing value left out"
-    why = None if told.all() else left_out
-    return {"score": PRIMARY[task], **_scored(found, seed)}, why
+        return None, f"fewer than two values, each of {_N_SPLITS} participants"
+    of_column = _folds_of_rows(rows, target, folds, task, seed)
+    target = np.where(has_value, target, target[rows[0]])  # the other rows are in no fold
+    predicted = cross_predict(make_head(task), make_matrices(of_column), target, of_column)
+    predictions = aggregate_predictions(target, predicted, of_column, task)
+    excluded = f"{len(has_value) - len(rows)} rows with a rare or missing value left out"
+    why = None if has_value.all() else excluded
+    return {"score": PRIMARY[task], **_score_with_interval(predictions, seed)}, why
 
 
-def _folds_of(rows, target, folds, task, seed):
-    """Participant folds of some rows, among all rows."""
-    own = participant_folds(
-        target[rows], folds.people[rows], n_splits=_FEWEST, task=task, seed=seed
+def _folds_of_rows(rows, target, folds, task, seed):
+    """Participant folds of some rows, numbered as in all rows."""
+    of_rows = participant_folds(
+        target[rows], folds.people[rows], n_splits=_N_SPLITS, task=task, seed=seed
     )
     return replace(
-        own,
-        pairs=tuple((rows[train], rows[test]) for train, test in own.pairs),
+        of_rows,
+        pairs=tuple((rows[train], rows[test]) for train, test in of_rows.pairs),
         people=folds.people,
         units=folds.people,
         strata=np.full(len(target), "all"),
     )
 
 
-def _scored(found, seed):
-    low, high = percentile_interval(found.primary(bootstrap_counts(found.resample, seed=seed)))
-    return {"value": float(found.primary()[0]), "low": low, "high": high}
+def _score_with_interval(predictions, seed):
+    draws = predictions.primary(bootstrap_counts(predictions.resample, seed=seed))
+    low, high = percentile_interval(draws)
+    return {"value": float(predictions.primary()[0]), "low": low, "high": high}

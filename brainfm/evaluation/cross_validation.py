@@ -1,4 +1,4 @@
-"""Methods against each other on the very same folds: scores, intervals, permutation."""
+"""Cross-validation of several methods on the same folds, and permutation tests."""
 
 from dataclasses import dataclass, replace
 
@@ -15,19 +15,26 @@ from brainfm.models.estimators.heads import RowSpacePCA, TunedLinearHead
 from brainfm.models.features.protocol import FeatureExtractor
 from brainfm.models.features.registry import FEATURES, EmbeddingFeatures, scaler_of
 
-#: Classical features every report compares with; the first is fused with the embedding too.
+#: Classical features compared in every report; the first is also combined with the embedding.
 _BASELINES = {"bold": ("pearson", "tangent"), "eeg": ("band_power", "riemann")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """Features, none to several blocks of them, and the head that reads them.
+    """Feature sets and the head that predicts from them.
 
-    Each block has a head of its own, and what the heads predict is averaged: a block that says
-    little does not hide one that says much, as it does where blocks stand side by side.
-    ``kind`` is ``pretrained``, ``classical``, ``combined`` or ``dummy``. A feature transformer
-    with a ``measure`` method is measured once and fitted in every fold; any other is cloned,
-    fitted and applied in every fold. Its ``scaler`` says how its columns are scaled there.
+    One head is fitted per feature set and their predictions are averaged, so that a large but
+    uninformative set does not dominate, as it would after concatenation.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"pretrained", "classical", "combined", "covariates", "dummy"}
+    features : tuple of transformer
+        None for a dummy. A :class:`~brainfm.models.features.protocol.FeatureExtractor` is
+        precomputed once; any other transformer is fitted and applied in every fold.
+    head : estimator
+        Cloned for each fold and feature set.
     """
 
     name: str
@@ -36,22 +43,27 @@ class Method:
     head: BaseEstimator
 
 
-def default_methods(modality, task, *, embedder=None, own=None):
-    """Make the methods a report compares: pretrained, classical, both together, and a guess.
+def default_methods(modality, task, *, embedder=None, in_domain=None):
+    """Make the methods that a report compares: pretrained, classical, combined and dummy.
 
     Parameters
     ----------
     modality : {"bold", "eeg"}
     task : {"classification", "regression"}
     embedder : transformer, optional
-        Without one, only the classical methods and the guess are made.
-    own : transformer, optional
-        One pretrained on the very data, compared too.
+        Without one, only the classical methods and the dummy are made.
+    in_domain : transformer, optional
+        Another embedder, pretrained on the evaluated recordings.
 
     Returns
     -------
     methods : list of Method
-        All linear heads are the same model, so what differs is what they read.
+        All but the dummy, the last, have the same head.
+
+    Raises
+    ------
+    UsageError
+        If the modality is unknown.
     """
     if modality not in _BASELINES:
         raise UsageError(f"modality is {modality!r}; expected bold or eeg.")
@@ -70,42 +82,42 @@ def default_methods(modality, task, *, embedder=None, own=None):
                 head=head,
             )
         )
-    if own is not None:
-        name, features = "brainfm, pretrained on these data", (EmbeddingFeatures(own),)
+    if in_domain is not None:
+        name, features = "brainfm, pretrained on these data", (EmbeddingFeatures(in_domain),)
         methods.append(Method(name=name, kind="pretrained", features=features, head=head))
     for name, features in classical.items():
         methods.append(Method(name=name, kind="classical", features=(features,), head=head))
-    # A constant guess: the share of each class in training would run against the test fold.
-    guess = DummyClassifier(strategy="uniform", random_state=0)
-    guess = guess if task == "classification" else DummyRegressor()
+    # Constant: class frequencies of the training rows are anti-correlated with the test fold.
+    dummy = DummyClassifier(strategy="uniform", random_state=0)
+    dummy = dummy if task == "classification" else DummyRegressor()
     return [
         *methods,
-        Method(name="guess without any signal", kind="dummy", features=(), head=guess),
+        Method(name="guess without any signal", kind="dummy", features=(), head=dummy),
     ]
 
 
-def load_or_compute(jobs, kept, workers):
-    """Make what an earlier call has not kept.
+def load_or_compute(jobs, cache, workers):
+    """Load results from a cache; compute and cache those that are missing.
 
     Parameters
     ----------
     jobs : dict of str to callable
-        Each returns the :func:`joblib.delayed` call that makes a dict of str to ndarray.
-    kept : dict, or brainfm.storage.cache.results.ResultCache
-        Filled as each is made.
+        Each returns the :func:`joblib.delayed` call whose result is a dict of str to ndarray.
+    cache : dict, or brainfm.storage.cache.results.ResultCache
+        Filled as each result arrives.
     workers : joblib.Parallel
-        Who makes them, with ``return_as="generator_unordered"``: each is kept when it is made.
+        With ``return_as="generator_unordered"``.
 
     Returns
     -------
-    made : dict of str to dict
+    results : dict of str to dict of str to ndarray
         In the order of the jobs.
     """
-    made = {name: kept.get(name) for name in jobs}
-    missing = [name for name, arrays in made.items() if arrays is None]
+    results = {name: cache.get(name) for name in jobs}
+    missing = [name for name, arrays in results.items() if arrays is None]
     for name, arrays in workers(delayed(_named)(name, jobs[name]()) for name in missing):
-        kept[name] = made[name] = arrays
-    return made
+        cache[name] = results[name] = arrays
+    return results
 
 
 def _named(name, job):
@@ -113,35 +125,40 @@ def _named(name, job):
     return name, function(*args, **keywords)
 
 
-def precompute_features(method, table, measured):
-    """Measure the features of a method that are not measured yet.
+def precompute_features(method, table, precomputed):
+    """Precompute the features of a method.
 
     Parameters
     ----------
     method : Method
-    table : RecordingTable
-    measured : dict
-        By transformer; filled.
+    table : RecordingTable of n_rows rows
+    precomputed : dict of transformer to sequence of length n_rows
+        Filled with what is missing.
 
     Returns
     -------
     table : RecordingTable or None
-        None where all that is needed of the recordings is measured.
-    measured : dict
-        What is measured of this method, so that another process gets no more.
+        None if all features of the method are precomputed, and no recording is needed any more.
+    precomputed : dict of transformer to sequence of length n_rows
+        Those of this method only, to be sent to another process.
+
+    Raises
+    ------
+    DataError
+        See :func:`check_rows_independent`.
     """
-    can = [features for features in method.features if isinstance(features, FeatureExtractor)]
-    for features in can:
-        if features not in measured:
-            measured[features] = precompute_rows(features, table)
-    own = {features: measured[features] for features in can}
-    return (None if len(own) == len(method.features) else table), own
+    extractors = [
+        features for features in method.features if isinstance(features, FeatureExtractor)
+    ]
+    for features in extractors:
+        if features not in precomputed:
+            precomputed[features] = precompute_rows(features, table)
+    of_method = {features: precomputed[features] for features in extractors}
+    return (None if len(of_method) == len(method.features) else table), of_method
 
 
-def fold_features(method, table, folds, *, measured=None):
-    """Compute what the head of a method reads, in every fold.
-
-    Everything learned is learned on the training rows of the fold.
+def fold_features(method, table, folds, *, precomputed=None):
+    """Compute the scaled features of a method in every fold, fitted on its training rows.
 
     Parameters
     ----------
@@ -149,47 +166,55 @@ def fold_features(method, table, folds, *, measured=None):
     table : RecordingTable or None
         See :func:`precompute_features`.
     folds : Folds
-    measured : dict, optional
-        Filled with what transformers measured, so that methods sharing one share its work.
+    precomputed : dict of transformer to sequence of length n_rows, optional
+        Shared by methods with the same transformers; filled.
 
     Returns
     -------
     matrices : list of list of (ndarray, ndarray)
-        Of each fold, and in it of each block: training (n_train, n_kept) and test
-        (n_test, n_kept), rotated so that n_kept is at most n_train; a linear model with an L2
-        penalty does not notice.
+        Training and test features, of shapes (n_train, n_columns) and (n_test, n_columns), of
+        each feature set of each fold. They are rotated so that n_columns is at most n_train,
+        which does not change a linear model with an L2 penalty.
+
+    Raises
+    ------
+    DataError
+        See :func:`check_rows_independent`.
     """
-    table, measured = precompute_features(method, table, {} if measured is None else measured)
+    table, precomputed = precompute_features(
+        method, table, {} if precomputed is None else precomputed
+    )
     matrices = []
     for train, test in folds.pairs:
         if not method.features:
             matrices.append([(np.zeros((len(train), 1)), np.zeros((len(test), 1)))])
             continue
-        blocks = [_one_fold(features, table, (train, test), measured.get(features))
+        blocks = [_one_fold(features, table, (train, test), precomputed.get(features))
                   for features in method.features]  # fmt: skip
         matrices.append([_rotated(*block) for block in blocks])
     return matrices
 
 
 def cross_predict(head, matrices, y, folds):
-    """Predict every row from folds that did not train on it.
+    """Predict every row by the folds that test it.
 
     Parameters
     ----------
     head : estimator
     matrices : list of list of (ndarray, ndarray)
         From :func:`fold_features`.
-    y : ndarray, shape (n_rows,)
+    y : ndarray of str or float, shape (n_rows,)
     folds : Folds
 
     Returns
     -------
     predicted : ndarray of float, shape (n_repeats, n_rows, n_outputs)
-        Probability of each class of ``np.unique(y)``, or the one predicted value.
+        Probability of each class of ``np.unique(y)``, or one predicted value; NaN where a repeat
+        does not test a row.
     """
     n_outputs = 1
     if is_classifier := hasattr(head, "predict_proba"):
-        # Numbers: scikit-learn takes the labels "1" and "2" for numbers where it weighs classes.
+        # Class numbers: class_weight="balanced" misreads the labels "1" and "2".
         classes, y = np.unique(y, return_inverse=True)
         n_outputs = len(classes)
     out = np.full((max(folds.repeat) + 1, len(y), n_outputs), np.nan)
@@ -199,18 +224,18 @@ def cross_predict(head, matrices, y, folds):
             out[number, test] = np.arange(n_outputs) == one if is_classifier else one
             continue
         people = folds.units[train] if folds.is_within_people else folds.people[train]
-        # The arrays are ours and were checked; checking them again takes longer than fitting.
+        # The arrays were checked; checking them again takes longer than fitting.
         with config_context(assume_finite=True, skip_parameter_validation=True):
-            each = [_predict(head, block, y[train], people, n_outputs) for block in blocks]
-        out[number, test] = np.mean(each, axis=0)
+            predicted = [_predict(head, block, y[train], people, n_outputs) for block in blocks]
+        out[number, test] = np.mean(predicted, axis=0)
     return out
 
 
 def _predict(head, block, y_train, people, n_outputs):
-    """Probability of each class, 0 for one that training lacks; or the value, (n_test, 1)."""
+    """Probabilities (n_test, n_classes), 0 for a class without training rows; or (n_test, 1)."""
     X_train, X_test = block
-    known = {"groups": people} if has_fit_parameter(head, "groups") else {}
-    fitted = clone(head).fit(X_train, y_train, **known)
+    groups = {"groups": people} if has_fit_parameter(head, "groups") else {}
+    fitted = clone(head).fit(X_train, y_train, **groups)
     if not hasattr(fitted, "predict_proba"):
         return fitted.predict(X_test)[:, None]
     out = np.zeros((len(X_test), n_outputs))
@@ -219,50 +244,70 @@ def _predict(head, block, y_train, people, n_outputs):
 
 
 def permute_labels(y, folds, rng):
-    """Exchange the labels of whole units within their stratum.
+    """Permute the labels of units within their strata.
 
-    Units of one stratum whose rows carry several labels (a regression target that differs
-    between the recordings of a participant) exchange the label of their first row.
+    Parameters
+    ----------
+    y : ndarray of str or float, shape (n_rows,)
+        Where the rows of a unit have several labels, the label of its first row is permuted.
+    folds : Folds
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    permuted : ndarray of str or float, shape (n_rows,)
     """
     _, first, number = np.unique(folds.units, return_index=True, return_inverse=True)
     labels = np.asarray(y)[first].copy()
     for stratum in np.unique(folds.strata[first]):
-        place = np.flatnonzero(folds.strata[first] == stratum)
-        labels[place] = labels[rng.permutation(place)]
+        members = np.flatnonzero(folds.strata[first] == stratum)
+        labels[members] = labels[rng.permutation(members)]
     return labels[number]
 
 
 def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
-    """Ask how often exchanged labels are predicted as well as the real ones.
+    """Test whether a head predicts better than with permuted labels.
 
-    Only the first repeat of the cross-validation is used, for the real labels too.
+    Only the first repeat of the cross-validation is used.
+
+    Parameters
+    ----------
+    head : estimator
+    matrices : list of list of (ndarray, ndarray)
+        From :func:`fold_features`.
+    y : ndarray of str or float, shape (n_rows,)
+    folds : Folds
+    task : {"classification", "regression"}
+    n_permutations, seed : int
 
     Returns
     -------
     observed : float
-        The primary score of that repeat.
+        Primary score of the first repeat.
     null : ndarray of float, shape (n_permutations,)
+        Primary scores of permuted labels.
     p : float
-        ``(1 + number of null >= observed) / (1 + n_permutations)``, where a null without a score
-        counts; NaN where the real labels have none.
+        ``(1 + number of null >= observed) / (1 + n_permutations)``; an undefined null score
+        counts as at least as high. NaN if ``observed`` is undefined.
 
     References
     ----------
     .. [1] Ojala and Garriga, 2010, JMLR 11, test 1. https://jmlr.org/papers/v11/ojala10a.html
     """
-    keep = [index for index, number in enumerate(folds.repeat) if number == 0]
-    first = replace(folds, pairs=tuple(folds.pairs[i] for i in keep), repeat=(0,) * len(keep))
-    matrices = [matrices[index] for index in keep]
+    of_first = [index for index, number in enumerate(folds.repeat) if number == 0]
+    pairs = tuple(folds.pairs[index] for index in of_first)
+    first = replace(folds, pairs=pairs, repeat=(0,) * len(pairs))
+    matrices = [matrices[index] for index in of_first]
     rng = np.random.default_rng(seed)
 
-    known = {}  # few units can be arranged in few ways, which come up again
+    scores = {}  # few units have few permutations, which recur
 
     def primary(labels):
         key = labels.tobytes()
-        if key not in known:
+        if key not in scores:
             predicted = cross_predict(head, matrices, labels, first)
-            known[key] = aggregate_predictions(labels, predicted, first, task).primary()[0]
-        return known[key]
+            scores[key] = aggregate_predictions(labels, predicted, first, task).primary()[0]
+        return scores[key]
 
     observed = primary(np.asarray(y))
     null = np.array([primary(permute_labels(y, first, rng)) for _ in range(n_permutations)])
@@ -272,65 +317,62 @@ def permutation_test(head, matrices, y, folds, *, task, n_permutations, seed=0):
 
 
 def precompute_rows(features, table):
-    """Measure what each row gives by itself.
+    """Precompute features of each row, and check that rows are independent.
 
     Parameters
     ----------
-    features : transformer with a ``measure`` method
-    table : RecordingTable
+    features : FeatureExtractor
+    table : RecordingTable of n_rows rows
 
     Returns
     -------
-    measured : sequence, one item a row
-        Where nothing is learned (``is_frozen``), turned into the space of all rows.
+    precomputed : sequence of length n_rows
+        Those of frozen features are rotated into the row space, shape (n_rows, at most n_rows).
 
     Raises
     ------
     DataError
-        See :func:`check_rows_alone`.
+        See :func:`check_rows_independent`.
     """
-    check_rows_alone(features, table)
-    found = features.precompute(table)
-    return RowSpacePCA().fit_transform(found) if getattr(features, "is_frozen", False) else found
+    check_rows_independent(features, table)
+    rows = features.precompute(table)
+    return RowSpacePCA().fit_transform(rows) if getattr(features, "is_frozen", False) else rows
 
 
-def check_rows_alone(features, table):
-    """Refuse features whose values for one recording depend on which others are there.
+def check_rows_independent(features, table):
+    """Check that ``precompute`` of one recording does not depend on the other recordings.
 
     Parameters
     ----------
-    features : transformer with a ``measure`` method
+    features : FeatureExtractor
     table : RecordingTable
 
     Raises
     ------
     DataError
-        If the last row is measured differently alone and beside the first.
+        If the last row differs between a table of one row and a table of two.
     """
-    last, beside = table[[-1]], table[[0, -1]]
-    alone, among = features.precompute(last)[-1], features.precompute(beside)[-1]
-    parts = zip(
-        *((one if isinstance(one, tuple) else (one,)) for one in (alone, among)), strict=True
-    )
-    for one, other in parts:
+    pair = [features.precompute(table[rows])[-1] for rows in ([-1], [0, -1])]
+    parts = (one if isinstance(one, tuple) else (one,) for one in pair)
+    for alone, with_other in zip(*parts, strict=True):
         same = (
-            one == other
-            if isinstance(one, tuple)
-            else np.allclose(one, other, rtol=1e-4, equal_nan=True)
+            alone == with_other
+            if isinstance(alone, tuple)
+            else np.allclose(alone, with_other, rtol=1e-4, equal_nan=True)
         )
         if not same:
             raise DataError(
-                f"{features!r} gives another value for {table[-1][0]!r} beside other recordings "
-                "than alone: something is learned from all rows, test rows too; learn it in fit."
+                f"{features!r} precomputes {table[-1][0]!r} differently with and without other "
+                "recordings, which leaks test rows into training: learn from rows in fit only."
             )
 
 
-def _one_fold(features, table, rows, measured):
+def _one_fold(features, table, rows, precomputed):
     train = rows[0]
     fitted = clone(features)
-    if measured is not None:
-        fitted.fit_precomputed([measured[row] for row in train])
-        sides = [fitted.transform_precomputed([measured[row] for row in part]) for part in rows]
+    if precomputed is not None:
+        fitted.fit_precomputed([precomputed[row] for row in train])
+        sides = [fitted.transform_precomputed([precomputed[row] for row in part]) for part in rows]
     else:
         fitted.fit(table[train])
         sides = [fitted.transform(table[part]) for part in rows]

@@ -1,4 +1,4 @@
-"""Few-shot curves: how good each method is with k people of each class."""
+"""Few-shot curves: scores of each method with k training participants per class."""
 
 from functools import partial
 
@@ -19,34 +19,44 @@ _N_DRAWS = 1000
 
 
 def few_shot_curves(
-    methods, table, y, groups, *, task, sites=None, n_episodes=50, measured=None, kept=None,
+    methods, table, y, groups, *, task, sites=None, n_episodes=50, precomputed=None, cache=None,
     workers=None, seed=0,
 ):  # fmt: skip
     """Score every method on the same episodes.
 
-    Penalties are not chosen: with a few rows that is a matter of luck, and the curves are the same.
+    The penalty of the head is fixed: choosing it from few rows does not change the curves.
 
     Parameters
     ----------
     methods : list of Method
-    table, y, groups, sites
-        See :func:`brainfm.evaluation.folds_few_shot.episode_folds`.
+    table : RecordingTable of n_rows rows
+    y : ndarray of str or float, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
     task : {"classification", "regression"}
+    sites : ndarray of str, shape (n_rows,), optional
+        Rows are compared within a site only.
     n_episodes : int
-    measured : dict, optional
+    precomputed : dict, optional
         See :func:`brainfm.evaluation.cross_validation.fold_features`.
-    kept, workers : optional
-        See :func:`brainfm.evaluation.cross_validation.load_or_compute`; by default, nothing and
+    cache, workers : optional
+        See :func:`brainfm.evaluation.cross_validation.load_or_compute`; by default no cache and
         this process.
     seed : int
 
     Returns
     -------
     rows : list of dict
-        ``method``, ``k``, ``score`` with ``low`` and ``high`` (95 % interval of the mean over
-        episodes), ``n_test`` and ``scores`` (of each episode); empty with too few people.
+        ``method``, ``k``, ``n_test``, ``score`` (mean over episodes) with ``low`` and ``high``
+        (95 % bootstrap interval over episodes), and ``scores`` of the episodes. Empty with too
+        few participants.
+
+    Raises
+    ------
+    DataError
+        See :func:`brainfm.evaluation.cross_validation.fold_features`.
     """
-    measured = {} if measured is None else measured
+    precomputed = {} if precomputed is None else precomputed
     jobs, rows = {}, []
     for k in SHOTS:
         folds = episode_folds(
@@ -56,18 +66,18 @@ def few_shot_curves(
             if method.kind != "dummy":
                 rows.append({"method": method.name, "k": k, "n_test": len(folds.pairs[0][1])})
                 jobs[f"{k} people of each class, {method.name}"] = partial(
-                    _job, method, table, y, folds, measured=measured, task=task
+                    _job, method, table, y, folds, precomputed=precomputed, task=task
                 )
     workers = workers or Parallel(return_as="generator_unordered")
-    made = load_or_compute(jobs, {} if kept is None else kept, workers)
-    for row, arrays in zip(rows, made.values(), strict=True):
-        mean, low, high = _of_mean(arrays["scores"], seed)
+    results = load_or_compute(jobs, {} if cache is None else cache, workers)
+    for row, arrays in zip(rows, results.values(), strict=True):
+        mean, low, high = _mean_interval(arrays["scores"], seed)
         row |= {"score": mean, "low": low, "high": high, "scores": arrays["scores"].tolist()}
     return rows
 
 
 def few_shot_differences(rows, method, baselines, *, seed=0):
-    """Compare a method with the best baseline at each number of people, episode by episode.
+    """Compare a method with the best baseline at each k, paired by episode.
 
     Parameters
     ----------
@@ -80,42 +90,42 @@ def few_shot_differences(rows, method, baselines, *, seed=0):
     Returns
     -------
     differences : list of dict
-        ``k``, ``score``, ``against`` (the baseline with the highest mean), and ``difference`` with
-        ``low`` and ``high``: 95 % interval over episodes, of who is learned from: all are
-        drawn from the same people. Empty without baselines.
+        ``k``, ``score``, ``against`` (the baseline with the highest mean), and the mean
+        ``difference`` with ``low`` and ``high``, a 95 % bootstrap interval over episodes. It
+        covers the draw of training participants only: all episodes share one sample. Empty
+        without baselines.
     """
-    found = []
-    for own in (row for row in rows if row["method"] == method):
-        others = [row for row in rows if row["k"] == own["k"] and row["method"] in baselines]
-        others = [row for row in others if np.isfinite(row["score"])]
-        if others and np.isfinite(own["score"]):
-            best = max(others, key=lambda row: row["score"])
-            paired = np.array(own["scores"]) - np.array(best["scores"])
-            mean, low, high = _of_mean(paired, seed)
-            found.append({
-                "k": own["k"], "score": own["score"], "against": best["method"],
+    differences = []
+    finite = [row for row in rows if np.isfinite(row["score"])]
+    for row in (row for row in finite if row["method"] == method):
+        others = [one for one in finite if one["k"] == row["k"] and one["method"] in baselines]
+        if others:
+            best = max(others, key=lambda one: one["score"])
+            mean, low, high = _mean_interval(np.subtract(row["scores"], best["scores"]), seed)
+            differences.append({
+                "k": row["k"], "score": row["score"], "against": best["method"],
                 "difference": mean, "low": low, "high": high,
             })  # fmt: skip
-    return found
+    return differences
 
 
-def _job(method, table, y, folds, *, measured, task):
+def _job(method, table, y, folds, *, precomputed, task):
     return delayed(_scores)(
-        method, *precompute_features(method, table, measured), y, folds, task=task
+        method, *precompute_features(method, table, precomputed), y, folds, task=task
     )
 
 
-def _scores(method, table, measured, y, folds, *, task):
-    matrices = fold_features(method, table, folds, measured=measured)
+def _scores(method, table, precomputed, y, folds, *, task):
+    matrices = fold_features(method, table, folds, precomputed=precomputed)
     predicted = cross_predict(linear_head(task), matrices, y, folds)
-    each = aggregate_predictions(y, predicted, folds, task).scores_of_repeats()
-    return {"scores": np.array([one[PRIMARY[task]][0] for one in each])}
+    episodes = aggregate_predictions(y, predicted, folds, task).scores_of_repeats()
+    return {"scores": np.array([scores[PRIMARY[task]][0] for scores in episodes])}
 
 
-def _of_mean(scores, seed):
-    """Mean over episodes that have a score (a constant guess has no correlation), and interval."""
-    told = scores[np.isfinite(scores)]
-    if not len(told):
+def _mean_interval(scores, seed):
+    """Mean and bootstrap interval over episodes with a score; constant predictions have no r."""
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
         return np.nan, np.nan, np.nan
-    drawn = np.random.default_rng(seed).integers(len(told), size=(_N_DRAWS, len(told)))
-    return float(told.mean()), *percentile_interval(told[drawn].mean(axis=1))
+    drawn = np.random.default_rng(seed).integers(len(finite), size=(_N_DRAWS, len(finite)))
+    return float(finite.mean()), *percentile_interval(finite[drawn].mean(axis=1))

@@ -1,4 +1,4 @@
-"""Who is trained on and who is tested, so that no test row has a neighbour in training."""
+"""Folds by participant, and the units that are resampled and permuted."""
 
 from dataclasses import dataclass
 from math import factorial, prod
@@ -9,38 +9,38 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from brainfm.errors import DataError, UsageError
 from brainfm.models.targets import check_target
 
-#: Below this many participants one split is too much a matter of luck, so it is repeated.
+#: With fewer participants the score depends on the split, so the cross-validation is repeated.
 _FEW_PARTICIPANTS = 100
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Splits of rows, and what may be resampled or permuted.
+    """Splits of rows into training and test, with the units of resampling and permutation.
 
     Parameters
     ----------
     pairs : tuple of (ndarray of int, ndarray of int)
         Training and test rows of each fold.
     repeat : tuple of int
-        Which repetition of the whole cross-validation each fold belongs to.
+        Repeat of the cross-validation that each fold belongs to.
     kind : {"participant", "site", "episode", "recording", "block"}
-        With ``recording`` and ``block`` the same people are in training and test, but no unit is;
-        with the others nobody is.
+        With ``recording`` and ``block``, folds separate units of the same participants; with the
+        others they separate participants.
     people : ndarray of str, shape (n_rows,)
         Participant of each row.
     units : ndarray of str, shape (n_rows,)
-        Rows of one unit are not independent: they are resampled and relabelled together.
+        Rows of one unit are dependent: they are resampled and permuted together.
     strata : ndarray of str, shape (n_rows,)
-        Labels may be exchanged between units of one stratum only.
+        Labels are permuted between the units of one stratum.
     sites : ndarray of str, shape (n_rows,), optional
-        Only rows of one site are compared by a score.
+        Scores compare rows within a site only.
     gap_s : float
-        Seconds left out of training on either side of each test block.
+        Seconds excluded from training on either side of each test block.
 
     Raises
     ------
     DataError
-        If a participant (within people, a unit) is in training and test of one fold.
+        If a participant (or a unit, within participants) is in training and test of one fold.
     """
 
     pairs: tuple
@@ -58,13 +58,13 @@ class Folds:
             both = np.intersect1d(apart[train], apart[test])
             if len(both):
                 raise DataError(
-                    f"{both[0]} is in training and test of fold {number}: the score would be of "
-                    "somebody known; make folds by participant."
+                    f"{both[0]} is in training and test of fold {number}, which inflates the "
+                    "score: make folds by participant."
                 )
 
     @property
     def is_within_people(self):
-        """Whether the same people are in training and test."""
+        """Whether the same participants are in training and test."""
         return self.kind in ("recording", "block")
 
     @property
@@ -74,11 +74,11 @@ class Folds:
 
 
 def participant_folds(y, groups, *, n_splits, task="classification", seed=0, units=None):
-    """Split by participant, stratified by class; repeated when participants are few.
+    """Split by participant, stratified by class; five times with fewer than 100 participants.
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
+    y : ndarray of str or float, shape (n_rows,)
     groups : ndarray of str, shape (n_rows,)
         Participant of each row.
     n_splits : int
@@ -110,13 +110,13 @@ def participant_folds(y, groups, *, n_splits, task="classification", seed=0, uni
         for train, test in _splitter(task, n_splits, seed + number).split(y, y, groups):
             if task == "classification" and len(np.unique(y[train])) < len(np.unique(y)):
                 raise DataError(
-                    f"a class falls out of training in one of {n_splits} folds: use fewer folds."
+                    f"a class has no training row in one of {n_splits} folds: use fewer folds."
                 )
             pairs.append((train, test))
             repeat.append(number)
     groups = groups.astype(str)
-    exchangeable = _exchangeable(pairs[:n_splits], len(y), task)
-    units, strata = independent_units(y, groups, units, exchangeable)
+    within_folds = _fold_strata(pairs[:n_splits], len(y), task)
+    units, strata = independent_units(y, groups, units, within_folds)
     return Folds(
         pairs=tuple(pairs),
         repeat=tuple(repeat),
@@ -128,7 +128,17 @@ def participant_folds(y, groups, *, n_splits, task="classification", seed=0, uni
 
 
 def n_arrangements(y, folds):
-    """Count the different ways labels can be exchanged, which bounds a permutation p value."""
+    """Count the distinct permutations of the labels; p is at least one over their number.
+
+    Parameters
+    ----------
+    y : ndarray of str or float, shape (n_rows,)
+    folds : Folds
+
+    Returns
+    -------
+    n_permutations : int
+    """
     first = [np.flatnonzero(folds.units == unit)[0] for unit in np.unique(folds.units)]
     total = 1
     for stratum in np.unique(folds.strata[first]):
@@ -139,17 +149,17 @@ def n_arrangements(y, folds):
 
 
 def independent_units(y, groups, recordings, strata):
-    """Say what is resampled and relabelled as one, and between which rows labels are exchanged.
+    """Choose the units of resampling and permutation, and the strata of permutation.
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
+    y : ndarray of str or float, shape (n_rows,)
     groups : ndarray of str, shape (n_rows,)
         Participant of each row.
     recordings : ndarray, shape (n_rows,), or None
-        Recording of each row; None: each row is one.
+        Recording of each row; None if each row is one recording.
     strata : ndarray of str, shape (n_rows,)
-        Between which people labels are exchanged.
+        Strata of the permutation between participants.
 
     Returns
     -------
@@ -163,11 +173,11 @@ def independent_units(y, groups, recordings, strata):
     return recordings.astype(str), groups
 
 
-def _exchangeable(pairs, n_rows, task):
-    """Where labels may be exchanged: folds that balance classes must do so for exchanged ones too.
+def _fold_strata(pairs, n_rows, task):
+    """Strata that keep the class balance of stratified folds under permutation.
 
-    Training sets of labels exchanged over all folds would be less balanced than those of the real
-    ones, which alone lowers their scores, and p values would come out too small.
+    Labels permuted across folds would give less balanced training sets than the real ones, which
+    lowers their scores and makes p values too small.
     """
     strata = np.full(n_rows, "all", dtype=object)
     if task == "classification":
@@ -190,7 +200,7 @@ def _check_counts(y, groups, n_splits, task):
         rare = min(members, key=members.get)
         if members[rare] < 2:
             raise DataError(
-                f"class {rare!s} has one participant: it cannot be in training and in test; "
+                f"class {rare!s} has one participant and cannot be in training and in test: "
                 "leave the class out, merge it with another, or add participants."
             )
         # Where every participant has every class, members[rare] is the number of participants.
@@ -198,6 +208,6 @@ def _check_counts(y, groups, n_splits, task):
     if n_splits > people:
         whose = "of the rarest class " if task == "classification" else ""
         raise DataError(
-            f"{n_splits} folds were asked for but there are {people} participants {whose}"
-            f"to share out: at most {people} folds are possible; set n_splits to {people} or less."
+            f"{n_splits} folds need as many participants {whose}but there are {people}: set "
+            f"n_splits to {people} or less."
         )

@@ -1,4 +1,4 @@
-"""Leave one site out: trained on all other sites, tested on people of a site never seen."""
+"""Leave-one-site-out folds, and checks of classes confounded with sites."""
 
 import numpy as np
 import pandas as pd
@@ -8,17 +8,17 @@ from brainfm.evaluation.folds import Folds, independent_units
 from brainfm.models.targets import check_target
 
 _ONE_CLASS_EACH = (
-    "every site has one class only: whoever tells the sites apart tells the classes apart; add "
-    "participants, or choose other classes."
+    "every site has one class only, so classes and sites cannot be separated: add participants, "
+    "or choose other classes."
 )
 
 
 def site_folds(y, groups, sites, *, task="classification", units=None):
-    """Make one fold for each site; rows are compared, and labels exchanged, within sites only.
+    """Make one fold per site; rows are compared, and labels permuted, within sites only.
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
+    y : ndarray of str or float, shape (n_rows,)
     groups : ndarray of str, shape (n_rows,)
         Participant of each row.
     sites : ndarray of str, shape (n_rows,)
@@ -33,8 +33,8 @@ def site_folds(y, groups, sites, *, task="classification", units=None):
     Raises
     ------
     DataError
-        If the target is constant or missing, there is one site, a participant is at two, a class
-        is at one site only, or no site has two classes.
+        If the target is constant or missing, there is one site only, a participant is at two
+        sites, a class is at one site only, or no site has two classes.
     """
     y, groups, sites = np.asarray(y), np.asarray(groups).astype(str), np.asarray(sites).astype(str)
     check_target(y, task)
@@ -57,15 +57,15 @@ def site_folds(y, groups, sites, *, task="classification", units=None):
 def _check_sites(y, groups, sites, names, task):
     if len(names) < 2:
         raise DataError(
-            f"all rows are of one site ({names[0]}): nothing can be left out; drop --groups, or "
-            "name a column with several values."
+            f"all rows are of one site ({names[0]}): leave --groups out, or name a column with "
+            "several values."
         )
     for person in np.unique(groups):
         where = np.unique(sites[groups == person])
         if len(where) > 1:
             raise DataError(
-                f"{person} is at sites {' and '.join(where)}: a participant must be at one, or "
-                "would be in training and test of one fold."
+                f"{person} is at sites {' and '.join(where)}, which would put a participant in "
+                "training and test of one fold: assign one site to each."
             )
     if task == "regression":
         return
@@ -73,29 +73,29 @@ def _check_sites(y, groups, sites, names, task):
         where = np.unique(sites[y == label])
         if len(where) == 1:
             raise DataError(
-                f"all participants of class {label} are at site {where[0]}: whoever tells the "
-                "sites apart tells the classes apart, and without that site none is left to learn "
-                "from; add participants of other sites, or choose other classes."
+                f"all participants of class {label} are at site {where[0]}, so the class has no "
+                "training row when that site is tested: add participants of other sites, or "
+                "choose other classes."
             )
     if all(len(np.unique(y[sites == name])) == 1 for name in names):
         raise DataError(_ONE_CLASS_EACH)
 
 
 def check_classes_at_sites(y, groups, sites):
-    """Refuse classes that are told apart by the site alone.
+    """Check that classes are not determined by the site.
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
+    y : ndarray of str, shape (n_rows,)
     groups : ndarray of str, shape (n_rows,)
         Participant of each row.
-    sites : ndarray, shape (n_rows,)
-        None or NaN where not known, which counts as a site.
+    sites : ndarray of object, shape (n_rows,)
+        None or NaN where missing, which counts as a site.
 
     Raises
     ------
     DataError
-        If several sites have two people or more, and every site has one class only.
+        If several sites have two participants or more, and every site has one class only.
     """
     rows = pd.DataFrame({"y": y, "person": groups, "site": sites}).fillna({"site": "n/a"})
     at = rows.groupby("site").agg({"y": "nunique", "person": "nunique"})

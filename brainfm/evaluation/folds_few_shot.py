@@ -1,28 +1,28 @@
-"""Few-shot episodes: a few people of each class to learn from, everybody else is tested."""
+"""Few-shot episodes: k training participants per class, all others are tested."""
 
 import numpy as np
 
 from brainfm.evaluation.folds import Folds, independent_units
 
 SHOTS = (1, 2, 5, 10, 25, 50)
-#: People of a class that must be left to test.
-LEAST_LEFT = 5
+#: Fewest test participants of a class.
+MIN_TEST_PARTICIPANTS = 5
 
 
 def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=None, seed=0):
-    """Draw episodes; each is a repeat of its own, and the same for every method.
+    """Draw few-shot episodes; each is a repeat of its own.
 
-    Where people have all classes (rest and task), ``k`` people with all they have; the fewer who
-    differ in that from the others are only tested. The classes of a number are below and above its
-    median.
+    Where most participants have all classes, such as rest and task, ``k`` of them are drawn with
+    all their rows; participants of the other design are only tested. The classes of a numeric
+    target are below and above its median.
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
+    y : ndarray of str or float, shape (n_rows,)
     groups : ndarray of str, shape (n_rows,)
         Participant of each row.
     k : int
-        People of each class that are trained on.
+        Training participants per class.
     n_episodes : int
     task : {"classification", "regression"}
     sites : ndarray of str, shape (n_rows,), optional
@@ -32,20 +32,28 @@ def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=N
     Returns
     -------
     folds : Folds or None
-        None if fewer than 5 people of a class would be left to test.
+        None if fewer than 5 test participants of a class would remain.
+
+    Raises
+    ------
+    DataError
+        See :class:`brainfm.evaluation.folds.Folds`.
     """
     y, groups = np.asarray(y), np.asarray(groups).astype(str)
     classes = y if task == "classification" else (y > np.median(y)).astype(int)
-    kinds = {}
+    people_by_classes = {}
     for person in np.unique(groups):
-        kinds.setdefault(tuple(np.unique(classes[groups == person])), []).append(person)
-    kinds = _of_one_design(kinds)
-    if min(len(people) for people in kinds.values()) < k + LEAST_LEFT:
+        key = tuple(np.unique(classes[groups == person]))
+        people_by_classes.setdefault(key, []).append(person)
+    people_by_classes = _select_one_design(people_by_classes)
+    if min(len(people) for people in people_by_classes.values()) < k + MIN_TEST_PARTICIPANTS:
         return None
     rng = np.random.default_rng([seed, k])
     pairs = []
     for _ in range(n_episodes):
-        drawn = np.concatenate([rng.permutation(people)[:k] for people in kinds.values()])
+        drawn = np.concatenate(
+            [rng.permutation(people)[:k] for people in people_by_classes.values()]
+        )
         train = np.isin(groups, drawn)
         pairs.append((np.flatnonzero(train), np.flatnonzero(~train)))
     units, strata = independent_units(classes, groups, None, np.full(len(y), "all"))
@@ -60,9 +68,10 @@ def episode_folds(y, groups, k, *, n_episodes=50, task="classification", sites=N
     )
 
 
-def _of_one_design(kinds):
-    """Keep those with several classes, or those with one: whichever most people are."""
-    several = {kind: people for kind, people in kinds.items() if len(kind) > 1}
-    one = {kind: people for kind, people in kinds.items() if len(kind) == 1}
-    designs = [found for found in (one, several) if set().union(*found) == set().union(*kinds)]
-    return max(designs or [kinds], key=lambda found: sum(map(len, found.values())))
+def _select_one_design(people_by_classes):
+    """Select the participants with one class or those with several, whichever are more."""
+    several = {key: people for key, people in people_by_classes.items() if len(key) > 1}
+    one = {key: people for key, people in people_by_classes.items() if len(key) == 1}
+    classes = set().union(*people_by_classes)
+    complete = [design for design in (one, several) if set().union(*design) == classes]
+    return max(complete or [people_by_classes], key=lambda design: sum(map(len, design.values())))

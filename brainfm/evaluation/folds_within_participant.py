@@ -1,4 +1,4 @@
-"""Folds within few people: recordings are left out, or blocks of time where each class has one."""
+"""Folds within few participants: by recording, or by block of time within recordings."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from brainfm.models.targets import check_target
 
 @dataclass(frozen=True)
 class _Cut:
-    """Reads a stretch of a recording; picklable."""
+    """Reader of a segment of a recording; picklable."""
 
     read: object
     start: int
@@ -22,13 +22,13 @@ class _Cut:
 
 
 def cut_windows(recording, window_s):
-    """Cut a recording into windows that do not overlap, each a recording that reads lazily.
+    """Cut a recording into non-overlapping windows that are read lazily.
 
     Parameters
     ----------
     recording : Recording
     window_s : float
-        Length in seconds; what is left over at the end is dropped.
+        Length in seconds; an incomplete window at the end is dropped.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def cut_windows(recording, window_s):
     if not n_windows:
         raise DataError(
             f"{recording!r} lasts {recording.duration_s:.1f} s; expected at least one window of "
-            f"{window_s:g} s: use shorter windows or leave it out."
+            f"{window_s:g} s: leave it out."
         )
     return [
         replace(
@@ -57,26 +57,26 @@ def cut_windows(recording, window_s):
 
 
 def recording_folds(y, groups, recordings, *, n_splits):
-    """Leave whole recordings out, of every participant some of each class.
+    """Split by recording, so that every fold tests each class of each participant.
 
-    Which recording a window is of can then not tell its class. Labels may be exchanged between
-    the recordings of one participant that are tested in one fold.
+    A model then cannot predict the class of a window from its recording. Labels are permuted
+    between the recordings of one participant that are tested in one fold.
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
+    y : ndarray of str, shape (n_rows,)
         Class of each window.
     groups : ndarray of str, shape (n_rows,)
         Participant of each window.
     recordings : ndarray of int, shape (n_rows,)
-        Which recording each window was cut from.
+        Recording of each window.
     n_splits : int
-        At most; there are no more folds than recordings of a class of a participant.
+        Upper limit; the number of recordings of a class of a participant is another.
 
     Returns
     -------
     folds : Folds or None
-        None where a participant has one recording of a class only.
+        None if a participant has one recording of a class only.
 
     Raises
     ------
@@ -85,15 +85,15 @@ def recording_folds(y, groups, recordings, *, n_splits):
     """
     y, groups, recordings = np.asarray(y), np.asarray(groups).astype(str), np.asarray(recordings)
     check_target(y, "classification")
-    alike = [
+    same_class = [
         np.unique(recordings[(groups == person) & (y == label)])
         for person in np.unique(groups)
         for label in np.unique(y[groups == person])
     ]
-    n_splits = min(n_splits, *(len(each) for each in alike))
+    n_splits = min(n_splits, *(len(each) for each in same_class))
     if n_splits < 2:
         return None
-    fold_of = {one: number % n_splits for each in alike for number, one in enumerate(each)}
+    fold_of = {one: number % n_splits for each in same_class for number, one in enumerate(each)}
     fold = np.array([fold_of[one] for one in recordings])
     return Folds(
         pairs=tuple(
@@ -109,20 +109,26 @@ def recording_folds(y, groups, recordings, *, n_splits):
 
 
 def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
-    """Split every recording into blocks of time; each fold tests one block of each.
+    """Split every recording into blocks of time; each fold tests one block of each recording.
 
-    Labels may be exchanged between the blocks of one participant that are tested in one fold.
-    Training windows closer than ``gap_s`` to the test block of the same recording are left
-    out, since neighbours share slow drifts and filter tails.
+    Labels are permuted between the blocks of one participant that are tested in one fold.
+    Training windows closer than ``gap_s`` to the test block of the same recording are excluded,
+    because neighbouring windows share slow drifts and filter tails.
 
     Parameters
     ----------
-    y, groups, recordings
-        See :func:`recording_folds`.
+    y : ndarray of str, shape (n_rows,)
+        Class of each window.
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each window.
+    recordings : ndarray of int, shape (n_rows,)
+        Recording of each window.
     start_s : ndarray of float, shape (n_rows,)
+        Start of each window in its recording.
     window_s, gap_s : float
         Length of a window, and of the gap, in seconds.
     n_splits : int
+        Number of blocks per recording.
 
     Returns
     -------
@@ -131,7 +137,7 @@ def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
     Raises
     ------
     DataError
-        If a recording has fewer windows than there are folds, or no training is left.
+        If a recording has fewer windows than folds, or a class has no training window.
     UsageError
         If ``n_splits`` is below 2.
     """
@@ -144,8 +150,8 @@ def block_folds(y, groups, recordings, start_s, *, window_s, n_splits, gap_s):
         train = ~test & ~_near(test, recordings, start_s, reach_s=window_s + gap_s)
         if len(np.unique(y[train])) < len(np.unique(y)):
             raise DataError(
-                f"with a gap of {gap_s:g} s around {n_splits} test blocks a class has no window "
-                "left for training: use shorter windows, a shorter gap or longer recordings."
+                f"with a gap of {gap_s:g} s around {n_splits} test blocks a class has no "
+                "training window: use longer recordings or fewer folds."
             )
         pairs.append((np.flatnonzero(train), np.flatnonzero(test)))
     units = [f"{recording}/{number}" for recording, number in zip(recordings, block, strict=True)]
@@ -169,9 +175,8 @@ def _blocks(recordings, start_s, n_splits, window_s):
         rows = np.flatnonzero(recordings == recording)
         if len(rows) < n_splits:
             raise DataError(
-                f"a recording gives {len(rows)} windows of {window_s:g} s but {n_splits} folds "
-                f"were asked for: at most {len(rows)} are possible; use fewer folds or shorter "
-                "windows."
+                f"a recording has {len(rows)} windows of {window_s:g} s, too few for {n_splits} "
+                f"folds: use at most {len(rows)} folds, or longer recordings."
             )
         rows = rows[np.argsort(start_s[rows], kind="stable")]
         for number, part in enumerate(np.array_split(rows, n_splits)):

@@ -1,4 +1,4 @@
-"""Connectivity of a few networks to the whole brain, and which of it a prediction rests on."""
+"""Connectivity of brain networks as features, and its importance for predictions."""
 
 import numpy as np
 import pandas as pd
@@ -7,13 +7,13 @@ from brainfm.errors import SignalError
 from brainfm.evaluation.permutation_importance import group_importance
 from brainfm.models.features.classical import ConnectivityFeatures
 
-#: What lies farther from every parcel of the reference than this is of no network.
-_FARTHEST_MM = 20.0
+#: A parcel farther than this from every parcel of the reference has no network.
+_MAX_DISTANCE_MM = 20.0
 NO_NETWORK = "other"
 
 
 def nearest_networks(positions, reference_positions, reference_networks):
-    """Name the network of each parcel: that of the nearest parcel of a reference atlas.
+    """Assign each parcel to the network of the nearest parcel of a reference atlas.
 
     Parameters
     ----------
@@ -26,10 +26,10 @@ def nearest_networks(positions, reference_positions, reference_networks):
     networks : list of str
         "other" where the nearest is more than 20 mm away (deep grey matter, cerebellum).
     """
-    apart = np.linalg.norm(positions[:, None] - reference_positions, axis=2)
-    nearest = apart.argmin(axis=1)
+    distance = np.linalg.norm(positions[:, None] - reference_positions, axis=2)
+    nearest = distance.argmin(axis=1)
     return [
-        reference_networks[index] if apart[row, index] <= _FARTHEST_MM else NO_NETWORK
+        reference_networks[index] if distance[row, index] <= _MAX_DISTANCE_MM else NO_NETWORK
         for row, index in enumerate(nearest)
     ]
 
@@ -42,7 +42,7 @@ class NetworkConnectivity(ConnectivityFeatures):
     network_of : dict of str to str
         Network of each parcel, by name.
     networks : sequence of str
-        Those whose edges are kept; an edge has at least one end in them.
+        An edge is selected if at least one end is in one of them.
     kind : {"pearson", "partial"}
     """
 
@@ -55,45 +55,56 @@ class NetworkConnectivity(ConnectivityFeatures):
     def edges_(self):
         """Names of both ends of each feature, ndarray of str, shape (n_features, 2)."""
         rows, columns = np.triu_indices(len(self.channels_), k=1)
-        return np.stack([self.channels_[rows], self.channels_[columns]], axis=1)[self._kept()]
+        return np.stack([self.channels_[rows], self.channels_[columns]], axis=1)[
+            self._is_selected()
+        ]
 
-    def _kept(self):
+    def _is_selected(self):
         inside = np.isin([self.network_of[name] for name in self.channels_], list(self.networks))
         rows, columns = np.triu_indices(len(self.channels_), k=1)
         return inside[rows] | inside[columns]
 
     def _transform_arrays(self, matrices):
-        kept = self._kept()
-        if not kept.any():
+        selected = self._is_selected()
+        if not selected.any():
             raise SignalError(
-                f"no parcel that all recordings have is of {', '.join(self.networks)}; there are: "
+                f"no parcel common to all recordings is in {', '.join(self.networks)}: choose from "
                 f"{', '.join(sorted({self.network_of[name] for name in self.channels_}))}."
             )
-        return super()._transform_arrays(matrices)[:, kept]
+        return super()._transform_arrays(matrices)[:, selected]
 
     def get_feature_names_out(self, input_features=None):
-        """Return ``one~other`` of each edge, ndarray of str, shape (n_features,)."""
-        return super().get_feature_names_out()[self._kept()]
+        """Return ``parcel~parcel`` of each edge, ndarray of str, shape (n_features,)."""
+        return super().get_feature_names_out()[self._is_selected()]
 
 
 def network_importance(features, head, table, y, folds, *, task, n_shuffles=10, seed=0):
-    """Tell which pairs of networks, and which edges, predictions rest on.
+    """Compute the importance of pairs of networks, and the pattern of edges.
 
     Parameters
     ----------
     features : NetworkConnectivity
-    head, y, folds, task, n_shuffles, seed
+    head : estimator
         See :func:`brainfm.evaluation.permutation_importance.group_importance`.
-    table : RecordingTable
+    table : RecordingTable of n_rows rows
+    y : ndarray of str or float, shape (n_rows,)
+    folds : Folds
+    task : {"classification", "regression"}
+    n_shuffles, seed : int
 
     Returns
     -------
     pairs : DataFrame
         ``network``, ``other``, ``n_edges``, ``drop`` of the primary score when all edges between
-        two networks are exchanged (mean over shuffles) and its standard deviation ``drop_sd``; the
-        largest drop first.
+        the two networks are permuted (mean over shuffles), and its standard deviation
+        ``drop_sd``; sorted by ``drop``, largest first.
     edges : DataFrame
         ``parcel``, ``other``, and ``pattern``.
+
+    Raises
+    ------
+    SignalError
+        If the recordings have fewer than two parcels in common, or none of the networks.
     """
     X = features.fit_transform(table)  # on the channels that all rows have
     names, pair_of = _pairs(features)
@@ -109,7 +120,7 @@ def network_importance(features, head, table, y, folds, *, task, n_shuffles=10, 
 
 
 def _pairs(features):
-    """Names of the pairs of networks, and which of them each edge is of."""
+    """Names of the pairs of networks, and the number of the pair of each edge."""
     of_edge = [tuple(sorted(features.network_of[end] for end in edge)) for edge in features.edges_]
     names = sorted(set(of_edge))
     return names, np.array([names.index(pair) for pair in of_edge])

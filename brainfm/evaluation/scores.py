@@ -1,34 +1,34 @@
-"""Scores of predictions, as they are or as drawn by a bootstrap; within sites where there are any.
+"""Scores of predictions and their bootstrap; within sites where sites are given.
 
-Whatever is the same for all people of a site (scanner, protocol, share of patients) can move a
-score only where people of different sites are compared. So where sites are given, each site is
-scored alone, and sites count by their people less one.
+What participants of a site share (scanner, protocol, proportion of patients) affects a score only
+where participants of different sites are compared. Where sites are given, each site is scored
+alone, and the scores are averaged with weights n - 1, the number of its participants less one.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-#: The score a question is answered with.
+#: Primary score of each task.
 PRIMARY = {"classification": "roc_auc", "regression": "r"}
-#: What each score is when nothing was learned.
+#: Chance level of each primary score.
 CHANCE = {"roc_auc": 0.5, "r": 0.0}
 _N_BOOTSTRAP = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitPredictions:
-    """Predictions of what stands for one thing: a participant, a recording or a window.
+    """Predictions of scored units: participants, recordings or windows.
 
     Parameters
     ----------
-    target : ndarray, shape (n_judged,)
+    target : ndarray of int or float, shape (n_units,)
         Class numbers, or values.
-    predicted : ndarray, shape (n_repeats, n_judged, n_outputs)
-        NaN where a repeat does not test.
-    resample : ndarray of str, shape (n_judged,)
-        What a bootstrap draws: participants, or blocks of time.
-    sites : ndarray of str, shape (n_judged,), or None
+    predicted : ndarray of float, shape (n_repeats, n_units, n_outputs)
+        NaN where a repeat does not test a unit.
+    resample : ndarray of str, shape (n_units,)
+        Participants, recordings or blocks of time that the bootstrap draws.
+    sites : ndarray of str, shape (n_units,), or None
     task : {"classification", "regression"}
     """
 
@@ -39,27 +39,27 @@ class UnitPredictions:
     task: str
 
     def scores(self, counts=None):
-        """Score each repeat and average the scores; dict of arrays as :func:`score` returns."""
-        each = self.scores_of_repeats(counts)
-        return {name: np.mean([scores[name] for scores in each], axis=0) for name in each[0]}
+        """Return the mean scores over repeats; see :func:`score`."""
+        repeats = self.scores_of_repeats(counts)
+        return {name: np.mean([scores[name] for scores in repeats], axis=0) for name in repeats[0]}
 
     def primary(self, counts=None):
         """Return the primary score, ndarray of shape (n_draws,)."""
         return self.scores(counts)[PRIMARY[self.task]]
 
     def scores_of_repeats(self, counts=None):
-        """Score each repeat on what it tests; list of dict."""
+        """Return the scores of each repeat on the units it tests; list of dict."""
         return [self._scored(one, np.isfinite(one[:, 0]), counts) for one in self.predicted]
 
     def scores_of_folds(self, folds):
-        """Primary score of each fold, ndarray of shape (n_folds,); NaN where it has none."""
+        """Return the primary score of each fold, shape (n_folds,); NaN where undefined."""
         tests = [set(folds.units[test]) for _, test in folds.pairs]
         units = self._units(folds)
-        found = [
+        scores = [
             self._scored(self.predicted[number], np.isin(units, list(tested)), None)
             for tested, number in zip(tests, folds.repeat, strict=True)
         ]
-        return np.array([one[PRIMARY[self.task]][0] for one in found])
+        return np.array([one[PRIMARY[self.task]][0] for one in scores])
 
     def _units(self, folds):
         return folds.units if folds.kind == "block" else np.unique(folds.units)
@@ -75,21 +75,21 @@ class UnitPredictions:
 
 
 def aggregate_predictions(y, predicted, folds, task):
-    """Average predictions over the rows that stand for one thing.
+    """Average the predictions of the rows of each unit.
 
-    With participant folds that is the participant (or each recording, where the target differs
-    within people); with block folds every window counts.
+    Units are participants, or recordings where the target differs within participants; with block
+    folds every window is scored.
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
-    predicted : ndarray, shape (n_repeats, n_rows, n_outputs)
+    y : ndarray of str or float, shape (n_rows,)
+    predicted : ndarray of float, shape (n_repeats, n_rows, n_outputs)
     folds : Folds
     task : {"classification", "regression"}
 
     Returns
     -------
-    judged : UnitPredictions
+    predictions : UnitPredictions
     """
     y = np.unique(y, return_inverse=True)[1] if task == "classification" else np.asarray(y, float)
     if folds.kind == "block":
@@ -99,7 +99,7 @@ def aggregate_predictions(y, predicted, folds, task):
     units, first = np.unique(folds.units, return_index=True)
     members = [folds.units == unit for unit in units]
     return UnitPredictions(
-        target=np.array([y[rows].mean() for rows in members]),  # equal within a unit, or nearly
+        target=np.array([y[rows].mean() for rows in members]),  # nearly equal within a unit
         predicted=np.stack([predicted[:, rows].mean(axis=1) for rows in members], axis=1),
         resample=units if folds.kind == "recording" else folds.people[first],
         sites=None if folds.sites is None else folds.sites[first],
@@ -112,25 +112,26 @@ def score(y, predicted, task, counts=None, sites=None):
 
     Parameters
     ----------
-    y : ndarray, shape (n_rows,)
+    y : ndarray of int or float, shape (n_rows,)
         Class numbers from 0, or values.
     predicted : ndarray of float, shape (n_rows, n_outputs)
-        As :func:`brainfm.evaluation.cross_validation.cross_predict` returns, for one repeat.
+        One repeat of :func:`brainfm.evaluation.cross_validation.cross_predict`.
     task : {"classification", "regression"}
-    counts : ndarray, shape (n_draws, n_rows), optional
-        How often each draw holds each row; default: one draw with every row once.
+    counts : ndarray of int, shape (n_draws, n_rows), optional
+        Number of times each bootstrap draw contains each row; by default one draw with every row
+        once.
     sites : ndarray of str, shape (n_rows,), optional
         Rows are compared within a site only.
 
     Returns
     -------
-    scores : dict of ndarray of float, shape (n_draws,)
-        ``roc_auc`` (mean over classes, one against the rest) and ``balanced_accuracy``; or
-        ``r`` (Pearson), ``mae`` in the unit of ``y``, and ``r2``. NaN where undefined.
+    scores : dict of str to ndarray of float, shape (n_draws,)
+        ``roc_auc`` (one versus rest, mean over classes) and ``balanced_accuracy``; or ``r``
+        (Pearson), ``mae`` in the unit of ``y``, and ``r2``. NaN where undefined.
     """
     counts = np.ones((1, len(y))) if counts is None else np.asarray(counts, dtype=float)
     sites = np.zeros(len(y), int) if sites is None else sites
-    measure, y = (
+    score_one, y = (
         (_class_scores, np.asarray(y, int))
         if task == "classification"
         else (_value_scores, np.asarray(y, float))
@@ -139,24 +140,30 @@ def score(y, predicted, task, counts=None, sites=None):
     with np.errstate(invalid="ignore", divide="ignore"):
         for site in np.unique(sites):
             rows = sites == site
-            each.append(measure(y[rows], predicted[rows], counts[:, rows]))
+            each.append(score_one(y[rows], predicted[rows], counts[:, rows]))
             people.append(np.maximum(counts[:, rows].sum(axis=1) - 1, 0))
         return {name: _weighted([one[name] for one in each], people) for name in each[0]}
 
 
 def bootstrap_counts(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
-    """Draw units with replacement.
+    """Draw units with replacement (bootstrap).
 
     Parameters
     ----------
-    resample : ndarray of str, shape (n_judged,)
-        Unit of each judged row.
+    resample : ndarray of str, shape (n_units,)
+        Unit that each row belongs to.
     n_draws, seed : int
 
     Returns
     -------
-    counts : ndarray of int, shape (n_draws, n_judged)
-        How often each draw holds each row; used for every method, so differences are paired.
+    counts : ndarray of int, shape (n_draws, n_units)
+        Number of times each draw contains each row. The same draws serve all methods, so
+        differences are paired.
+
+    References
+    ----------
+    .. [1] Efron and Tibshirani, 1993, An Introduction to the Bootstrap.
+       https://doi.org/10.1201/9780429246593
     """
     units, number = np.unique(resample, return_inverse=True)
     share = np.full(len(units), 1 / len(units))
@@ -164,7 +171,20 @@ def bootstrap_counts(resample, *, n_draws=_N_BOOTSTRAP, seed=0):
 
 
 def percentile_interval(values, level=0.95):
-    """Percentile interval of bootstrap values; NaN (a draw with one class) is left out."""
+    """Compute the percentile interval of bootstrap values.
+
+    Parameters
+    ----------
+    values : array-like of float, shape (n_draws,)
+        NaN, such as the score of a draw with one class, is ignored.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    low, high : float
+        NaN without a finite value.
+    """
     values = np.asarray(values, float)
     if not np.isfinite(values).any():
         return np.nan, np.nan
@@ -174,7 +194,7 @@ def percentile_interval(values, level=0.95):
 
 
 def _weighted(values, weights):
-    """Mean over sites of (n_draws,) arrays; a site without a score does not count."""
+    """Weighted mean over sites, (n_draws,); a site without a score has no weight."""
     values, weights = np.array(values), np.array(weights, dtype=float)
     weights[~np.isfinite(values)] = 0
     return (np.nan_to_num(values) * weights).sum(axis=0) / weights.sum(axis=0)
@@ -189,7 +209,7 @@ def _class_scores(y, probabilities, counts):
 
 
 def _auc(positive, value, counts):
-    """Share of pairs in which the positive row has the larger value; a tie is half."""
+    """Area under the ROC curve of each draw, (n_draws,), with ties counted half."""
     order = np.argsort(value, kind="stable")
     starts = np.flatnonzero(np.diff(value[order], prepend=-np.inf))  # of each run of ties
     sides = [np.add.reduceat(counts[:, order] * side[order], starts, axis=1)

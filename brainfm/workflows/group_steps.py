@@ -215,8 +215,8 @@ def _evaluate(context, cache, manifest, checkpoint):
             recordings=recordings,
             participants=read_participants(context.tables),
             embedder=_embedder(context, models[0]),
-            own=_embedder(context, checkpoint),
-            kept=results,
+            in_domain=_embedder(context, checkpoint),
+            cache=results,
             n_jobs=n_jobs,
             seed=seed,
         )

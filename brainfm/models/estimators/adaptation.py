@@ -126,7 +126,7 @@ class FeatureClassifier(_Block):
         return said
 
     def _stopping(self, y, groups):
-        return class_stopping(y, groups)
+        return early_stopping_rows(y, groups)
 
     def _tune(self, prepared, y, stopping):
         weight = np.ones(self.n_classes, dtype=np.float32)
@@ -163,7 +163,7 @@ class FeatureRegressor(_Block):
         return scaled * self.spread_ + self.centre_
 
 
-def class_stopping(y, groups):
+def early_stopping_rows(y, groups):
     """Choose the people who are kept apart to stop early: a fifth, of all classes.
 
     Parameters

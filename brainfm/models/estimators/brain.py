@@ -18,7 +18,7 @@ from brainfm.models.estimators.adaptation import (
     FeatureRegressor,
     head_of,
 )
-from brainfm.models.estimators.heads import weights_by_number
+from brainfm.models.estimators.heads import encode_class_weight
 from brainfm.models.features.registry import FEATURES, names_of
 from brainfm.models.inputs import as_table
 from brainfm.models.targets import check_target
@@ -186,7 +186,7 @@ class BrainClassifier(_Classifier):
         how = _adaptation(self)
 
         def make(name):
-            weights = weights_by_number(self.class_weight, self.classes_)
+            weights = encode_class_weight(self.class_weight, self.classes_)
             return FeatureClassifier(name, replace(how, class_weight=weights), len(self.classes_))
 
         return self._fit_classes(X, y, groups, make)

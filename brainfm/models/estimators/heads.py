@@ -123,7 +123,7 @@ def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):
     return make_pipeline(clone(scaler), RowSpacePCA(), estimator)
 
 
-def weights_by_number(class_weight, classes):
+def encode_class_weight(class_weight, classes):
     """Turn weights of class labels into weights of class numbers.
 
     Parameters

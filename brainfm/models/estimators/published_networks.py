@@ -19,9 +19,9 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from brainfm.errors import ModelError
 from brainfm.models.encoder.windows import SPECS, prepare
-from brainfm.models.estimators.adaptation import class_stopping
+from brainfm.models.estimators.adaptation import early_stopping_rows
 from brainfm.models.estimators.fine_tuning import supervised_callbacks
-from brainfm.models.estimators.heads import weights_by_number
+from brainfm.models.estimators.heads import encode_class_weight
 from brainfm.models.features.classical import ConnectivityFeatures, common_channels, usable_channels
 from brainfm.models.features.protocol import FeatureExtractorMixin
 from brainfm.models.inputs import as_table, device_of
@@ -123,8 +123,8 @@ class _Matrices(ConnectivityFeatures):
 
     modality = "bold"
 
-    def transform_precomputed(self, measured):
-        edges = super().transform_precomputed(measured)
+    def transform_precomputed(self, precomputed):
+        edges = super().transform_precomputed(precomputed)
         return [squareform(row).astype(np.float32)[None] for row in edges]
 
 
@@ -139,12 +139,12 @@ class _EEGWindows(FeatureExtractorMixin):
     def precompute(self, recordings):
         return [(usable_channels(one)[0], _long_enough(one)) for one in recordings]
 
-    def fit_precomputed(self, measured):
-        self.channels_ = common_channels([names for names, _ in measured])
+    def fit_precomputed(self, precomputed):
+        self.channels_ = common_channels([names for names, _ in precomputed])
         return self
 
-    def transform_precomputed(self, measured):
-        return [self._windows(dict(zip(*one, strict=True))) for one in measured]
+    def transform_precomputed(self, precomputed):
+        return [self._windows(dict(zip(*one, strict=True))) for one in precomputed]
 
     def _windows(self, series):
         absent = np.zeros_like(next(iter(series.values())))
@@ -263,7 +263,9 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.random_state)
             module = make(examples[0].shape[1], len(self.classes_))
-            self.module_ = self._train(module, examples, numbers, class_stopping(numbers, groups))
+            self.module_ = self._train(
+                module, examples, numbers, early_stopping_rows(numbers, groups)
+            )
         return self
 
     def predict(self, X):
@@ -300,7 +302,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         row_of = np.repeat(np.arange(len(examples)), [len(one) for one in examples])
         y = numbers[row_of]
         classes = np.unique(y)
-        by_number = weights_by_number(self.class_weight, self.classes_)
+        by_number = encode_class_weight(self.class_weight, self.classes_)
         weight = compute_class_weight(by_number, classes=classes, y=y)
         split = patience = None
         if apart is not None:

@@ -37,7 +37,7 @@ def design_matrix(columns):
 
 
 class CovariateFeatures(FeatureExtractorMixin):
-    """Covariates of recordings, such as site, age, sex and motion, looked up and never measured.
+    """Covariates of recordings, such as site, age, sex and motion, looked up and never precomputed.
 
     Parameters
     ----------
@@ -74,22 +74,22 @@ class CovariateFeatures(FeatureExtractorMixin):
             raise DataError(f"nothing is known of {unknown[0]!r}: give its covariates too.")
         return np.array([self.values[row[0].key] for row in X])
 
-    def fit_precomputed(self, measured):
+    def fit_precomputed(self, precomputed):
         """Learn the mean of each column that the training rows know."""
-        measured = np.asarray(measured)
-        self.known_ = np.isfinite(measured).any(axis=0)
-        self.mean_ = np.nanmean(measured[:, self.known_], axis=0)
+        precomputed = np.asarray(precomputed)
+        self.known_ = np.isfinite(precomputed).any(axis=0)
+        self.mean_ = np.nanmean(precomputed[:, self.known_], axis=0)
         return self
 
-    def transform_precomputed(self, measured):
+    def transform_precomputed(self, precomputed):
         """Fill in what is not known, ndarray of float, shape (n_rows, n_kept).
 
         Where the training rows know nothing, one column that says nothing.
         """
         check_is_fitted(self)
         if not self.known_.any():
-            return np.zeros((len(measured), 1))
-        kept = np.asarray(measured)[:, self.known_]
+            return np.zeros((len(precomputed), 1))
+        kept = np.asarray(precomputed)[:, self.known_]
         return np.where(np.isfinite(kept), kept, self.mean_)
 
     def __sklearn_clone__(self):

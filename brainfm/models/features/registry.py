@@ -40,13 +40,13 @@ class EmbeddingFeatures(FeatureExtractorMixin):
         """Return embeddings, ndarray of float, shape (n_rows, n_features)."""
         return np.asarray(self.embedder.transform(X), dtype=float)
 
-    def fit_precomputed(self, measured):
+    def fit_precomputed(self, precomputed):
         """Learn nothing."""
         return self
 
-    def transform_precomputed(self, measured):
+    def transform_precomputed(self, precomputed):
         """Return the embeddings as they are."""
-        return np.asarray(measured)
+        return np.asarray(precomputed)
 
     def fit(self, X, y=None):
         """Return self without embedding ``X``: nothing is learned."""

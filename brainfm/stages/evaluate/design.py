@@ -1,4 +1,4 @@
-"""What is asked, of whom, and how it will be tested: all that can be refused before any work."""
+"""Design of an evaluation: target, rows and folds, checked before any signal is read."""
 
 import logging
 from contextlib import suppress
@@ -16,158 +16,165 @@ from brainfm.evaluation.folds_within_participant import block_folds, cut_windows
 from brainfm.models.targets import check_target
 from brainfm.recording import RecordingTable
 from brainfm.stages.evaluate.importance_networks import check_networks
-from brainfm.stages.evaluate.participants_table import check_datasets, column_values, phenotypes_of
+from brainfm.stages.evaluate.participants_table import (
+    check_datasets,
+    column_values,
+    phenotypes_by_row,
+)
 from brainfm.stages.evaluate.refusals import check_choice
 from brainfm.stages.evaluate.target import (
-    Question,
-    contrast_question,
-    of_one_design,
-    target_question,
-    without_synthetic,
+    EvaluationTarget,
+    column_target,
+    contrast_target,
+    exclude_synthetic,
+    select_one_design,
 )
 from brainfm.storage.derivatives.recordings import mean_fd_of
 
-#: Windows of a contrast within few people, and what is left out beside the test block: the slow
-#: drifts of BOLD reach further than the filter tails of EEG.
+#: Length of the windows of a contrast within few participants, and gap on either side of a test
+#: block: slow drifts of BOLD last longer than the filter tails of EEG.
 WINDOW_S = {"eeg": 5.0, "bold": 60.0}
 _GAP_S = {"eeg": 5.0, "bold": 20.0}
-#: With fewer blocks labels of two recordings can be exchanged in too few ways for a small p.
-_FEWEST_BLOCKS = 8
-_MOST_NAMES = 24
+#: With fewer blocks the labels of two recordings have too few permutations for a small p.
+_MIN_BLOCKS = 8
+#: Text columns with more distinct values are not used to colour the map.
+_MAX_TEXT_VALUES = 24
 _log = logging.getLogger("brainfm")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationDesign:
-    """A question with its rows and folds.
+    """Target, rows and folds of an evaluation.
 
     Parameters
     ----------
-    question : Question
+    target : EvaluationTarget
     table : RecordingTable
-        One recording, or window of one, in each row.
-    y : ndarray, shape (n_rows,)
+        One recording, or one window of a recording, per row.
+    y : ndarray of str or float, shape (n_rows,)
         Classes or values.
-    where : DataFrame, one row a row
+    labels : DataFrame of n_rows rows
         ``group``, ``dataset``, ``participant``, ``session``, ``task``, ``run``, ``start_s``.
     folds : Folds
-    confounds : DataFrame, one row a row
-        Columns to be audited; none where rows are windows.
-    known : DataFrame, one row a row
-        Columns of ``participants.tsv`` that vary, and are numbers or have few values.
+    confounds : DataFrame of n_rows rows
+        Columns to audit; none where rows are windows.
+    phenotypes : DataFrame of n_rows rows
+        Columns of ``participants.tsv`` that vary, and are numeric or have few values.
     excluded : list of dict
-        ``participant`` and ``why``.
+        ``participant`` and ``why`` it was excluded.
     """
 
-    question: Question
+    target: EvaluationTarget
     table: RecordingTable
     y: np.ndarray
-    where: pd.DataFrame
+    labels: pd.DataFrame
     folds: object
     confounds: pd.DataFrame
-    known: pd.DataFrame
+    phenotypes: pd.DataFrame
     excluded: list
 
 
 def build_design(config, recordings, *, participants=None, learned=MappingProxyType({}), seed=0):
-    """Make the question of the settings, or say why it cannot be asked; reads no signal.
+    """Build the design of an evaluation from the settings; no signal is read.
 
     Parameters
     ----------
     config : brainfm.config.EvaluateConfig
     recordings : list of Recording
     participants : DataFrame, optional
-        ``participants.tsv``, needed for a target; a ``kind`` column marks synthetic people.
+        ``participants.tsv``, required for a target; a ``kind`` column marks synthetic
+        participants.
     learned : dict of str to str
-        ``dataset/participant`` of people whose labels the model has learned, and which labels;
-        they are left out.
+        Names of the labels the model was trained on, by ``dataset/participant``; these
+        participants are excluded.
     seed : int
 
     Returns
     -------
-    asked : EvaluationDesign
+    design : EvaluationDesign
 
     Raises
     ------
     UsageError
         If neither or both of target and contrast are set, or a column does not exist.
     NothingSelected
-        If no real recording is left.
+        If no recording remains after exclusions.
     DataError
-        If the target cannot be learned, with the reason; see :mod:`brainfm.evaluation.folds`.
+        If the target cannot be learned, or the folds cannot be made; see
+        :mod:`brainfm.evaluation.folds`.
     """
     check_choice(config)
-    real, excluded = without_synthetic(recordings, participants)
-    real, known = _without(real, learned)
-    excluded += known
+    real, excluded = exclude_synthetic(recordings, participants)
+    real, trained_on = _exclude_learned(real, learned)
+    excluded += trained_on
     if config.contrast:
-        question, chosen, y = contrast_question(real, config.contrast)
-        chosen, y, others = of_one_design(chosen, y, n_splits=config.n_splits)
+        target, chosen, y = contrast_target(real, config.contrast)
+        chosen, y, others = select_one_design(chosen, y, n_splits=config.n_splits)
         excluded += others
     else:
-        question, chosen, y, missing = target_question(real, config.target, participants)
+        target, chosen, y, missing = column_target(real, config.target, participants)
         excluded += missing
-    excluded += _silent(real, chosen, excluded, question)
+    excluded += _without_recording(real, chosen, excluded, target)
     if config.groups:
-        chosen, y, homeless = _with_value(chosen, y, participants, config.groups)
-        excluded += homeless
+        chosen, y, missing = _exclude_missing(chosen, y, participants, config.groups)
+        excluded += missing
     table = RecordingTable([(recording,) for recording in chosen])
     check_datasets(table, participants)
-    check_target(y, question.task)
-    check_networks(config.networks, question, y)
-    table, y, where, folds = _folds(
-        table, y, question, config, participants=participants, seed=seed
-    )
+    check_target(y, target.task)
+    check_networks(config.networks, target, y)
+    table, y, labels, folds = _folds(table, y, target, config, participants=participants, seed=seed)
     confounds = pd.DataFrame(index=range(len(table)))
     if not folds.is_within_people:
-        confounds = _confounds(table, participants, question, config)
-        if question.task == "classification" and "site" in confounds:
+        confounds = _confounds(table, participants, target, config)
+        if target.task == "classification" and "site" in confounds:
             check_classes_at_sites(y, table.groups, confounds["site"].to_numpy())
     return EvaluationDesign(
-        question=question, table=table, y=y, where=where, folds=folds,
-        confounds=confounds, known=_known(table, participants, question), excluded=excluded,
+        target=target, table=table, y=y, labels=labels, folds=folds, confounds=confounds,
+        phenotypes=_phenotypes(table, participants, target), excluded=excluded,
     )  # fmt: skip
 
 
-def _without(recordings, learned):
-    """Leave out people whose labels the model has learned: they are nobody new to it."""
-    kept = [one for one in recordings if f"{one.dataset}/{one.participant}" not in learned]
-    people = sorted({one.participant for one in recordings} - {one.participant for one in kept})
+def _exclude_learned(recordings, learned):
+    """Exclude participants whose labels the model was trained on."""
+    remaining = [one for one in recordings if f"{one.dataset}/{one.participant}" not in learned]
+    everyone = {one.participant for one in recordings}
+    people = sorted(everyone - {one.participant for one in remaining})
     if not people:
-        return kept, []
+        return remaining, []
     why = f"the model was pretrained on the {next(iter(learned.values()))} of this participant"
-    said = f"{len(people)} of {len({one.participant for one in recordings})} participants"
-    if not kept:
+    count = f"{len(people)} of {len(everyone)} participants"
+    if not remaining:
         raise NothingSelected(
-            f"{said} are left out: {why}; add people it was not trained on, or train without "
-            "labels."
+            f"{count} are excluded: {why}; add participants it was not trained on, or pretrain "
+            "without labels."
         )
-    _log.warning("%s are left out: %s", said, why)
-    return kept, [{"participant": person, "why": why} for person in people]
+    _log.warning("%s are excluded: %s", count, why)
+    return remaining, [{"participant": person, "why": why} for person in people]
 
 
-def _silent(recordings, chosen, excluded, question):
-    """People whose recordings are none of those asked for, and not left out for a reason told."""
-    told = {one["participant"] for one in excluded} | {one.participant for one in chosen}
-    what = {"bold": "fMRI", "eeg": "EEG"}[question.modality]
-    why = f"no {what} recording" + (" of these tasks" if question.kind == "contrast" else "")
-    people = sorted({one.participant for one in recordings} - told)
+def _without_recording(recordings, chosen, excluded, target):
+    """List the other participants without a recording of the modality and tasks."""
+    listed = {one["participant"] for one in excluded} | {one.participant for one in chosen}
+    what = {"bold": "fMRI", "eeg": "EEG"}[target.modality]
+    why = f"no {what} recording" + (" of these tasks" if target.kind == "contrast" else "")
+    people = sorted({one.participant for one in recordings} - listed)
     return [{"participant": person, "why": why} for person in people]
 
 
-def _with_value(recordings, y, participants, column):
-    """Leave out people without a value in the column of ``--groups``."""
+def _exclude_missing(recordings, y, participants, column):
+    """Exclude participants without a value in the column of ``--groups``."""
     table = RecordingTable([(recording,) for recording in recordings])
-    there = phenotypes_of(table, participants, [column])[column].notna().to_numpy()
-    homeless = sorted({recordings[row].participant for row in np.flatnonzero(~there)})
-    kept = [one for one, has in zip(recordings, there, strict=True) if has]
-    return kept, y[there], [{"participant": one, "why": f"no {column}"} for one in homeless]
+    has_value = phenotypes_by_row(table, participants, [column])[column].notna().to_numpy()
+    missing = sorted({recordings[row].participant for row in np.flatnonzero(~has_value)})
+    remaining = [recordings[row] for row in np.flatnonzero(has_value)]
+    excluded = [{"participant": one, "why": f"no {column}"} for one in missing]
+    return remaining, y[has_value], excluded
 
 
-def _folds(table, y, question, config, *, participants, seed):
-    """Return rows, labels and folds: whole recordings of many people, or windows of few."""
+def _folds(table, y, target, config, *, participants, seed):
+    """Return rows, labels and folds of whole recordings, or of windows with few participants."""
     groups = table.groups
-    where = pd.DataFrame({
+    labels = pd.DataFrame({
         "group": groups,
         "dataset": [row[0].dataset for row in table],
         "participant": [row[0].participant for row in table],
@@ -177,54 +184,52 @@ def _folds(table, y, question, config, *, participants, seed):
         "start_s": 0.0,
     })  # fmt: skip
     if config.groups:
-        sites = phenotypes_of(table, participants, [config.groups])[config.groups]
-        return table, y, where, site_folds(y, groups, sites.astype(str), task=question.task)
-    if question.kind == "target" or len(np.unique(groups)) >= config.n_splits:
-        folds = participant_folds(
-            y, groups, n_splits=config.n_splits, task=question.task, seed=seed
-        )
-        return table, y, where, folds
-    return _windows(table, y, where, question, config)
+        sites = phenotypes_by_row(table, participants, [config.groups])[config.groups]
+        return table, y, labels, site_folds(y, groups, sites.astype(str), task=target.task)
+    if target.kind == "target" or len(np.unique(groups)) >= config.n_splits:
+        folds = participant_folds(y, groups, n_splits=config.n_splits, task=target.task, seed=seed)
+        return table, y, labels, folds
+    return _windows(table, y, labels, target, config)
 
 
-def _windows(table, y, where, question, config):
-    window_s, gap_s = WINDOW_S[question.modality], _GAP_S[question.modality]
+def _windows(table, y, labels, target, config):
+    window_s, gap_s = WINDOW_S[target.modality], _GAP_S[target.modality]
     windows = [cut_windows(row[0], window_s) for row in table]
     source = np.repeat(np.arange(len(table)), [len(cut) for cut in windows])
-    where = where.iloc[source].reset_index(drop=True)
-    where["start_s"] = np.concatenate([np.arange(len(cut)) * window_s for cut in windows])
-    folds = recording_folds(y[source], where["group"], source, n_splits=config.n_splits)
+    labels = labels.iloc[source].reset_index(drop=True)
+    labels["start_s"] = np.concatenate([np.arange(len(cut)) * window_s for cut in windows])
+    folds = recording_folds(y[source], labels["group"], source, n_splits=config.n_splits)
     if folds is None:
-        n_blocks = max(config.n_splits, min(_FEWEST_BLOCKS, *(len(cut) for cut in windows)))
+        n_blocks = max(config.n_splits, min(_MIN_BLOCKS, *(len(cut) for cut in windows)))
         folds = block_folds(
-            y[source], where["group"], source, where["start_s"],
+            y[source], labels["group"], source, labels["start_s"],
             window_s=window_s, n_splits=n_blocks, gap_s=gap_s,
         )  # fmt: skip
-    return RecordingTable([(one,) for cut in windows for one in cut]), y[source], where, folds
+    return RecordingTable([(one,) for cut in windows for one in cut]), y[source], labels, folds
 
 
-def _known(table, participants, question):
-    """Columns that can colour a map: no text that is another for everybody, such as a remark."""
+def _phenotypes(table, participants, target):
+    """Select columns that can colour a map; text with many distinct values cannot."""
     people, found = [row[0].participant for row in table], {}
     for name in [] if participants is None else participants:
-        if name in ("participant_id", question.name):
+        if name in ("participant_id", target.name):
             continue
-        with suppress(DataError):  # what nobody asked for stops nothing
+        with suppress(DataError):  # such columns are optional
             values = column_values(participants, name).reindex(people)
-            few = pd.api.types.is_numeric_dtype(values) or values.nunique() <= _MOST_NAMES
+            few = pd.api.types.is_numeric_dtype(values) or values.nunique() <= _MAX_TEXT_VALUES
             if few and values.nunique() > 1:
                 found[name] = values.to_numpy()
     return pd.DataFrame(found, index=range(len(table)))
 
 
-def _as_name(value):
+def _category(value):
     return value if isinstance(value, str) else f"{value:.15g}"
 
 
-def _confounds(table, participants, question, config):
-    """Columns to audit that are there, vary, and are not the target itself."""
+def _confounds(table, participants, target, config):
+    """Select the columns to audit that exist, vary, and are not the target itself."""
     columns = [] if participants is None else [c for c in participants if c != "participant_id"]
-    there = [name for name in config.confounds if name in columns and name != question.name]
+    present = [name for name in config.confounds if name in columns and name != target.name]
     absent = [name for name in config.confounds if name not in [*columns, "mean_fd"]]
     if absent and config.confounds != EvaluateConfig().confounds:
         raise UsageError(
@@ -232,11 +237,11 @@ def _confounds(table, participants, question, config):
             f"{', '.join(columns) or 'no columns'}."
         )
     if absent:
-        _log.info("not audited, since participants.tsv has no column: %s", ", ".join(absent))
-    found = phenotypes_of(table, participants, there)
+        _log.info("not audited, because participants.tsv has no such column: %s", ", ".join(absent))
+    found = phenotypes_by_row(table, participants, present)
     found.index = range(len(table))
-    if "mean_fd" in config.confounds and "mean_fd" not in found and question.name != "mean_fd":
+    if "mean_fd" in config.confounds and "mean_fd" not in found and target.name != "mean_fd":
         found["mean_fd"] = [mean_fd_of(row[0]) for row in table]
-    for name in {"site", config.groups} & set(found):  # names, even where they are numbers
-        found[name] = found[name].map(_as_name, na_action="ignore").astype(object)
+    for name in {"site", config.groups} & set(found):  # categories, even where they are numbers
+        found[name] = found[name].map(_category, na_action="ignore").astype(object)
     return found.loc[:, [name for name in found if found[name].nunique() > 1]]

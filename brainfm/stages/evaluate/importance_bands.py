@@ -1,4 +1,4 @@
-"""Which bands, and which electrodes in them, a prediction from EEG rests on."""
+"""Importance of frequency bands and electrodes for predictions from log band power of EEG."""
 
 import logging
 
@@ -13,37 +13,41 @@ from brainfm.signal.eeg import BANDS_HZ
 _log = logging.getLogger("brainfm")
 
 
-def band_importance(asked, seed):
-    """Tell what log band power says of a question.
+def band_importance(design, seed):
+    """Compute the importance of frequency bands and electrodes.
 
     Parameters
     ----------
-    asked : brainfm.stages.evaluate.design.EvaluationDesign
+    design : brainfm.stages.evaluate.design.EvaluationDesign
     seed : int
 
     Returns
     -------
     bands : DataFrame
-        ``band``, and ``drop`` of the primary score when the power of all electrodes in it is
-        exchanged among test rows, with its deviation ``drop_sd``.
+        ``band``, ``drop`` of the primary score when the power of all electrodes in the band is
+        permuted among the test rows, and its standard deviation ``drop_sd``.
     sensors : DataFrame
-        ``channel``, ``band``, ``pattern``, and ``x``, ``y``, ``z`` in metres of the head. Both
-        tables are empty unless an EEG question has two classes or a number.
+        ``channel``, ``band``, ``pattern`` [1]_, and ``x``, ``y``, ``z`` in metres (head). Both
+        tables are empty unless the target of EEG is binary or numeric.
+
+    References
+    ----------
+    .. [1] Haufe et al., 2014, NeuroImage 87. https://doi.org/10.1016/j.neuroimage.2013.10.067
     """
-    task = asked.question.task
-    is_two = task == "regression" or len(np.unique(asked.y)) == 2
-    if asked.question.modality != "eeg" or not is_two:
+    task = design.target.task
+    has_pattern = task == "regression" or len(np.unique(design.y)) == 2
+    if design.target.modality != "eeg" or not has_pattern:
         return pd.DataFrame(columns=["band"]), pd.DataFrame(columns=["channel"])
     features = BandPowerFeatures()
     try:
-        read = features.fit_transform(asked.table)
-    except SignalError as error:  # montages may differ, and training rows alone be alike
-        _log.warning("which bands it rests on cannot be told: %s", error)
+        X = features.fit_transform(design.table)
+    except SignalError as error:  # of all rows; the training rows of a fold may share channels
+        _log.warning("the importance of frequency bands was not computed: %s", error)
         return pd.DataFrame(columns=["band"]), pd.DataFrame(columns=["channel"])
     n_channels = len(features.channels_)
     drop, pattern = group_importance(
-        read, np.tile(np.arange(len(BANDS_HZ)), n_channels), linear_head(task), asked.y,
-        asked.folds, scaler=features.scaler, task=task, seed=seed,
+        X, np.tile(np.arange(len(BANDS_HZ)), n_channels), linear_head(task), design.y,
+        design.folds, scaler=features.scaler, task=task, seed=seed,
     )  # fmt: skip
     bands = pd.DataFrame({
         "band": list(BANDS_HZ), "drop": drop.mean(axis=1), "drop_sd": drop.std(axis=1, ddof=1),
@@ -53,7 +57,7 @@ def band_importance(asked, seed):
         "band": list(BANDS_HZ) * n_channels,
         "pattern": pattern,
     })  # fmt: skip
-    first = asked.table.recordings[0]
-    place = dict(zip(first.channels, first.positions, strict=True))
-    sensors[["x", "y", "z"]] = [place[name] for name in sensors["channel"]]
+    first = design.table.recordings[0]
+    position_of = dict(zip(first.channels, first.positions, strict=True))
+    sensors[["x", "y", "z"]] = [position_of[name] for name in sensors["channel"]]
     return bands, sensors

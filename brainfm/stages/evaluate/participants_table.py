@@ -1,4 +1,4 @@
-"""What ``participants.tsv`` says of the people: values of its columns by participant."""
+"""Columns of ``participants.tsv`` by participant and by recording."""
 
 import logging
 
@@ -13,7 +13,7 @@ _log = logging.getLogger("brainfm")
 
 
 def column_values(participants, column):
-    """Return what a column says of each participant.
+    """Return the values of a column by participant.
 
     Parameters
     ----------
@@ -24,19 +24,21 @@ def column_values(participants, column):
     Returns
     -------
     values : Series
-        Indexed by participant without ``sub-``, of those who have one. Numbers where all are.
+        Indexed by participant without ``sub-``; missing values are dropped. Numeric if all
+        values are.
 
     Raises
     ------
     UsageError
         If there is no such column.
     DataError
-        If a participant is listed twice with different values.
+        If there is no column ``participant_id``, or a participant is listed twice with different
+        values.
     """
     if participants is not None and "participant_id" not in participants:
         raise DataError(
-            f"participants.tsv has no column participant_id; it has {', '.join(participants)}: is "
-            "it a table of another kind?"
+            f"participants.tsv has no column participant_id; it has {', '.join(participants)}: add "
+            "it, or give another table."
         )
     check_column(column, () if participants is None else participants.columns)
     participants = participants[["participant_id", column]].replace({"n/a": np.nan, "": np.nan})
@@ -52,38 +54,41 @@ def column_values(participants, column):
 
 
 def _typed(values):
-    """Numbers where all are, but for what other programs write where there is none."""
+    """Convert a column to numbers if all its values are, but for markers such as NA."""
     numbers, written = pd.to_numeric(values, errors="coerce"), values.astype(str)
     foreign = written.isin(_MISSING_ELSEWHERE) & values.notna()
     if numbers.notna().any() and (numbers.notna() | values.isna() | foreign).all():
         return numbers
     if foreign.any():
         _log.warning(
-            "participants.tsv: %s is %s for %d participants, which is taken for a class; write n/a "
+            "participants.tsv: %s is %s for %d participants, and counts as a class; write n/a "
             "where a value is missing",
             values.name, written[foreign].iloc[0], foreign.sum(),
         )  # fmt: skip
     return values
 
 
-def phenotypes_of(table, participants, columns):
-    """Return what columns of ``participants.tsv`` say of each row of recordings.
+def phenotypes_by_row(table, participants, columns):
+    """Return columns of ``participants.tsv`` by row of a table of recordings.
 
     Parameters
     ----------
-    table : RecordingTable
+    table : RecordingTable of n_rows rows
     participants : DataFrame or None
-        As for :func:`column_values`.
+        See :func:`column_values`.
     columns : sequence of str
 
     Returns
     -------
-    phenotypes : DataFrame, one row a row of ``table``, NaN where not known
+    phenotypes : DataFrame of n_rows rows
+        NaN where missing.
 
     Raises
     ------
-    UsageError, DataError
-        As :func:`column_values`; if a participant of two datasets has the same label.
+    UsageError
+        See :func:`column_values`.
+    DataError
+        See :func:`column_values` and :func:`check_datasets`.
     """
     people = [row[0].participant for row in table]
     if columns:
@@ -93,15 +98,26 @@ def phenotypes_of(table, participants, columns):
 
 
 def check_datasets(table, participants):
-    """Refuse a label that two datasets have: ``participants.tsv`` does not say whose it is."""
-    told = set()
+    """Check that no participant label of ``participants.tsv`` is in two datasets.
+
+    Parameters
+    ----------
+    table : RecordingTable
+    participants : DataFrame or None
+
+    Raises
+    ------
+    DataError
+        If two datasets share a label: the table does not state to which one a row refers.
+    """
+    listed = set()
     if participants is not None and "participant_id" in participants:
-        told = set(participants["participant_id"].astype(str).str.removeprefix("sub-"))
+        listed = set(participants["participant_id"].astype(str).str.removeprefix("sub-"))
     dataset_of = {}
     for row in table:
         label, dataset = row[0].participant, row[0].dataset
-        if dataset_of.setdefault(label, dataset) != dataset and label in told:
+        if dataset_of.setdefault(label, dataset) != dataset and label in listed:
             raise DataError(
                 f"sub-{label} is in {dataset_of[label]} and in {dataset}, and participants.tsv "
-                "does not say whose values it holds: use different labels in different datasets."
+                "does not state to which one it refers: use different labels in different datasets."
             )

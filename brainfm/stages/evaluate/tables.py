@@ -15,25 +15,30 @@ FILES = (
 )  # fmt: skip
 
 
-def write_evaluation(folder, evaluation, results, asked, more):
-    """Write all tables; ``evaluation.json`` last, so that it says that the others are there.
+def write_evaluation(folder, evaluation, results, design, more):
+    """Write the tables of an evaluation, and ``evaluation.json`` last: it marks them complete.
 
     Parameters
     ----------
     folder : Path
     evaluation : dict
+        Content of ``evaluation.json``.
     results : list
-        Of each method ``summary``, ``predicted`` and ``null``.
-    asked : brainfm.stages.evaluate.design.EvaluationDesign
+        ``summary``, ``predicted`` and ``null`` of each method.
+    design : brainfm.stages.evaluate.design.EvaluationDesign
     more : dict of str to DataFrame
-        What predictions rest on (``networks``, ``edges``, ``bands``, ``sensors``), and the ``map``
-        of the rows.
+        Importance (``networks``, ``edges``, ``bands``, ``sensors``) and ``map``.
+
+    Raises
+    ------
+    CannotCreateOutput, ReadWriteFailed
+        If a file cannot be written.
     """
     null = {result.summary["name"]: result.null for result in results if len(result.null)}
     tables = {
-        "rows.tsv": _asked_rows(asked),
+        "rows.tsv": _rows(design),
         "scores.tsv": _score_rows(evaluation),
-        "folds.tsv": _prediction_rows(results, asked, evaluation),
+        "folds.tsv": _prediction_rows(results, design, evaluation),
         "null.tsv": pd.DataFrame(null),
         "curves.tsv": _curve_rows(evaluation["curves"]),
         "audit.tsv": _audit_rows(evaluation["audit"]),
@@ -67,17 +72,28 @@ def remove_outdated_evaluation(output_dir, made_from, data):
     return True
 
 
-def _asked_rows(asked):
-    """What was evaluated, one row a recording or window, with the target and audited columns."""
-    rows = asked.where.drop(columns="group")
-    known = asked.confounds.set_axis(rows.index).assign(**{asked.question.name: asked.y})
-    return beside(rows, known)
+def _rows(design):
+    """One row per recording or window, with the target and the audited columns."""
+    rows = design.labels.drop(columns="group")
+    columns = design.confounds.set_axis(rows.index).assign(**{design.target.name: design.y})
+    return join_columns(rows, columns)
 
 
-def beside(rows, known):
-    """Put what is known of people beside the labels of their recordings; those keep their names."""
-    named = {name: f"{name}_of_participant" for name in known if name in rows}
-    return rows.join(known.rename(columns=named))
+def join_columns(rows, columns):
+    """Join columns of participants to the labels of their recordings.
+
+    Parameters
+    ----------
+    rows : DataFrame of n_rows rows
+    columns : DataFrame of n_rows rows
+        A name that ``rows`` has too gets the suffix ``_of_participant``.
+
+    Returns
+    -------
+    joined : DataFrame of n_rows rows
+    """
+    renamed = {name: f"{name}_of_participant" for name in columns if name in rows}
+    return rows.join(columns.rename(columns=renamed))
 
 
 def _score_rows(evaluation):
@@ -94,16 +110,16 @@ def _score_rows(evaluation):
     return pd.DataFrame(rows)
 
 
-def _prediction_rows(results, asked, evaluation):
+def _prediction_rows(results, design, evaluation):
     classes = evaluation["question"]["classes"]
     outputs = [f"p_{name}" for name in classes] if classes else ["predicted"]
     frames = []
     for result in results:
-        for index, (_, test) in enumerate(asked.folds.pairs):
-            rows = asked.where.iloc[test].drop(columns="group")
-            number = asked.folds.repeat[index]
+        for index, (_, test) in enumerate(design.folds.pairs):
+            rows = design.labels.iloc[test].drop(columns="group")
+            number = design.folds.repeat[index]
             frame = rows.assign(
-                method=result.summary["name"], repeat=number, fold=index, target=asked.y[test]
+                method=result.summary["name"], repeat=number, fold=index, target=design.y[test]
             )
             frame[outputs] = result.predicted[number, test]
             frames.append(frame)
@@ -111,7 +127,7 @@ def _prediction_rows(results, asked, evaluation):
 
 
 def _curve_rows(curves):
-    """One row an episode, so that every interval can be computed again."""
+    """One row per episode."""
     columns = ["method", "k", "episode", "score"]
     rows = [
         (curve["method"], curve["k"], episode, score)

@@ -1,4 +1,4 @@
-"""What is asked of the recordings: a column of participants.tsv, or one task against another."""
+"""Target of an evaluation: a column of participants.tsv, or a contrast of tasks."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,22 @@ from brainfm.errors import NothingSelected
 from brainfm.stages.evaluate.participants_table import column_values
 from brainfm.stages.evaluate.refusals import check_contrast
 
-#: A numeric column with more values than this is predicted as a number.
-_MOST_CLASSES = 10
+#: A numeric column with more distinct values is a regression target.
+_MAX_CLASSES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked of the recordings.
+class EvaluationTarget:
+    """Target of an evaluation.
 
-    ``kind`` is ``contrast`` (of two tasks) or ``target`` (a column); ``task`` is
-    ``classification`` or ``regression``.
+    Parameters
+    ----------
+    kind : {"contrast", "target"}
+        A contrast of tasks, or a column of ``participants.tsv``.
+    name : str
+        Name of the column, or of the tasks.
+    task : {"classification", "regression"}
+    modality : {"bold", "eeg"}
     """
 
     kind: str
@@ -27,16 +33,20 @@ class Question:
     modality: str
 
 
-def without_synthetic(recordings, participants=None):
-    """Leave synthetic participants out.
+def exclude_synthetic(recordings, participants=None):
+    """Exclude synthetic participants.
 
-    They are known by the word in their label or in the ``kind`` column of ``participants``.
+    Parameters
+    ----------
+    recordings : list of Recording
+    participants : DataFrame, optional
+        A participant is synthetic if "synthetic" is in the label or in the column ``kind``.
 
     Returns
     -------
     real : list of Recording
     excluded : list of dict
-        ``participant`` and ``why``.
+        ``participant`` and ``why`` it was excluded.
     """
     kinds = {}
     if participants is not None and "kind" in participants:
@@ -48,28 +58,31 @@ def without_synthetic(recordings, participants=None):
         if "synthetic" in f"{recording.participant} {kinds.get(recording.participant)}".lower()
     }
     real = [recording for recording in recordings if recording.participant not in synthetic]
-    why = "synthetic: shows that the path works, never how well"
+    why = "synthetic recordings cannot be evaluated"
     return real, [{"participant": label, "why": why} for label in sorted(synthetic)]
 
 
-def contrast_question(recordings, tasks):
-    """Ask whether tasks can be told apart.
+def contrast_target(recordings, tasks):
+    """Make the target of a contrast: the task of each recording.
 
     Parameters
     ----------
     recordings : list of Recording
     tasks : sequence of str
+        Two or more.
 
     Returns
     -------
-    question : Question
+    target : EvaluationTarget
     chosen : list of Recording
+        Of these tasks, of the modality that most of them have.
     y : ndarray of str, shape (n_chosen,)
+        Task of each.
 
     Raises
     ------
     UsageError
-        If there are not two different tasks.
+        If there are fewer than two different tasks.
     NothingSelected
         If a task has no recording.
     """
@@ -78,16 +91,17 @@ def contrast_question(recordings, tasks):
     modality, chosen = _one_modality(chosen)
     y = np.array([recording.task for recording in chosen])
     name = " against ".join(tasks)
-    question = Question(kind="contrast", name=name, task="classification", modality=modality)
-    return question, chosen, y
+    target = EvaluationTarget(kind="contrast", name=name, task="classification", modality=modality)
+    return target, chosen, y
 
 
-def of_one_design(chosen, y, *, n_splits):
-    """Where few people have both tasks, keep those with one, or else those with both.
+def select_one_design(chosen, y, *, n_splits):
+    """Select a between- or a within-participant design where participants mix the two.
 
-    Labels of people with both can only be exchanged within them, those of the others only between
-    them; a few of the one among many of the other would leave hardly any way to exchange. Those
-    with one are kept if each task has as many as there are folds.
+    Labels of participants with several tasks can only be permuted within participants, labels of
+    the others only between participants; a mixture leaves few permutations. Where fewer than half
+    of the participants have several tasks, those with one task are selected if each task has
+    ``n_splits`` of them, and otherwise those with several.
 
     Parameters
     ----------
@@ -95,14 +109,14 @@ def of_one_design(chosen, y, *, n_splits):
     y : ndarray of str, shape (n_chosen,)
         Task of each.
     n_splits : int
-        With fewer people than folds nobody is left out.
+        Number of folds; with fewer participants nobody is excluded.
 
     Returns
     -------
-    chosen, y
-        Without them.
+    selected : list of Recording
+    y : ndarray of str, shape (n_selected,)
     excluded : list of dict
-        ``participant`` and ``why``.
+        ``participant`` and ``why`` it was excluded.
     """
     people = np.array([f"{one.dataset}/{one.participant}" for one in chosen])
     both = [person for person in np.unique(people) if len(np.unique(y[people == person])) > 1]
@@ -112,18 +126,18 @@ def of_one_design(chosen, y, *, n_splits):
     has_both = np.isin(people, both)
     enough = [len(np.unique(people[(y == task) & ~has_both])) >= n_splits for task in np.unique(y)]
     if all(enough):
-        kept, why = ~has_both, "has both tasks, where most people have one"
+        selected, why = ~has_both, "has both tasks, where most participants have one"
     elif len(both) >= n_splits:
-        kept, why = has_both, "has one task, where others have both"
+        selected, why = has_both, "has one task, where others have both"
     else:
         return chosen, y, []
-    names = sorted({person.rpartition("/")[2] for person in people[~kept]})
+    names = sorted({person.rpartition("/")[2] for person in people[~selected]})
     excluded = [{"participant": name, "why": why} for name in names]
-    return [chosen[row] for row in np.flatnonzero(kept)], y[kept], excluded
+    return [chosen[row] for row in np.flatnonzero(selected)], y[selected], excluded
 
 
-def target_question(recordings, column, participants):
-    """Ask for a column of ``participants.tsv``.
+def column_target(recordings, column, participants):
+    """Make the target of a column of ``participants.tsv``.
 
     Parameters
     ----------
@@ -134,28 +148,28 @@ def target_question(recordings, column, participants):
 
     Returns
     -------
-    question : Question
-        A regression when the column holds more than ten different numbers, or more than two
-        and than half as many as people.
+    target : EvaluationTarget
+        A regression when the column is numeric and has more than ten distinct values, or more
+        than two and more than half as many as participants.
     chosen : list of Recording
-        Of participants whose value is known.
-    y : ndarray, shape (n_chosen,)
+        Of participants with a value, of the modality that most of them have.
+    y : ndarray of str or float, shape (n_chosen,)
     excluded : list of dict
-        ``participant`` and ``why``.
+        ``participant`` and ``why`` it was excluded.
 
     Raises
     ------
     UsageError
         If there is no such column.
     DataError
-        If a participant is listed twice.
+        If a participant is listed twice with different values.
     NothingSelected
-        If no recording is left.
+        If no recording remains.
     """
     values = column_values(participants, column)
     n_values = values.nunique()
     is_number = pd.api.types.is_numeric_dtype(values) and (
-        n_values > _MOST_CLASSES or (n_values > 2 and 2 * n_values > len(values))
+        n_values > _MAX_CLASSES or (n_values > 2 and 2 * n_values > len(values))
     )
     values = values if is_number else values.map(_class_name, na_action="ignore")
     value_of = values.to_dict()
@@ -164,20 +178,21 @@ def target_question(recordings, column, participants):
     missing = sorted({r.participant for r in recordings} - known)
     y = np.array([value_of[recording.participant] for recording in chosen])
     task = "regression" if is_number else "classification"
-    question = Question(kind="target", name=column, task=task, modality=modality)
-    return question, chosen, y, [{"participant": x, "why": f"no {column}"} for x in missing]
+    target = EvaluationTarget(kind="target", name=column, task=task, modality=modality)
+    return target, chosen, y, [{"participant": x, "why": f"no {column}"} for x in missing]
 
 
 def _class_name(value):
-    """1.0 and "1" name one class; pandas reads a column of numbers with a gap as floats."""
+    """Spell 1.0 as "1": pandas reads a numeric column with missing values as floats."""
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _one_modality(recordings):
-    """Keep the modality that most recordings have; the first of the two on a tie."""
+    """Select the modality that most recordings have; BOLD on a tie."""
     if not recordings:
         raise NothingSelected(
-            "no real recording is left to evaluate: every one is synthetic or lacks the target."
+            "no recording remains to evaluate: all are synthetic or lack the target; add real "
+            "recordings, or fill in the column."
         )
     modalities = [recording.modality for recording in recordings]
     modality = max(sorted(set(modalities)), key=modalities.count)

@@ -14,7 +14,7 @@ from brainfm.models.estimators.pretrainer import BrainPretrainer
 from brainfm.models.training.distributed import is_first_process
 from brainfm.models.training.objectives import DEFAULT_WEIGHTS
 from brainfm.recording import RecordingTable
-from brainfm.stages.evaluate.participants_table import phenotypes_of
+from brainfm.stages.evaluate.participants_table import phenotypes_by_row
 from brainfm.storage.corpus.manifest import read_manifest
 from brainfm.storage.corpus.recordings import read_corpus
 
@@ -77,7 +77,8 @@ def pretrain_corpus(
     folder = Path(out_dir) / config.model_name
     training, validation = split_corpus(corpus_dir)
     labels, validation_labels = (
-        phenotypes_of(table, participants, config.phenotypes) for table in (training, validation)
+        phenotypes_by_row(table, participants, config.phenotypes)
+        for table in (training, validation)
     )
     other = [licence, loop and loop.recipe, labels.to_json(), validation_labels.to_json()]
     key = _run_key(corpus_dir, config, seed, other)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics.pairwise import cosine_similarity
 
-from brainfm.stages.evaluate.embedding_map import FEWEST_FOR_PCA
+from brainfm.stages.evaluate.embedding_map import MIN_ROWS_FOR_PCA
 from brainfm.stages.report.collect import TITLES
 from brainfm.stages.report.figures.group import embedding_map_figure, maps_figure
 from brainfm.stages.report.figures.participant import embedding_figure
@@ -127,7 +127,7 @@ def _group_figure(folder, key, members):
             "task": [recording.task for _, recording, _ in members],
         }
     )
-    if len(members) >= FEWEST_FOR_PCA:
+    if len(members) >= MIN_ROWS_FOR_PCA:
         figure = embedding_map_figure(frame, vectors)
         caption = (
             "First two principal components of the standardised embeddings; one point per "
