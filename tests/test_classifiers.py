@@ -298,7 +298,7 @@ class TestRefusals:
             (BrainClassifier, [np.nan, *[1.0] * 23], r"missing in 1 of 24 rows"),
             (BrainRegressor, [np.nan] * 24, r"missing in 24 of 24 rows"),
             (BrainRegressor, [1.0] * 24, r"one value only"),
-            (BrainRegressor, ["old"] * 24, r"y holds something that is no number"),
+            (BrainRegressor, ["old"] * 24, r"y is not numeric"),
         ],
     )
     def test_targets_nothing_can_be_learned_from(self, checkpoint, table, make, y, words):

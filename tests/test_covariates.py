@@ -36,7 +36,7 @@ def test_a_column_no_training_row_knows_is_left_out(table):
 
 def test_somebody_unknown_is_refused(table):
     features = CovariateFeatures.of(table[:4], pd.DataFrame({"age": [1.0, 2, 3, 4]})).fit(table[:4])
-    with pytest.raises(DataError, match=r"nothing is known of .*sub-09.*give its covariates"):
+    with pytest.raises(DataError, match=r"no covariates of .*sub-09.*are known: give them"):
         features.transform(table[9:])
 
 
@@ -53,7 +53,10 @@ def test_a_report_says_when_no_signal_is_needed(table, tmp_path):
     assert alone["scores"]["roc_auc"]["value"] == 1
     assert found["comparison"]["best_baseline"] != "covariates only"
     assert "age regressed out" in found["answer"]["without"]
-    assert "Alone, without any signal, they give 1.00, no less than" in found["answer"]["without"]
+    assert (
+        "These covariates alone, without any signal, score 1.00, at least"
+        in found["answer"]["without"]
+    )
 
 
 class TestWithoutCovariates:

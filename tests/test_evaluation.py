@@ -333,7 +333,7 @@ class TestStage:
         )
         rows = pd.read_csv(tmp_path / "group/folds.tsv", sep="\t")
         assert len(rows) == 12 * 5 * len(scores)  # each participant, in each repeat, by each method
-        assert "new people" in found["answer"]["scope"]
+        assert "unseen participants" in found["answer"]["scope"]
         assert "not distinguishable" in found["answer"]["against"]
 
     def test_twice_the_same_bytes(self, tmp_path):
@@ -354,7 +354,10 @@ class TestStage:
         )
         best = next(m for m in found["methods"] if m["name"] == "log band power")["scores"]
         assert best["roc_auc"]["low"] < 0.5 < best["roc_auc"]["high"] + 0.2
-        assert "group (control, patient) could not be read from EEG" in found["answer"]["headline"]
+        assert (
+            "group (control, patient) could not be predicted from EEG"
+            in found["answer"]["headline"]
+        )
 
     def test_a_number_is_predicted_as_a_number(self, tmp_path):
         recordings = [recording(f"{i:02d}", seed=i, alpha=i / 5, seconds=10) for i in range(15)]
@@ -380,10 +383,7 @@ class TestStage:
         )  # fmt: skip
         assert found["folds"]["kind"] == "block"
         assert found["methods"][0]["scores"]["roc_auc"]["value"] == 1
-        assert (
-            "Within one participant; this says nothing about new people"
-            in (found["answer"]["scope"])
-        )
+        assert "within one participant, not for unseen" in found["answer"]["scope"]
         assert "pretrained on recordings of all participants" in found["answer"]["caution"]
         assert found["n_arrangements"] == 256  # in each of 8 folds one block of each
 

@@ -195,10 +195,10 @@ class TestDesigns:
         assert found["data"]["n_recordings"] == 6
         assert found["folds"]["kind"] == "recording"
         assert found["n_arrangements"] == 8  # in each of three folds, which of two is which
-        assert "whole recordings were left out (3 folds)" in found["answer"]["scope"]
-        assert "one recording of a participant" not in found["answer"].get("caution", "")
-        assert "may or may not be told apart" in found["answer"]["headline"]
-        assert "p cannot fall below 0.12" in found["answer"]["sure"]
+        assert "folds leave out whole recordings (3 folds)" in found["answer"]["scope"]
+        assert "one recording per condition" not in found["answer"].get("caution", "")
+        assert "may or may not be distinguished" in found["answer"]["headline"]
+        assert "p is at least 0.12" in found["answer"]["sure"]
         rows = pd.read_csv(tmp_path / "group" / "rows.tsv", sep="\t")
         assert rows["session"].nunique() == 3
 

@@ -336,7 +336,7 @@ def test_classes_that_look_like_numbers_are_counted_in_the_figures(tmp_path):
 class TestGroup:
     def test_the_result_comes_first_and_all_sections_follow(self, evaluated):
         page = Page(write_group_report(evaluated))
-        answer = page.words.index("eyesopen and eyesclosed can be told apart in EEG with")
+        answer = page.words.index("eyesopen and eyesclosed can be distinguished from EEG with")
         assert answer < page.words.index("All methods on the same folds")
         for words in (
             "ROC AUC", "95 % interval", "this says nothing about new people",
@@ -408,7 +408,7 @@ class TestGroup:
             assert title in page.words
             assert (tmp_path / "group/figures/confusion.svg").is_file()
             assert not (tmp_path / "group/figures/roc.svg").exists()
-            assert "Estimated for new people" in page.words
+            assert "Estimated for unseen participants" in page.words
 
 
 def test_values_and_units_are_not_separated_by_line_breaks(out):

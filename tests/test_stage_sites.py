@@ -51,7 +51,7 @@ def test_one_site_is_left_out_at_a_time_and_twice_the_bytes_are_the_same(people,
         "kind": "site", "groups": "site", "n_splits": 3, "n_repeats": 1, "gap_s": 0,
         "window_s": None,
     }  # fmt: skip
-    assert "a site never seen: 21 participants, each of 3 values" in found["answer"]["scope"]
+    assert "an unseen site: 21 participants, each of 3 values" in found["answer"]["scope"]
     assert [one["why"] for one in found["data"]["excluded"]] == ["no site"] * 3
     assert {row["column"] for row in found["audit"]} == {"site", "mean_fd", "all of them"}
     folds = pd.read_csv(tmp_path / "one" / "group" / "folds.tsv", sep="\t")

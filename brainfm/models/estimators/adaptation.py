@@ -1,4 +1,4 @@
-"""How labels change what is read from a recording: a head on features, or fine-tuning as well."""
+"""Adaptation of features to labels: a head, or a head and fine-tuning of the encoder."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from brainfm.models.estimators.fine_tuning import FineTuner
 from brainfm.models.estimators.heads import classifier_head, regressor_head
 from brainfm.models.features.registry import FEATURES, make_features, scaler_of
 
-#: Head of each adaptation; the last two tune the encoder too, and average what both say.
+#: Head of each adaptation; "lora" and "full" average its predictions with a fine-tuned encoder.
 ADAPTATIONS = {
     "probe": "logistic",
     "prototype": "prototype",
@@ -23,17 +23,17 @@ ADAPTATIONS = {
     "full": "logistic",
 }
 _TUNING = ("lora", "full")
-#: A fifth of the people is kept apart to stop early, where there are as many of each class.
+#: One of five folds of participants is held out for early stopping.
 _N_STOPPING_FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """How to adapt; see :class:`brainfm.BrainClassifier` for all but ``head``."""
+    """Settings of an adaptation; see :class:`brainfm.BrainClassifier` for all but ``head``."""
 
     model: str
     head: str
-    how: str = "probe"
+    name: str = "probe"
     class_weight: str | dict | None = "balanced"
     max_epochs: int = 20
     batch_size: int = 16
@@ -43,10 +43,10 @@ class Adaptation:
     random_state: int = 0
 
     def tuner(self, criterion, n_outputs):
-        """Make the fine-tuner."""
+        """Return a :class:`~brainfm.models.estimators.fine_tuning.FineTuner`."""
         return FineTuner(
             load_checkpoint(self.model).encoder,
-            how=self.how,
+            method=self.name,
             criterion=criterion,
             n_outputs=n_outputs,
             max_epochs=self.max_epochs,
@@ -61,6 +61,14 @@ class Adaptation:
 def head_of(adaptation):
     """Return the head of an adaptation.
 
+    Parameters
+    ----------
+    adaptation : {"probe", "prototype", "lora", "full"}
+
+    Returns
+    -------
+    head : {"logistic", "prototype"}
+
     Raises
     ------
     ModelError
@@ -71,39 +79,55 @@ def head_of(adaptation):
     return ADAPTATIONS[adaptation]
 
 
-class _Block:
-    """Features by name with a head, and the tuned encoder where there is one."""
+class _FeatureEstimator:
+    """Head on registered features, and a fine-tuned encoder where the adaptation asks for it.
+
+    Parameters
+    ----------
+    name : str
+        Of the features.
+    adaptation : Adaptation
+    """
 
     def __init__(self, name, adaptation):
         self.name, self.adaptation = name, adaptation
 
     @property
     def _is_tuned(self):
-        return self.adaptation.how in _TUNING and FEATURES[self.name].make is None
+        return self.adaptation.name in _TUNING and FEATURES[self.name].make is None
 
     def fit(self, table, y, groups):
-        """Learn from a table with one recording a row."""
+        """Fit on a table with one recording per row."""
         self.features_ = make_features(
             self.name, self.adaptation.model, device=self.adaptation.device
         )
-        read = self.features_.fit_transform(table, y)
-        self.head_ = self._make_head(y, groups).fit(read, y)
+        X = self.features_.fit_transform(table, y)
+        self.head_ = self._make_head(y, groups).fit(X, y)
         if self._is_tuned:
             prepared = [prepare(one) for one in table.recordings]
             self._tune(prepared, y, self._stopping(y, groups))
         return self
 
     def predict(self, table):
-        """Return what the head says, averaged with the tuned encoder, (n_rows, n_outputs)."""
-        said = self._of_head(self.features_.transform(table))
+        """Return predictions of the head and the tuned encoder, shape (n_rows, n_outputs)."""
+        of_head = self._predict_head(self.features_.transform(table))
         if not self._is_tuned:
-            return said
+            return of_head
         outputs = self.tuner_.predict([prepare(one) for one in table.recordings])
-        return (said + self._of_tuner(outputs)) / 2
+        return (of_head + self._predict_tuner(outputs)) / 2
 
 
-class FeatureClassifier(_Block):
-    """Probabilities of classes 0 to ``n_classes`` - 1, of which ``y`` may lack some."""
+class FeatureClassifier(_FeatureEstimator):
+    """Classifier on one feature set.
+
+    Parameters
+    ----------
+    name : str
+        Of the features.
+    adaptation : Adaptation
+    n_classes : int
+        Classes are 0 to ``n_classes`` - 1; ``y`` may lack some.
+    """
 
     def __init__(self, name, adaptation, n_classes):
         super().__init__(name, adaptation)
@@ -112,18 +136,18 @@ class FeatureClassifier(_Block):
     def _make_head(self, y, groups):
         if len(np.unique(y)) < 2:
             raise ModelError(
-                f"all rows with {FEATURES[self.name].modality} are of one class: it could be told "
-                "by which modality is there; leave it out of fusion."
+                f"all rows with {FEATURES[self.name].modality} are of one class, so the presence "
+                "of the modality would reveal the class: leave it out of fusion."
             )
-        how = self.adaptation
+        head, class_weight = self.adaptation.head, self.adaptation.class_weight
         return classifier_head(
-            how.head, y, groups, scaler_of(self.features_), class_weight=how.class_weight
+            head, y, groups, scaler_of(self.features_), class_weight=class_weight
         )
 
-    def _of_head(self, read):
-        said = np.zeros((len(read), self.n_classes))
-        said[:, self.head_.classes_] = self.head_.predict_proba(read)
-        return said
+    def _predict_head(self, X):
+        probabilities = np.zeros((len(X), self.n_classes))
+        probabilities[:, self.head_.classes_] = self.head_.predict_proba(X)
+        return probabilities
 
     def _stopping(self, y, groups):
         return early_stopping_rows(y, groups)
@@ -136,55 +160,62 @@ class FeatureClassifier(_Block):
         tuner = self.adaptation.tuner(criterion, self.n_classes)
         self.tuner_ = tuner.fit(prepared, y.astype(np.int64), stopping)
 
-    def _of_tuner(self, outputs):
+    def _predict_tuner(self, outputs):
         return np.stack([one.softmax(dim=1).mean(dim=0).numpy() for one in outputs])
 
 
-class FeatureRegressor(_Block):
-    """One predicted number."""
+class FeatureRegressor(_FeatureEstimator):
+    """Regressor on one feature set.
+
+    Parameters
+    ----------
+    name : str
+        Of the features.
+    adaptation : Adaptation
+    """
 
     def _make_head(self, y, groups):
         return regressor_head(y, groups, scaler_of(self.features_))
 
-    def _of_head(self, read):
-        return self.head_.predict(read)[:, None]
+    def _predict_head(self, X):
+        return self.head_.predict(X)[:, None]
 
     def _stopping(self, y, groups):
         enough = len(np.unique(groups)) >= _N_STOPPING_FOLDS
-        return _apart(GroupKFold, y, groups) if enough else None
+        return _holdout(GroupKFold, y, groups) if enough else None
 
     def _tune(self, prepared, y, stopping):
         self.centre_, self.spread_ = y.mean(), y.std()
         scaled = ((y - self.centre_) / self.spread_).astype(np.float32)[:, None]
         self.tuner_ = self.adaptation.tuner(nn.MSELoss(), 1).fit(prepared, scaled, stopping)
 
-    def _of_tuner(self, outputs):
+    def _predict_tuner(self, outputs):
         scaled = np.stack([one.mean(dim=0).numpy() for one in outputs])
         return scaled * self.spread_ + self.centre_
 
 
 def early_stopping_rows(y, groups):
-    """Choose the people who are kept apart to stop early: a fifth, of all classes.
+    """Choose a fifth of the participants, stratified by class, to hold out for early stopping.
 
     Parameters
     ----------
-    y : ndarray, shape (n,)
+    y : ndarray of int, shape (n_rows,)
         Classes.
-    groups : ndarray, shape (n,)
+    groups : ndarray of str, shape (n_rows,)
         Participant of each row.
 
     Returns
     -------
-    apart : ndarray of bool, shape (n,), or None
-        None where a class has fewer than five people.
+    is_held_out : ndarray of bool, shape (n_rows,), or None
+        None if a class has fewer than five participants.
     """
     people = [len(np.unique(groups[y == label])) for label in np.unique(y)]
     enough = min(people) >= _N_STOPPING_FOLDS
-    return _apart(StratifiedGroupKFold, y, groups) if enough else None
+    return _holdout(StratifiedGroupKFold, y, groups) if enough else None
 
 
-def _apart(kind, y, groups):
+def _holdout(kind, y, groups):
     folds = kind(_N_STOPPING_FOLDS, shuffle=True, random_state=0)
-    apart = np.zeros(len(y), bool)
-    apart[next(folds.split(np.zeros(len(y)), y, groups))[1]] = True
-    return apart
+    is_held_out = np.zeros(len(y), bool)
+    is_held_out[next(folds.split(np.zeros(len(y)), y, groups))[1]] = True
+    return is_held_out

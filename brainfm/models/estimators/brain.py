@@ -1,8 +1,7 @@
-"""Classifiers and a regressor of recordings: pretrained, fine-tuned, classical, or several fused.
+"""Classifiers and a regressor of recordings: pretrained, fine-tuned, classical, or fused.
 
-Each of the features that are fused has a head of its own, and what the heads predict is averaged
-over those a row has: a missing modality is simply absent, and features that say little do not hide
-those that say much.
+One head is fitted per feature set, and predictions are averaged over the feature sets of a row
+(late fusion): rows may lack a modality, and large uninformative feature sets do not dominate.
 """
 
 from dataclasses import fields, replace
@@ -26,32 +25,36 @@ from brainfm.recording import RecordingTable
 
 
 class _BrainEstimator(BaseEstimator):
-    """What all of them share: one block for each of the fused features."""
+    """Base class: one estimator per fused feature set."""
 
     def _fit_blocks(self, X, y, groups, make_block):
         table = self._table(X)
         if len(y) != len(table):
-            raise ModelError(f"X has {len(table)} rows but y has {len(y)} values.")
+            raise ModelError(
+                f"X has {len(table)} rows but y has {len(y)} values: give one value per row."
+            )
         groups = _people(table) if groups is None else np.asarray(groups)
         if len(groups) != len(table):
-            raise ModelError(f"X has {len(table)} rows but groups has {len(groups)} values.")
+            raise ModelError(
+                f"X has {len(table)} rows but groups has {len(groups)} values: give one per row."
+            )
         self.blocks_ = {}
         for name in names_of(self.fusion, table):
-            there, part = _of_modality(table, FEATURES[name].modality)
-            self.blocks_[name] = make_block(name).fit(part, y[there], groups[there])
+            present, part = _of_modality(table, FEATURES[name].modality)
+            self.blocks_[name] = make_block(name).fit(part, y[present], groups[present])
         return self
 
-    def _fused(self, X):
-        """Mean over blocks of what their heads say, (n_rows, n_outputs)."""
+    def _predict_mean(self, X):
+        """Mean prediction over the feature sets of each row, (n_rows, n_outputs)."""
         check_is_fitted(self, "blocks_")
         table, total, count = self._table(X), 0.0, 0
         for name, block in self.blocks_.items():
-            there, part = _of_modality(table, FEATURES[name].modality)
+            present, part = _of_modality(table, FEATURES[name].modality)
             if len(part):
-                said = block.predict(part)
-                each = np.zeros((len(table), said.shape[1]))
-                each[there] = said
-                total, count = total + each, count + there
+                predicted = block.predict(part)
+                of_all_rows = np.zeros((len(table), predicted.shape[1]))
+                of_all_rows[present] = predicted
+                total, count = total + of_all_rows, count + present
         lost = np.flatnonzero(count == 0) if np.ndim(count) else np.arange(len(table))
         if len(lost):
             wanted = {FEATURES[name].modality for name in self.blocks_}
@@ -75,7 +78,7 @@ class _BrainEstimator(BaseEstimator):
 
 
 class _Classifier(ClassifierMixin, _BrainEstimator):
-    """What the two classifiers share."""
+    """Base class of the classifiers."""
 
     def _fit_classes(self, X, y, groups, make_block):
         y = np.asarray(y)
@@ -84,43 +87,82 @@ class _Classifier(ClassifierMixin, _BrainEstimator):
         return self._fit_blocks(X, numbers, groups, make_block)
 
     def predict(self, X):
-        """Return the most likely class of each row, shape (n,)."""
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array of shape (n, n_times, n_channels)
+
+        Returns
+        -------
+        y : ndarray, shape (n,)
+            Most probable class of each row.
+
+        Raises
+        ------
+        ModelError
+            If a row has none of the fitted modalities.
+        """
         best = self.predict_proba(X).argmax(axis=1)  # first: it is what raises NotFittedError
         return self.classes_[best]
 
     def predict_proba(self, X):
-        """Return the probability of each class, shape (n, n_classes)."""
-        return self._fused(X)
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array of shape (n, n_times, n_channels)
+
+        Returns
+        -------
+        probabilities : ndarray of float, shape (n, n_classes)
+
+        Raises
+        ------
+        ModelError
+            If a row has none of the fitted modalities.
+        """
+        return self._predict_mean(X)
 
     def decision_function(self, X):
-        """Return log odds of the second of two classes, shape (n,), or log probabilities."""
+        """Compute log odds or log probabilities.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array of shape (n, n_times, n_channels)
+
+        Returns
+        -------
+        decision : ndarray of float, shape (n,) or (n, n_classes)
+            Log odds of the second of two classes, or log probabilities of more.
+        """
         log = np.log(np.maximum(self.predict_proba(X), 1e-12))
         return log[:, 1] - log[:, 0] if log.shape[1] == 2 else log
 
 
 class BrainClassifier(_Classifier):
-    """Classify recordings by what a pretrained encoder says of them.
+    """Classify recordings by a pretrained encoder.
 
     Parameters
     ----------
     model : str or path
         Packaged checkpoint, folder of one, or ``org/name[@revision]`` on the Hugging Face Hub.
     adaptation : {"probe", "prototype", "lora", "full"}
-        Logistic regression on frozen embeddings, its penalty chosen inside the training rows with
-        participants kept together; nearest class mean; or the average of the probe and an encoder
-        tuned on windows, by low-rank matrices or in all its weights.
+        Logistic regression on frozen embeddings, its penalty chosen by inner folds that separate
+        participants; nearest class mean [2]_; or the average of the probe and an encoder tuned on
+        windows, by low-rank adaptation [1]_ or in all its weights.
     fusion : "auto", str or sequence of str
-        What is read: ``"auto"`` is the embedding of each modality in ``X``; or names of
-        :data:`brainfm.models.features.registry.FEATURES`, for instance ``("bold", "eeg")`` or
-        ``("eeg", "band_power")``. Each has a head of its own; predictions are averaged over what
-        a row has.
+        ``"auto"`` for the embedding of each modality in ``X``, or names of
+        :data:`brainfm.models.features.registry.FEATURES` such as ``("bold", "eeg")`` or
+        ``("eeg", "band_power")``. One head is fitted per feature set; predictions are averaged
+        over the feature sets of a row.
     class_weight : {"balanced", None} or dict of class label to float
     max_epochs, batch_size, patience : int
-        Of fine-tuning: epochs at most; windows of a step; epochs without improvement on a fifth of
-        the participants that end it. With fewer than five participants of a class nobody is kept
-        apart, and all epochs are run.
+        Of fine-tuning: largest number of epochs; windows per step; epochs without improvement on
+        a held-out fifth of the participants before it stops. With fewer than five participants of
+        a class none are held out, and all epochs are run.
     learning_rate : float
-        Of fine-tuning, at the start; falls to zero along a cosine.
+        Initial learning rate of fine-tuning; decays to zero along a cosine.
     positions, sampling_hz, modality
         Describe ``X`` when it is an array; see :class:`BrainEmbedder`.
     device : {"auto", "cpu", "cuda"}
@@ -129,9 +171,14 @@ class BrainClassifier(_Classifier):
 
     Attributes
     ----------
-    classes_ : ndarray
-    blocks_ : dict
-        The fitted features and heads, by name of the features.
+    classes_ : ndarray, shape (n_classes,)
+    blocks_ : dict of str to FeatureClassifier
+        Fitted features and heads by name of the features.
+
+    References
+    ----------
+    .. [1] Hu et al., 2022, ICLR (LoRA). https://arxiv.org/abs/2106.09685
+    .. [2] Snell et al., 2017, NeurIPS (prototypes). https://arxiv.org/abs/1703.05175
     """
 
     def __init__(
@@ -173,8 +220,12 @@ class BrainClassifier(_Classifier):
         X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
         y : array-like, shape (n,)
         groups : array-like, shape (n,), optional
-            Participant of each row; by default, as the recordings say, and each row of an array
-            is somebody else.
+            Participant of each row; by default that of the recordings, and a different one for
+            each row of an array.
+
+        Returns
+        -------
+        self : BrainClassifier
 
         Raises
         ------
@@ -183,17 +234,19 @@ class BrainClassifier(_Classifier):
         ModelError
             If lengths differ, or a name or a class of ``class_weight`` is unknown.
         """
-        how = _adaptation(self)
+        adaptation = _adaptation(self)
 
         def make(name):
             weights = encode_class_weight(self.class_weight, self.classes_)
-            return FeatureClassifier(name, replace(how, class_weight=weights), len(self.classes_))
+            return FeatureClassifier(
+                name, replace(adaptation, class_weight=weights), len(self.classes_)
+            )
 
         return self._fit_classes(X, y, groups, make)
 
 
 class FewShotClassifier(_Classifier):
-    """Classify recordings from one to a few dozen examples of each class; no training.
+    """Classify recordings from one to a few dozen examples per class, without fine-tuning.
 
     Parameters
     ----------
@@ -238,24 +291,43 @@ class FewShotClassifier(_Classifier):
         self.device = device
 
     def fit(self, X, y, groups=None):
-        """Fit on the examples; see :meth:`BrainClassifier.fit`."""
+        """Fit on the examples; see :meth:`BrainClassifier.fit`.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array of shape (n, n_times, n_channels)
+        y : array-like, shape (n,)
+        groups : array-like, shape (n,), optional
+            Participant of each row.
+
+        Returns
+        -------
+        self : FewShotClassifier
+
+        Raises
+        ------
+        DataError
+            If ``y`` has one class or missing values.
+        ModelError
+            If the head is unknown, or lengths differ; for LDA, if a class has one row.
+        """
         if self.head not in ("prototype", "lda"):
             raise ModelError(f"head is {self.head!r}; expected prototype or lda.")
-        how = Adaptation(model=self.model, head=self.head, device=self.device)
-        make = lambda name: FeatureClassifier(name, how, len(self.classes_))  # noqa: E731
+        adaptation = Adaptation(model=self.model, head=self.head, device=self.device)
+        make = lambda name: FeatureClassifier(name, adaptation, len(self.classes_))  # noqa: E731
         return self._fit_classes(X, y, groups, make)
 
 
 class BrainRegressor(RegressorMixin, _BrainEstimator):
-    """Predict a number from recordings by what a pretrained encoder says of them.
+    """Predict a number from recordings by a pretrained encoder.
 
     Parameters
     ----------
     model : str or path
         See :class:`BrainClassifier`.
     adaptation : {"probe", "lora", "full"}
-        Ridge regression on frozen embeddings, its penalty chosen inside the training rows; or the
-        average of it and a tuned encoder.
+        Ridge regression on frozen embeddings, its penalty chosen inside the training rows; or
+        its average with a fine-tuned encoder.
     fusion, max_epochs, batch_size, patience, learning_rate
         See :class:`BrainClassifier`.
     positions, sampling_hz, modality
@@ -266,8 +338,8 @@ class BrainRegressor(RegressorMixin, _BrainEstimator):
 
     Attributes
     ----------
-    blocks_ : dict
-        The fitted features and heads, by name of the features.
+    blocks_ : dict of str to FeatureRegressor
+        Fitted features and heads by name of the features.
     """
 
     def __init__(
@@ -302,45 +374,69 @@ class BrainRegressor(RegressorMixin, _BrainEstimator):
     def fit(self, X, y, groups=None):
         """Fit on training rows only; see :meth:`BrainClassifier.fit`.
 
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array of shape (n, n_times, n_channels)
+        y : array-like of float, shape (n,)
+        groups : array-like, shape (n,), optional
+            Participant of each row.
+
+        Returns
+        -------
+        self : BrainRegressor
+
         Raises
         ------
         DataError
             If ``y`` has missing values or one value only.
         ModelError
-            If ``y`` is no number everywhere, lengths differ, or a name is unknown.
+            If ``y`` is not numeric, lengths differ, or a name is unknown.
         """
         try:
             y = np.asarray(y, dtype=float)
         except (TypeError, ValueError) as error:
-            raise ModelError(f"y holds something that is no number ({error}).") from error
+            raise ModelError(f"y is not numeric ({error}): give numbers.") from error
         check_target(y, "regression")
         if self.adaptation == "prototype":
             raise ModelError("adaptation is 'prototype', which needs classes; use 'probe'.")
-        how = _adaptation(self)
-        return self._fit_blocks(X, y, groups, lambda name: FeatureRegressor(name, how))
+        adaptation = _adaptation(self)
+        return self._fit_blocks(X, y, groups, lambda name: FeatureRegressor(name, adaptation))
 
     def predict(self, X):
-        """Return the predicted number of each row, shape (n,)."""
-        return self._fused(X)[:, 0]
+        """Predict numbers.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array of shape (n, n_times, n_channels)
+
+        Returns
+        -------
+        y : ndarray of float, shape (n,)
+
+        Raises
+        ------
+        ModelError
+            If a row has none of the fitted modalities.
+        """
+        return self._predict_mean(X)[:, 0]
 
 
 def _adaptation(estimator):
     settings = estimator.get_params()
-    how = settings.pop("adaptation")
-    known = {field.name for field in fields(Adaptation)}
-    settings = {name: value for name, value in settings.items() if name in known}
-    return Adaptation(how=how, head=head_of(how), **settings)
+    name = settings.pop("adaptation")
+    shared = {field.name for field in fields(Adaptation)} & set(settings)
+    return Adaptation(name=name, head=head_of(name), **{key: settings[key] for key in shared})
 
 
 def _of_modality(table, modality):
-    """Which rows have a modality, and a table of only that."""
-    found = [next((one for one in row if one.modality == modality), None) for row in table]
-    there = np.array([one is not None for one in found])
-    return there, RecordingTable((one,) for one in found if one is not None)
+    """Mask of the rows with a modality, (n_rows,), and a table of their recordings of it."""
+    recordings = [next((one for one in row if one.modality == modality), None) for row in table]
+    present = np.array([one is not None for one in recordings])
+    return present, RecordingTable((one,) for one in recordings if one is not None)
 
 
 def _people(table):
-    """Participant of each row; a row of an array is somebody of its own."""
+    """Participant of each row; a different one for each row of an array."""
     if all(row[0].participant == "unknown" for row in table):
         return np.arange(len(table)).astype(str)
     return table.groups

@@ -1,4 +1,4 @@
-"""Fine-tuning: an encoder and a linear head learn labels from windows of recordings."""
+"""Fine-tuning of an encoder with a linear head on windows of labelled recordings."""
 
 import copy
 
@@ -23,14 +23,15 @@ from brainfm.models.inputs import device_of
 
 
 def supervised_callbacks(max_epochs, patience=None):
-    """Make the callbacks that steer a supervised training.
+    """Make the skorch callbacks of supervised training.
 
     Parameters
     ----------
     max_epochs : int
-        The learning rate falls to zero over so many, along a cosine.
+        The learning rate decays to zero over these epochs along a cosine.
     patience : int, optional
-        Epochs without improvement on the rows kept apart that end training; the best weights stay.
+        Epochs without improvement on held-out rows before training stops; the best weights are
+        restored. By default there is no early stopping.
 
     Returns
     -------
@@ -38,13 +39,22 @@ def supervised_callbacks(max_epochs, patience=None):
     """
     callbacks = [("schedule", LRScheduler("CosineAnnealingLR", T_max=max_epochs))]
     if patience is not None:
-        stop = EarlyStopping(patience=patience, load_best=True, sink=_say_nothing)
+        stop = EarlyStopping(patience=patience, load_best=True, sink=_discard)
         callbacks.append(("stop", stop))
     return callbacks
 
 
 class WindowNet(nn.Module):
-    """Windows of one modality -> outputs (b, n_outputs), from the summary and the mean token."""
+    """Encoder and linear head: windows of one modality -> outputs (b, n_outputs).
+
+    The head reads the summary token and the mean of the other tokens.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+    modality : {"bold", "eeg"}
+    n_outputs : int
+    """
 
     def __init__(self, encoder, modality, n_outputs):
         super().__init__()
@@ -66,25 +76,29 @@ class FineTuner:
     ----------
     encoder : BrainEncoder
         Not changed; a copy is tuned.
-    how : {"lora", "full"}
-        Learn low-rank matrices beside the weights of the transformer, or all weights.
+    method : {"lora", "full"}
+        Low-rank adaptation of the transformer [1]_, or all weights.
     criterion : torch.nn.Module
         Loss of outputs (b, n_outputs) and targets.
     n_outputs : int
     max_epochs, batch_size, patience : int
-        Windows of a step; epochs without improvement on the people kept apart that end training.
-        The rate falls to zero along a cosine.
+        Largest number of epochs; windows per step; epochs without improvement on held-out rows
+        before training stops.
     learning_rate : float
-        Of AdamW.
+        Initial rate of AdamW; decays to zero along a cosine.
     device : {"auto", "cpu", "cuda"}
     random_state : int
+
+    References
+    ----------
+    .. [1] Hu et al., 2022, ICLR. https://arxiv.org/abs/2106.09685
     """
 
     def __init__(
         self,
         encoder,
         *,
-        how,
+        method,
         criterion,
         n_outputs,
         max_epochs=20,
@@ -94,49 +108,53 @@ class FineTuner:
         device="auto",
         random_state=0,
     ):
-        self.encoder, self.how, self.criterion = encoder, how, criterion
+        self.encoder, self.method, self.criterion = encoder, method, criterion
         self.n_outputs, self.max_epochs, self.batch_size = n_outputs, max_epochs, batch_size
         self.patience, self.learning_rate = patience, learning_rate
         self.device, self.random_state = device, random_state
 
     def fit(self, prepared, target, stopping=None):
-        """Tune.
+        """Tune a copy of the encoder.
 
         Parameters
         ----------
         prepared : list of PreparedSignal
         target : ndarray, shape (n,) or (n, n_outputs)
         stopping : ndarray of bool, shape (n,), optional
-            Rows kept apart to stop early; by default none, and all epochs are run.
+            Rows held out for early stopping; by default none, and all epochs are run.
 
         Returns
         -------
         self : FineTuner
-            With ``net_``, the skorch net.
+            With ``net_``, a fitted :class:`skorch.NeuralNet`.
         """
         modality = prepared[0].modality
         learning = np.ones(len(target), bool) if stopping is None else ~stopping
-        apart = None if stopping is None else (prepared, target, stopping)
+        held_out = None if stopping is None else (prepared, target, stopping)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             encoder = copy.deepcopy(self.encoder)
-            if self.how == "lora":
+            if self.method == "lora":
                 add_lora(encoder)
             module = WindowNet(encoder, modality, self.n_outputs)
             windows = _RandomWindows(prepared, target, learning, encoder.config, self.random_state)
-            self.net_ = self._net(module, apart).fit(windows)
-            self.net_.train_split = None  # holds signals of the people kept apart
-            if self.how == "lora":
+            self.net_ = self._net(module, held_out).fit(windows)
+            self.net_.train_split = None  # holds the signals of held-out rows
+            if self.method == "lora":
                 merge_lora(encoder)
         return self
 
     @torch.inference_mode()
     def predict(self, prepared):
-        """Say what each window of each recording gives.
+        """Compute the outputs of each window of each recording.
+
+        Parameters
+        ----------
+        prepared : list of Prepared
 
         Returns
         -------
-        outputs : list of Tensor, shape (n_windows, n_outputs)
+        outputs : list of Tensor of float32, shape (n_windows, n_outputs)
         """
         module = self.net_.module_.eval()
         device = next(module.parameters()).device
@@ -145,8 +163,8 @@ class FineTuner:
             module(**vars(all_windows(one, n_patches).to(device))).float().cpu() for one in prepared
         ]
 
-    def _net(self, module, apart):
-        patience = None if apart is None else self.patience
+    def _net(self, module, held_out):
+        patience = None if held_out is None else self.patience
         return NeuralNet(
             module,
             criterion=self.criterion,
@@ -159,8 +177,8 @@ class FineTuner:
             iterator_train__collate_fn=_collate,
             iterator_valid__collate_fn=_collate,
             train_split=None
-            if apart is None
-            else predefined_split(_AllWindows(*apart, module.encoder.config)),
+            if held_out is None
+            else predefined_split(_AllWindows(*held_out, module.encoder.config)),
             callbacks=[
                 ("clip", GradientNormClipping(1.0)),
                 *supervised_callbacks(self.max_epochs, patience),
@@ -171,7 +189,7 @@ class FineTuner:
 
 
 class _RandomWindows(Dataset):
-    """As many random crops of each recording as it has windows; new ones in each epoch."""
+    """Random crops, as many per recording as it has windows; new ones in each epoch."""
 
     def __init__(self, prepared, target, chosen, config, seed):
         self.prepared, self.target = prepared, target
@@ -196,7 +214,7 @@ class _RandomWindows(Dataset):
 
 
 class _AllWindows(Dataset):
-    """Windows that follow each other, of the recordings kept apart."""
+    """Consecutive windows of the held-out recordings."""
 
     def __init__(self, prepared, target, chosen, config):
         n_patches = config.n_patches_of(prepared[0].modality)
@@ -218,5 +236,5 @@ def _collate(items):
     return vars(collate(windows)), torch.as_tensor(np.stack(targets))
 
 
-def _say_nothing(text):
-    """Where skorch would print that training ended early."""
+def _discard(text):
+    """Discard what skorch would print when training stops early."""

@@ -1,4 +1,4 @@
-"""Heads by name: small classical estimators on features, tuned inside the training rows."""
+"""Heads: linear estimators of feature vectors, tuned inside the training rows."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -14,27 +14,27 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from brainfm.errors import ModelError
 
 _N_INNER_FOLDS = 3
-#: Inverse penalties of rows of unit mean square length.
+#: Inverse regularisation strengths C for rows of unit mean square length.
 _PENALTIES = np.logspace(-1, 2, 4)
 CLASSIFIERS = ("logistic", "lda", "prototype")
 
 
 class RowSpacePCA(TransformerMixin, BaseEstimator):
-    """Turn the axes so that n training rows fill at most n of them.
+    """Rotate features into the space of the training rows, without loss.
 
-    Distances between training rows stay, and a linear model with an L2 penalty does not notice;
-    20 000 columns of 100 rows become 100.
+    ``n_rows`` training rows span at most ``n_rows`` dimensions: 20 000 columns of 100 rows become
+    100. Distances between training rows, and linear models with an L2 penalty, do not change.
     """
 
     def fit(self, X, y=None):
-        """Learn the axes; none where there are no more columns than rows."""
+        """Learn the axes; only the mean if there are no more columns than rows."""
         X = validate_data(self, X, dtype=float)
         self.mean_, self.axes_ = X.mean(axis=0), None
         if X.shape[1] > X.shape[0]:
             centred = X - self.mean_
             values, vectors = np.linalg.eigh(centred @ centred.T)
             keep = values > max(values[-1], 0) * 1e-10
-            keep[-1] = True  # rows all alike: one column, of zeros
+            keep[-1] = True  # identical rows: one column of zeros
             self.axes_ = centred.T @ (vectors[:, keep] / np.sqrt(np.maximum(values[keep], 1e-300)))
         return self
 
@@ -46,7 +46,7 @@ class RowSpacePCA(TransformerMixin, BaseEstimator):
 
 
 class TunedLinearHead(BaseEstimator):
-    """Logistic or ridge regression; its penalty is chosen by folds that keep people together.
+    """Logistic or ridge regression with its penalty chosen by folds that separate participants.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class TunedLinearHead(BaseEstimator):
         self.task = task
 
     def fit(self, X, y, groups=None):
-        """Choose the penalty, then fit on all rows; ``groups`` says who each row is."""
+        """Choose the penalty, then fit on all rows; ``groups`` holds participants, (n_rows,)."""
         is_number = self.task != "classification"
         X, y = validate_data(self, X, y, dtype=float, y_numeric=is_number)
         if not is_number:
@@ -82,36 +82,43 @@ class TunedLinearHead(BaseEstimator):
 
 
 def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):
-    """Make a classifier of feature vectors.
+    """Make a classifier of feature vectors, not fitted.
 
     Parameters
     ----------
     name : {"logistic", "lda", "prototype"}
-        Logistic regression with its penalty chosen by folds that keep people together; shrinkage
-        LDA with equal priors; nearest class mean.
-    y : ndarray, shape (n,)
-    groups : ndarray, shape (n,)
+        Logistic regression with its penalty chosen by folds that separate participants; shrinkage
+        LDA [1]_ with equal priors; nearest class mean [2]_.
+    y : ndarray of int, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
     scaler : transformer
-        How columns are scaled; cloned.
-    class_weight : {"balanced", None} or dict
-        Of the logistic regression; the others weigh classes alike.
+        Cloned.
+    class_weight : {"balanced", None} or dict of int to float
+        Of the logistic regression; the others weight classes equally.
 
     Returns
     -------
-    head : Pipeline, not fitted
+    head : Pipeline
 
     Raises
     ------
     ModelError
-        If there is no such head, or LDA has one row of a class.
+        If the head is unknown, or LDA has one row of a class.
+
+    References
+    ----------
+    .. [1] Ledoit and Wolf, 2004, J. Multivariate Analysis 88.
+       https://doi.org/10.1016/S0047-259X(03)00096-4
+    .. [2] Snell et al., 2017, NeurIPS. https://arxiv.org/abs/1703.05175
     """
     if name not in CLASSIFIERS:
         raise ModelError(f"head is {name!r}; expected one of {', '.join(CLASSIFIERS)}.")
     classes, counts = np.unique(y, return_counts=True)
     if name == "lda" and counts.min() < 2:
         raise ModelError(
-            f"class {classes[counts.argmin()]} has one row: shrinkage LDA needs two of each class "
-            "to see how they vary; use head='prototype'."
+            f"class {classes[counts.argmin()]} has one row but shrinkage LDA needs two rows of "
+            "each class to estimate a covariance: use head='prototype'."
         )
     estimator = {
         "logistic": lambda: _logistic(y, groups, class_weight),
@@ -124,13 +131,13 @@ def classifier_head(name, y, groups, scaler, *, class_weight="balanced"):
 
 
 def encode_class_weight(class_weight, classes):
-    """Turn weights of class labels into weights of class numbers.
+    """Convert class weights by label to class weights by class number.
 
     Parameters
     ----------
     class_weight : {"balanced", None} or dict of label to float
-        A class that is not in it weighs 1.
-    classes : ndarray, shape (n_classes,)
+        A missing class has weight 1.
+    classes : ndarray of str or int, shape (n_classes,)
 
     Returns
     -------
@@ -153,7 +160,20 @@ def encode_class_weight(class_weight, classes):
 
 
 def regressor_head(y, groups, scaler):
-    """Make a ridge regression of feature vectors; see :func:`classifier_head`."""
+    """Make a ridge regression of feature vectors, not fitted.
+
+    Parameters
+    ----------
+    y : ndarray of float, shape (n_rows,)
+    groups : ndarray of str, shape (n_rows,)
+        Participant of each row.
+    scaler : transformer
+        Cloned.
+
+    Returns
+    -------
+    head : Pipeline
+    """
     return make_pipeline(clone(scaler), RowSpacePCA(), _ridge(y, groups))
 
 
@@ -175,9 +195,9 @@ def _logistic(y, groups, class_weight="balanced"):
 
 
 def _log_likelihood(fitted, X, y):
-    """Mean log probability of the true class, without the checks that take longer than fitting."""
-    chance = fitted.predict_proba(X)[np.arange(len(y)), np.searchsorted(fitted.classes_, y)]
-    return np.log(np.maximum(chance, np.finfo(float).eps)).mean()
+    """Mean log probability of the true class; scikit-learn's checks take longer than fitting."""
+    probability = fitted.predict_proba(X)[np.arange(len(y)), np.searchsorted(fitted.classes_, y)]
+    return np.log(np.maximum(probability, np.finfo(float).eps)).mean()
 
 
 def _ridge(y, groups):
@@ -185,6 +205,6 @@ def _ridge(y, groups):
     if n_groups < 2:
         return Ridge()
     if n_groups == len(y):
-        return RidgeCV(alphas)  # leaves each row out in closed form
+        return RidgeCV(alphas)  # leave-one-out in closed form
     splits = list(GroupKFold(min(_N_INNER_FOLDS, n_groups)).split(y, y, groups))
     return GridSearchCV(Ridge(), {"alpha": alphas}, cv=splits, scoring="neg_mean_squared_error")

@@ -1,4 +1,4 @@
-"""Low-rank adaptation: a few numbers added to the large matrices of an encoder.
+"""Low-rank adaptation (LoRA) of the linear layers of an encoder [1]_.
 
 References
 ----------
@@ -11,12 +11,16 @@ from torch.nn.utils import parametrize
 
 
 class LowRank(nn.Module):
-    """Add a product of two narrow matrices to a weight; nothing at first.
+    """Parametrisation of a weight: weight + up @ down, with ``up`` zero at first.
 
     Parameters
     ----------
-    weight : Parameter, shape (n_out, n_in)
+    weight : Tensor of float, shape (n_out, n_in)
     rank : int
+
+    References
+    ----------
+    .. [1] Hu et al., 2022, ICLR. https://arxiv.org/abs/2106.09685
     """
 
     def __init__(self, weight, rank):
@@ -38,6 +42,10 @@ def add_lora(encoder, rank=8):
     encoder : BrainEncoder
         Changed in place; only the added matrices have gradients.
     rank : int
+
+    References
+    ----------
+    .. [1] Hu et al., 2022, ICLR. https://arxiv.org/abs/2106.09685
     """
     encoder.requires_grad_(False)
     for layer in _linear_layers(encoder):
@@ -45,7 +53,13 @@ def add_lora(encoder, rank=8):
 
 
 def merge_lora(encoder):
-    """Write what the low-rank matrices learned into the weights, and drop them."""
+    """Add the low-rank matrices to the weights and remove them.
+
+    Parameters
+    ----------
+    encoder : BrainEncoder
+        After :func:`add_lora`; changed in place.
+    """
     for layer in _linear_layers(encoder):
         parametrize.remove_parametrizations(layer, "weight")
 

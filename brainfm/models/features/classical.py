@@ -27,7 +27,7 @@ from brainfm.signal.covariance import (
 )
 from brainfm.signal.eeg import BANDS_HZ, aperiodic, band_power
 
-#: Frequencies below carry drift, above carry muscle, in resting EEG at the scalp.
+#: Lower frequencies hold drifts, higher ones muscle activity, in resting scalp EEG.
 _RIEMANN_BANDS = {name: BANDS_HZ[name] for name in ("delta", "theta", "alpha", "beta")}
 #: The log-Euclidean mean has a closed form; the Riemannian mean is found by iteration.
 _METRIC = {"mean": "logeuclid", "map": "riemann"}
@@ -35,10 +35,10 @@ _TASKS = ("classification", "regression")
 
 
 class BlockScaler(StandardScaler):
-    """Scale features to unit variance, then all of them to unit mean square length of a row.
+    """Scale features to unit variance, and rows to unit mean square length.
 
-    So one penalty suits 64 features and 20 000, and blocks of features of different size can
-    stand side by side with equal weight.
+    One penalty then suits any number of features, and feature sets of different size have equal
+    weight.
     """
 
     def transform(self, X, copy=None):
@@ -47,13 +47,13 @@ class BlockScaler(StandardScaler):
 
 
 class LengthScaler(TransformerMixin, BaseEstimator):
-    """Centre features and scale all of them alike, to unit mean square length of a row.
+    """Centre features and divide all of them by one number, to unit mean square length of a row.
 
-    For vectors whose columns have a size that means something, such as embeddings.
+    The relative scale of the columns is kept, as is appropriate for embeddings.
     """
 
     def fit(self, X, y=None):
-        """Learn the centre and the mean length of the training rows."""
+        """Learn the mean and the root mean square length of the training rows."""
         X = validate_data(self, X, dtype=float)
         self.mean_ = X.mean(axis=0)
         self.length_ = np.sqrt(np.square(X - self.mean_).sum(axis=1).mean()) or 1.0
@@ -273,10 +273,18 @@ class RiemannFeatures(_RecordingFeatures):
 
 
 def linear_head(task="classification"):
-    """Make the linear model all methods share: class-balanced logistic, or ridge, regression.
+    """Make the linear model of all baselines: class-balanced logistic regression, or ridge.
 
-    After :class:`BlockScaler` the penalty C = 1 does as well as one tuned in the training rows:
-    on ABIDE the area under the curve varies by 0.03 from C = 0.1 to 100 and is highest at 1.
+    After :class:`BlockScaler`, C = 1 is as good as a tuned penalty: on ABIDE the area under the
+    curve varies by 0.03 between C = 0.1 and 100 and is highest at 1.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+
+    Returns
+    -------
+    head : LogisticRegression or RidgeCV
 
     Raises
     ------
@@ -291,17 +299,22 @@ def linear_head(task="classification"):
 
 
 def classical_baseline(modality, task="classification"):
-    """Make the classical estimator of one modality.
+    """Make the classical baseline of a modality.
 
     Parameters
     ----------
     modality : {"bold", "eeg", "dummy"}
-        Pearson connectivity, log band power, or a guess that has seen no signal.
+        Pearson connectivity, log band power, or a dummy without any signal.
     task : {"classification", "regression"}
 
     Returns
     -------
-    estimator : Pipeline of features, scaler and linear head, or a dummy estimator
+    estimator : Pipeline of features, scaler and linear head, or dummy estimator
+
+    Raises
+    ------
+    UsageError
+        If the modality or the task is unknown.
     """
     head = linear_head(task)
     features = {"bold": ConnectivityFeatures(), "eeg": BandPowerFeatures()}
@@ -313,7 +326,7 @@ def classical_baseline(modality, task="classification"):
 
 
 def common_channels(names_of_rows):
-    """Find the channels all training recordings have.
+    """Find the channels that all recordings have.
 
     Parameters
     ----------
@@ -341,7 +354,7 @@ def common_channels(names_of_rows):
 
 
 def usable_channels(recording):
-    """Read what can be used of a recording.
+    """Read the usable channels of a recording.
 
     Parameters
     ----------
@@ -352,6 +365,7 @@ def usable_channels(recording):
     names : tuple of str, length n_usable
         Channels that are neither masked, nor constant, nor with a sample that is not finite.
     signal : ndarray of float64, shape (n_times, n_usable)
+        In the unit of the recording.
     sampling_hz : float
 
     Raises
@@ -360,11 +374,11 @@ def usable_channels(recording):
         If there are fewer than two such channels.
     """
     signal = recording.signal.astype(float)
-    # A constant channel has no correlation and no power: it is as good as missing.
+    # A constant channel has neither correlations nor power.
     keep = recording.mask & np.isfinite(signal).all(axis=0) & (np.ptp(signal, axis=0) > 0)
     if keep.sum() < 2:
         raise SignalError(
-            f"{recording!r} has {keep.sum()} usable channels; expected at least 2: drop it."
+            f"{recording!r} has {keep.sum()} usable channels; expected at least 2: leave it out."
         )
     return tuple(np.array(recording.channels)[keep]), signal[:, keep], recording.sampling_hz
 
@@ -378,8 +392,8 @@ def _pick(names, array, channels, axes):
     """Reorder the channel axes to ``channels``; NaN where one is missing."""
     if names == tuple(channels):
         return array
-    place = {name: index for index, name in enumerate(names)}
-    index = np.array([place.get(name, -1) for name in channels])
+    index_of = {name: index for index, name in enumerate(names)}
+    index = np.array([index_of.get(name, -1) for name in channels])
     for axis in axes:
         array = np.take(array, index, axis=axis).astype(float)
         np.moveaxis(array, axis, 0)[index < 0] = np.nan

@@ -1,4 +1,4 @@
-"""What is known of people without any signal: covariates as features, a baseline of their own."""
+"""Covariates such as site, age and motion: as features, and regressed out of features."""
 
 import numpy as np
 import pandas as pd
@@ -14,17 +14,17 @@ from brainfm.recording import Recording
 
 
 def design_matrix(columns):
-    """Turn columns into numbers to regress on.
+    """Build a design matrix from columns, with dummy coding of categories.
 
     Parameters
     ----------
-    columns : DataFrame, one row a row
+    columns : DataFrame of n_rows rows
 
     Returns
     -------
     design : ndarray of float, shape (n_rows, n_columns)
-        Numbers as they are, NaN where missing; a column for each class but one, of which a missing
-        one is its own.
+        Numeric columns with NaN where missing; one column per category but the first, where
+        missing values are a category.
     """
     parts = []
     for name in columns:
@@ -37,13 +37,13 @@ def design_matrix(columns):
 
 
 class CovariateFeatures(FeatureExtractorMixin):
-    """Covariates of recordings, such as site, age, sex and motion, looked up and never precomputed.
+    """Covariates of recordings, such as site, age, sex and motion, as features.
 
     Parameters
     ----------
-    values : dict of tuple to ndarray of float
-        By :attr:`brainfm.recording.Recording.key`; see :meth:`of`. NaN where not known, which
-        becomes the mean of the training rows.
+    values : dict of tuple to ndarray of float, shape (n_columns,)
+        By :attr:`brainfm.recording.Recording.key`; see :meth:`of`. Missing values are NaN, and
+        are imputed by the mean of the training rows.
     """
 
     def __init__(self, values):
@@ -51,12 +51,16 @@ class CovariateFeatures(FeatureExtractorMixin):
 
     @classmethod
     def of(cls, table, columns):
-        """Make the features of a table from its columns.
+        """Make the features of a table from columns.
 
         Parameters
         ----------
-        table : RecordingTable
-        columns : DataFrame, one row a row of the table
+        table : RecordingTable of n_rows rows
+        columns : DataFrame of n_rows rows
+
+        Returns
+        -------
+        features : CovariateFeatures
         """
         keys = (row[0].key for row in table)
         return cls(dict(zip(keys, design_matrix(columns), strict=True)))
@@ -67,37 +71,37 @@ class CovariateFeatures(FeatureExtractorMixin):
         Raises
         ------
         DataError
-            If a recording is not among those whose covariates are known.
+            If a recording has no covariates.
         """
         unknown = [row[0] for row in X if row[0].key not in self.values]
         if unknown:
-            raise DataError(f"nothing is known of {unknown[0]!r}: give its covariates too.")
+            raise DataError(f"no covariates of {unknown[0]!r} are known: give them too.")
         return np.array([self.values[row[0].key] for row in X])
 
     def fit_precomputed(self, precomputed):
-        """Learn the mean of each column that the training rows know."""
+        """Learn the mean of each column that has a value in the training rows."""
         precomputed = np.asarray(precomputed)
         self.known_ = np.isfinite(precomputed).any(axis=0)
         self.mean_ = np.nanmean(precomputed[:, self.known_], axis=0)
         return self
 
     def transform_precomputed(self, precomputed):
-        """Fill in what is not known, ndarray of float, shape (n_rows, n_kept).
+        """Impute missing values, ndarray of float, shape (n_rows, n_columns).
 
-        Where the training rows know nothing, one column that says nothing.
+        One column of zeros if the training rows have no values at all.
         """
         check_is_fitted(self)
         if not self.known_.any():
             return np.zeros((len(precomputed), 1))
-        kept = np.asarray(precomputed)[:, self.known_]
-        return np.where(np.isfinite(kept), kept, self.mean_)
+        values = np.asarray(precomputed)[:, self.known_]
+        return np.where(np.isfinite(values), values, self.mean_)
 
     def __sklearn_clone__(self):
         return type(self)(self.values)  # not copied for each fold
 
 
 class CovariateRegression:
-    """How numbers go with covariates in training rows, and what is left of them in any rows [1]_.
+    """Linear regression of features on covariates, fitted on training rows [1]_.
 
     References
     ----------
@@ -110,8 +114,12 @@ class CovariateRegression:
         Parameters
         ----------
         design : ndarray of float, shape (n_rows, n_covariates)
-            NaN where not known, which becomes the mean.
+            Missing values are NaN, and are imputed by the mean.
         X : ndarray of float, shape (n_rows, n_features)
+
+        Returns
+        -------
+        self : CovariateRegression
         """
         self.scaling_ = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
         scaled, self.mean_ = self.scaling_.fit_transform(design), X.mean(axis=0)
@@ -119,21 +127,33 @@ class CovariateRegression:
         return self
 
     def residual(self, design, X):
-        """Return what the covariates and the mean of the training rows do not say of X."""
+        """Return the residuals of X after regressing out the covariates.
+
+        Parameters
+        ----------
+        design : ndarray of float, shape (n_rows, n_covariates)
+        X : ndarray of float, shape (n_rows, n_features)
+
+        Returns
+        -------
+        residuals : ndarray of float, shape (n_rows, n_features)
+            Around zero: the mean of the training rows is subtracted too.
+        """
         return X - self.mean_ - self.scaling_.transform(design) @ self.weights_
 
 
 class WithoutCovariates(TransformerMixin, BaseEstimator):
-    """Features of recordings with covariates of people regressed out, as a step of a pipeline.
+    """Features of recordings with covariates of participants regressed out.
 
-    Coefficients are learned in ``fit``, so inside a cross-validation on training rows only [1]_.
+    A step of a pipeline: coefficients are learned in ``fit``, in a cross-validation from the
+    training rows only [1]_.
 
     Parameters
     ----------
     features : transformer
         Of recordings to an array (n_rows, n_features); cloned.
     covariates : DataFrame
-        ``participant_id`` and the columns to regress out: numbers as they are, text as classes.
+        ``participant_id`` and the columns to regress out; text columns are categories.
 
     Attributes
     ----------
@@ -150,29 +170,60 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
         self.covariates = covariates
 
     def fit(self, X, y=None):
-        """Fit the features, and how they go with the covariates; ``y`` is not used.
+        """Fit the features, and their regression on the covariates.
+
+        Parameters
+        ----------
+        X : RecordingTable or list of Recording
+        y : array-like, shape (n_rows,), optional
+            Passed to the features.
+
+        Returns
+        -------
+        self : WithoutCovariates
 
         Raises
         ------
         DataError
-            If a participant is not in the table, or twice.
+            If a participant is not in ``covariates``, or more than once.
         """
         self.features_ = clone(self.features)
-        read = self.features_.fit(X, y).transform(X)
-        self.regression_ = CovariateRegression().fit(self._covariates_of(X), read)
+        features = self.features_.fit_transform(X, y)
+        self.regression_ = CovariateRegression().fit(self._covariates_of(X), features)
         return self
 
     def transform(self, X):
-        """Return the features less what the covariates say, shape (n_rows, n_features).
+        """Compute the features with the covariates regressed out.
 
-        The mean of the training rows stays.
+        Parameters
+        ----------
+        X : RecordingTable or list of Recording
+
+        Returns
+        -------
+        features : ndarray of float, shape (n_rows, n_features)
+            Around the mean of the training rows.
+
+        Raises
+        ------
+        DataError
+            If a participant is not in ``covariates``.
         """
         check_is_fitted(self)
-        left = self.regression_.residual(self._covariates_of(X), self.features_.transform(X))
-        return left + self.regression_.mean_
+        design, features = self._covariates_of(X), self.features_.transform(X)
+        return self.regression_.residual(design, features) + self.regression_.mean_
 
     def get_feature_names_out(self, input_features=None):
-        """Return the names of the features."""
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        names : ndarray of str, shape (n_features,)
+        """
         check_is_fitted(self)
         return self.features_.get_feature_names_out()
 
@@ -180,13 +231,13 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
         labels = self.covariates["participant_id"].astype(str).str.removeprefix("sub-")
         if labels.duplicated().any():
             twice = labels[labels.duplicated()].iloc[0]
-            raise DataError(f"covariates has sub-{twice} more than once: give one row of each.")
-        place = {label: row for row, label in enumerate(labels)}
+            raise DataError(f"covariates has sub-{twice} more than once: give one row each.")
+        row_of = {label: row for row, label in enumerate(labels)}
         people = [
             row.participant if isinstance(row, Recording) else row[0].participant for row in X
         ]
-        unknown = [label for label in people if label not in place]
+        unknown = [label for label in people if label not in row_of]
         if unknown:
-            raise DataError(f"covariates has no row of sub-{unknown[0]}: give one of everybody.")
+            raise DataError(f"covariates has no row of sub-{unknown[0]}: add one.")
         design = design_matrix(self.covariates.drop(columns="participant_id"))
-        return design[[place[label] for label in people]]
+        return design[[row_of[label] for label in people]]

@@ -1,7 +1,7 @@
-"""Features by name: what an estimator may read from a recording, learned or classical.
+"""Registry of features by name, learned and classical.
 
-All are scikit-learn transformers of tables of recordings of one modality. Other people's encoders
-come in by :func:`register_features`.
+All are scikit-learn transformers of tables of recordings of one modality. Other encoders are added
+by :func:`register_features`.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from brainfm.models.features.protocol import FeatureExtractorMixin
 
 
 class EmbeddingFeatures(FeatureExtractorMixin):
-    """Vectors of a frozen pretrained embedder: nothing is learned from the training rows.
+    """Embeddings of a frozen pretrained model; nothing is learned from the training rows.
 
     Parameters
     ----------
     embedder : transformer
-        Already fitted or loaded; its ``transform`` takes what a :class:`RecordingTable` is.
+        Fitted or loaded; its ``transform`` takes a :class:`~brainfm.RecordingTable`.
     """
 
     scaler, is_frozen = LengthScaler(), True
@@ -41,11 +41,11 @@ class EmbeddingFeatures(FeatureExtractorMixin):
         return np.asarray(self.embedder.transform(X), dtype=float)
 
     def fit_precomputed(self, precomputed):
-        """Learn nothing."""
+        """Return self."""
         return self
 
     def transform_precomputed(self, precomputed):
-        """Return the embeddings as they are."""
+        """Return the embeddings, ndarray of float, shape (n_rows, n_features)."""
         return np.asarray(precomputed)
 
     def fit(self, X, y=None):
@@ -61,16 +61,16 @@ class EmbeddingFeatures(FeatureExtractorMixin):
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One kind of features.
+    """Entry of the registry.
 
     Parameters
     ----------
     modality : {"bold", "eeg"}
     title : str
-        As a report spells it.
+        Display name in reports.
     make : callable, optional
-        Returns a transformer of a :class:`RecordingTable` to an array (n_rows, n_features). None
-        stands for the embedding of the pretrained model.
+        Returns a transformer from a :class:`~brainfm.RecordingTable` to an ndarray of shape
+        (n_rows, n_features). None stands for the embedding of the pretrained model.
     """
 
     modality: str
@@ -99,19 +99,20 @@ FEATURES = {
 
 
 def register_features(name, make, *, modality, title=None):
-    """Make features known by a name, for instance the embeddings of another pretrained encoder.
+    """Register features, for instance the embeddings of another pretrained encoder.
 
-    ``fusion`` of the estimators takes the name from then on.
+    The name can then be used as ``fusion`` of the estimators.
 
     Parameters
     ----------
     name : str
     make : callable
-        Returns a scikit-learn transformer of a :class:`brainfm.RecordingTable` with one recording
-        a row to an array (n_rows, n_features).
+        Returns a scikit-learn transformer from a :class:`brainfm.RecordingTable` with one
+        recording per row to an ndarray of shape (n_rows, n_features). One that is a
+        :class:`~brainfm.models.features.protocol.FeatureExtractor` is faster to cross-validate.
     modality : {"bold", "eeg"}
     title : str, optional
-        As a report spells it; by default ``name``.
+        Display name in reports; by default ``name``.
 
     Raises
     ------
@@ -128,14 +129,14 @@ def register_features(name, make, *, modality, title=None):
     'loudness'
     """
     if name in FEATURES:
-        raise ModelError(f"features called {name!r} are known already: choose another name.")
+        raise ModelError(f"features {name!r} are already registered: choose another name.")
     if modality not in ("bold", "eeg"):
         raise ModelError(f"modality is {modality!r}; expected bold or eeg.")
     FEATURES[name] = Feature(modality=modality, title=title or name, make=make)
 
 
 def names_of(fusion, table):
-    """Return the names of the features that are fused.
+    """Resolve ``fusion`` to names of features.
 
     Parameters
     ----------
@@ -170,7 +171,24 @@ def names_of(fusion, table):
 
 
 def make_features(name, model, *, device="auto"):
-    """Make the transformer behind a name; that of an embedding loads the model."""
+    """Make the transformer of registered features.
+
+    Parameters
+    ----------
+    name : str
+    model : str or path
+        Checkpoint to load for an embedding; see :class:`brainfm.BrainEmbedder`.
+    device : {"auto", "cpu", "cuda"}
+
+    Returns
+    -------
+    features : transformer
+
+    Raises
+    ------
+    ModelError, TemporaryFailure
+        See :meth:`brainfm.BrainEmbedder.from_pretrained`.
+    """
     feature = FEATURES[name]
     if feature.make is not None:
         return feature.make()
@@ -178,5 +196,14 @@ def make_features(name, model, *, device="auto"):
 
 
 def scaler_of(features):
-    """Return how the columns of features are scaled: their own way, or to unit variance."""
+    """Return the scaler of features: their attribute ``scaler``, or a :class:`BlockScaler`.
+
+    Parameters
+    ----------
+    features : transformer
+
+    Returns
+    -------
+    scaler : transformer
+    """
     return getattr(features, "scaler", BlockScaler())
