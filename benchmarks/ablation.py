@@ -1,4 +1,4 @@
-"""What to learn, and with which tokenizer: the same pretraining with one thing changed.
+"""Ablation of objectives and tokenizers: the same pretraining with one change.
 
     python benchmarks/ablation.py train DATA_DIR WORK_DIR [--variants NAME ...]
         [--preset tiny] [--max-epochs 20] [--seed 0]
@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from cohorts import load_cohort
 from features import Block, Cache, Kernels, Method, embedded, parts_of
-from people import load_cohort
 from pretrain import WITH_LABELS, labels_of, make_pretrainer, prepare_datasets, split
 from representation import COLUMNS, score_all
 from scoring import episodes, repeated_folds

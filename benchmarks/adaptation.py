@@ -1,4 +1,4 @@
-"""A frozen encoder against tuned ones and against published networks, on the same folds.
+"""Frozen and fine-tuned encoders and published networks on the same folds.
 
     python benchmarks/adaptation.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
         --cache FOLDER --out FOLDER
@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pandas as pd
 import torch
-from people import arguments_of, load_cohort
+from cohorts import arguments_of, load_cohort
 
 from brainfm import BrainClassifier, DeepClassifier
 from brainfm.errors import ModelError

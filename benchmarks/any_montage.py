@@ -1,4 +1,4 @@
-"""Any atlas, any montage: is the nearest embedding across versions of a scan the same person?
+"""Identification of participants across atlases and montages by their nearest embedding.
 
     python benchmarks/any_montage.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
         --cache FOLDER --out FOLDER
@@ -28,8 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from cohorts import arguments_of, corpus_of, load_cohort, stretch
 from features import Cache, digest, embedded, parts_of, untrained, untrained_key
-from people import arguments_of, corpus_of, load_cohort, stretch
 from sklearn.cluster import KMeans
 
 from brainfm.models.checkpoint.load_save import load_checkpoint

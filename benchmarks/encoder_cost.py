@@ -1,4 +1,4 @@
-"""What the encoder costs, beside other encoders: time, memory, and time over channels.
+"""Cost of the encoder and of other encoders: time, memory, and time over channels.
 
     python benchmarks/encoder_cost.py [--repeats 5] [--threads 2] [--out docs/explanations]
 

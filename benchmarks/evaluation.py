@@ -1,4 +1,4 @@
-"""The evaluation stage on real data: what it finds, and how long it takes.
+"""Results and duration of the evaluation stage on real data.
 
     python benchmarks/evaluation.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
         --cache FOLDER --out FOLDER
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from cohorts import arguments_of, load_cohort
 from joblib import Parallel, delayed
-from people import arguments_of, load_cohort
 
 from brainfm import BrainEmbedder
 from brainfm.config import EvaluateConfig

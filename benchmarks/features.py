@@ -1,4 +1,4 @@
-"""What each method reads from the recordings of a cohort, computed once and cached.
+"""Features of each method on a cohort, computed once and cached.
 
 Everything that is fitted without the checkpoint (channels all have, tangent references, principal
 components) is fitted on people who are not tested: on the training rows of a fold, or where it

@@ -1,4 +1,4 @@
-"""How often nothing is called something, and how often a planted effect is found.
+"""False-positive rate and power of the evaluation with planted effects.
 
     python benchmarks/planted_effects.py abide=FOLDER --cache FOLDER --out FOLDER
 
@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from people import arguments_of, load_cohort
+from cohorts import arguments_of, load_cohort
 from scipy.stats import binomtest
 
 from brainfm import BrainEmbedder

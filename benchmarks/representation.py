@@ -24,8 +24,8 @@ import time
 import numpy as np
 import pandas as pd
 import torch
+from cohorts import arguments_of, corpus_of, load_cohort
 from features import Cache, Kernels, methods
-from people import arguments_of, corpus_of, load_cohort
 from scoring import (
     agreement,
     draws,

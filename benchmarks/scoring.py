@@ -1,4 +1,4 @@
-"""How a method is scored: a linear head on a kernel, and pairs of people of one site.
+"""Scoring of methods: a linear head on a kernel, and pairs of participants of one site.
 
 **Within site.** All scores are shares of pairs: of two people of the *same* site whose target
 differs, how often has the one with the larger target the larger score (a tie is half)? For two

@@ -101,7 +101,7 @@ class TestWithoutCovariates:
         people.loc[3, "age"] = np.nan
         step = WithoutCovariates(BandPowerFeatures(), people)
         assert np.isfinite(step.fit_transform(table)).all()
-        with pytest.raises(DataError, match="covariates has no row of sub-15: give one of every"):
+        with pytest.raises(DataError, match="covariates has no row of sub-15: add one"):
             WithoutCovariates(BandPowerFeatures(), people[:15]).fit(table)
         with pytest.raises(DataError, match="covariates has sub-00 more than once"):
             WithoutCovariates(BandPowerFeatures(), pd.concat([people, people[:1]])).fit(table)

@@ -1,4 +1,4 @@
-"""Pretraining as an estimator: ``fit`` needs no labels, unless the objective predicts them."""
+"""Pretraining as a scikit-learn estimator; ``fit`` needs no labels unless the objective does."""
 
 import logging
 import tempfile
@@ -38,7 +38,7 @@ log = logging.getLogger("brainfm")
 
 
 class BrainPretrainer(TransformerMixin, BaseEstimator):
-    """Pretrain an encoder on recordings, without labels unless asked for, and embed with it.
+    """Pretrain an encoder on recordings, by default without labels, and embed with it.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         ``"default"``, the name of one objective, or weights of several; see
         :data:`brainfm.models.training.objectives.OBJECTIVES`. Only "phenotypes" needs labels.
     max_epochs, batch_size : int
-        Passes over the recordings; rows of one step (two crops each).
+        Number of epochs; rows per step (two crops each).
     learning_rate, weight_decay : float
-        Of AdamW; warm-up over a tenth of the steps, then cosine.
+        Of AdamW; warm-up over a tenth of the steps, then cosine decay.
     max_channels : int
-        Channels of one crop, drawn anew each time.
+        Largest number of channels of a crop; drawn at random for each crop.
     window_s : dict of str to float, optional
         Seconds of one window, for instance ``{"bold": 60, "eeg": 4}``: whole patches, 12 s of
         BOLD and 1 s of EEG; by default 120 and 10. The checkpoint keeps it.
@@ -63,28 +63,29 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
     modality : {"bold", "eeg"}, optional
         The three describe ``X`` when it is an array.
     resume_dir : path, optional
-        Keep the state after each epoch there, and take up what is found there.
+        Folder of the training state after each epoch; training resumes from it.
     loop : callable, optional
-        What learns the weights: by default :func:`brainfm.models.training.loop.train`, one process
+        Training loop: by default :func:`brainfm.models.training.loop.train`, one process
         for notebooks; for several processes or GPUs, mixed precision, early stopping and
         TensorBoard, a :class:`brainfm.models.training.lightning_loop.LightningLoop`.
     device : {"auto", "cpu", "cuda"}
     random_state : int
-        Seed of all that is random.
+        Seed of the initial weights, the order of rows and the crops.
 
     Attributes
     ----------
     encoder_ : BrainEncoder
     history_ : list of dict
-        One entry an epoch: losses, share explained (0 is as good as predicting the mean),
-        effective rank of the summaries, how often the nearest crop is of the same person.
-    validation_ : dict
-        What :meth:`validate` found.
+        One entry per epoch: losses, share explained (0 is as good as predicting the mean),
+        effective rank of the summaries, share of crops whose nearest crop is of the same
+        participant.
+    validation_ : dict of str to float
+        Scores of the last :meth:`validate`.
     modalities_ : tuple of str
         Modalities of the training recordings, the order of the blocks of ``transform``.
     training_ : dict
-        What was trained on: counts, hours, datasets, hashes of participants; columns of labels
-        where there were any.
+        Training data: counts, hours, datasets, hashes of participants, and columns of labels if
+        any.
     """
 
     def __init__(
@@ -125,15 +126,19 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None, validation=None):
-        """Pretrain on ``X``.
+        """Pretrain on recordings.
 
         Parameters
         ----------
         X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
-        y : DataFrame, one row a row of X, optional
-            Phenotypes for the objective "phenotypes", missing ones NaN; ignored by all others.
+        y : DataFrame of n rows, optional
+            Phenotypes for the objective "phenotypes", NaN where missing; ignored by all others.
         validation : same as X, or a tuple (X, y), optional
-            Of other people; the objective is scored on it after each epoch.
+            Recordings of other participants; the objective is scored on them after each epoch.
+
+        Returns
+        -------
+        self : BrainPretrainer
 
         Raises
         ------
@@ -143,7 +148,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         """
         table = self._table(X)
         if len(table) < 2:
-            raise ModelError("pretraining needs at least two recordings; X holds 1.")
+            raise ModelError("pretraining needs at least two recordings; X has 1: add recordings.")
         rows = _prepare_rows(table)
         self._targets = PhenotypeTargets(_labels(y, table)) if self._needs_labels else None
         encoder, module = self._build(rows)
@@ -172,12 +177,28 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         return self
 
     def validate(self, X, y=None):
-        """Score the objective on recordings that were not trained on; kept in ``validation_``."""
+        """Score the objective on held-out recordings; sets ``validation_``.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
+        y : DataFrame of n rows, optional
+            Phenotypes, for the objective "phenotypes".
+
+        Returns
+        -------
+        self : BrainPretrainer
+
+        Raises
+        ------
+        ModelError
+            If a recording cannot be used, or phenotypes are missing.
+        """
         check_is_fitted(self, "encoder_")
         crops = self._validation((X, y), self._reduce)
         self.validation_ = score_crops(self._module, crops, batch_size=self.batch_size)
-        told = ", ".join(f"{name} {value:.3g}" for name, value in self.validation_.items())
-        log.info("on %d recordings kept apart: %s", len(crops.rows), told)
+        scores = ", ".join(f"{name} {value:.3g}" for name, value in self.validation_.items())
+        log.info("on %d held-out recordings: %s", len(crops.rows), scores)
         return self
 
     def transform(self, X):
@@ -199,9 +220,9 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         licence : str, optional
             Licence of the weights, which follows that of the data.
         card : str, optional
-            Text for ``README.md`` instead of the card that is written from the training.
+            Text of ``README.md`` instead of the generated model card.
         scores : DataFrame, optional
-            Scores beside baselines for the card, see
+            Scores and baselines for the card, see
             :func:`brainfm.models.checkpoint.model_card.score_rows`.
             :func:`brainfm.models.checkpoint.publish.add_scores` adds them to a folder later.
 
@@ -214,7 +235,7 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
         ModelError
             If ``scores`` has other columns, or a task without a baseline.
         CannotCreateOutput, ReadWriteFailed
-            If ``folder`` cannot be written; a checkpoint that stood there stays.
+            If ``folder`` cannot be written; a former checkpoint there is unchanged.
         """
         check_is_fitted(self, "encoder_")
         info = self._info(licence)
@@ -283,8 +304,8 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
             X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
         )
 
-    def _validation(self, apart, reduce):
-        X, y = apart if isinstance(apart, tuple) and len(apart) == 2 else (apart, None)
+    def _validation(self, held_out, reduce):
+        X, y = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)
         table = self._table(X)
         return self._crops(table, _prepare_rows(table), reduce, y)
 
@@ -317,13 +338,13 @@ def _labels(y, table):
         raise ModelError(
             f"the objective predicts phenotypes and y is {found}; expected a DataFrame, one row "
             f"for each of the {len(table)} rows of X, with columns such as age, sex and diagnosis. "
-            "Recordings kept apart have theirs: validation=(X, y), validate(X, y)."
+            "Give those of held-out recordings as validation=(X, y) and validate(X, y)."
         )
     return y
 
 
 def _people(table):
-    """Say who each row is; a row of an array, without a name, is somebody of its own."""
+    """Participant of each row; a different one for each row of an array."""
     return [
         f"row {index}" if row[0].participant == "unknown" else group
         for index, (row, group) in enumerate(zip(table, table.groups, strict=True))

@@ -1,4 +1,4 @@
-"""Published deep networks as classifiers, to be compared on the same folds as all others."""
+"""Published deep networks as classifiers of recordings."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -29,12 +29,22 @@ from brainfm.models.targets import check_target
 
 _WINDOW_S = 4
 _WINDOW = round(_WINDOW_S * SPECS["eeg"].sampling_hz)
-#: Epochs without improvement on the people kept apart that end training.
+#: Epochs without improvement on held-out participants before training stops.
 _PATIENCE = 10
 
 
 class EdgeToEdge(nn.Module):
-    """Sum what the edges of both ends of an edge say, (b, n, n) -> (b, n, n * n_features)."""
+    """Sum of linear maps of the rows of both ends of an edge, (b, n, n) -> (b, n, n * n_features).
+
+    Parameters
+    ----------
+    n_parcels, n_features : int
+
+    References
+    ----------
+    .. [1] Kawahara et al., 2017, NeuroImage 146.
+       https://doi.org/10.1016/j.neuroimage.2016.09.046
+    """
 
     def __init__(self, n_parcels, n_features):
         super().__init__()
@@ -42,16 +52,16 @@ class EdgeToEdge(nn.Module):
         self.column = nn.Linear(n_parcels, n_features)
 
     def forward(self, matrices):
-        """Take matrices of one number an edge; the features of the edges of a row come together."""
+        """Map matrices (b, n, n) to edge features, flattened by row."""
         ends = self.row(matrices)[:, :, None] + self.column(matrices.mT)[:, None]
         return ends.flatten(start_dim=2)  # from (b, n, n, n_features)
 
 
 class BrainNetCNN(nn.Sequential):
-    """Edge to edge, edge to node, node to graph: (b, n_parcels, n_parcels) -> (b, n_outputs).
+    """Edge-to-edge, edge-to-node and node-to-graph layers: (b, n, n) -> (b, n_outputs) [1]_.
 
-    Narrower than published, and with one edge-to-edge layer of two, for hundreds of people. Its
-    cross-shaped convolutions are written as what they are, linear layers of rows and columns.
+    Narrower than published, with one edge-to-edge layer instead of two, for hundreds of
+    participants. Cross-shaped convolutions are written as linear layers of rows and columns.
 
     Parameters
     ----------
@@ -90,13 +100,13 @@ def _of_braindecode(name, **settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One published network.
+    """Entry of the registry of published networks.
 
     Parameters
     ----------
     modality : {"bold", "eeg"}
     load : callable
-        Returns what makes the module of a number of channels and of outputs.
+        Returns a factory of modules from the numbers of channels and outputs.
     """
 
     modality: str
@@ -110,8 +120,8 @@ NETWORKS = {
         load=partial(
             _of_braindecode,
             "EEGNet",
-            kernel_length=round(SPECS["eeg"].sampling_hz / 2),  # half a second, as its authors say
-            batch_norm_momentum=0.1,  # at its 0.01, running means of a small study never settle
+            kernel_length=round(SPECS["eeg"].sampling_hz / 2),  # half a second, as published
+            batch_norm_momentum=0.1,  # at 0.01, running means do not converge in a small study
         ),
     ),
     "brainnetcnn": Network(modality="bold", load=lambda: BrainNetCNN),
@@ -119,7 +129,7 @@ NETWORKS = {
 
 
 class _Matrices(ConnectivityFeatures):
-    """BOLD -> one matrix of correlations each, (1, n_parcels, n_parcels), 0 on the diagonal."""
+    """BOLD -> a correlation matrix (1, n_parcels, n_parcels) per recording, 0 on the diagonal."""
 
     modality = "bold"
 
@@ -129,9 +139,9 @@ class _Matrices(ConnectivityFeatures):
 
 
 class _EEGWindows(FeatureExtractorMixin):
-    """EEG -> windows that follow each other, (n_windows, n_channels, n_times).
+    """EEG -> consecutive windows (n_windows, n_channels, n_times) per recording.
 
-    A channel that a new recording lacks is 0, the mean of all.
+    A channel that a new recording lacks is imputed by 0, the mean.
     """
 
     modality = "eeg"
@@ -158,7 +168,7 @@ def _long_enough(recording):
     if signal.shape[1] < _WINDOW:
         raise ModelError(
             f"{recording!r} has {signal.shape[1] / SPECS['eeg'].sampling_hz:.3g} s of signal but "
-            f"a window is {_WINDOW_S} s: leave it out."
+            f"a window is {_WINDOW_S} s long: leave it out."
         )
     return signal
 
@@ -169,11 +179,11 @@ _INPUTS = {"bold": _Matrices, "eeg": _EEGWindows}
 class DeepClassifier(ClassifierMixin, BaseEstimator):
     """Classify recordings by a published deep network, trained from random weights.
 
-    EEG is resampled to 100 Hz and scaled by :func:`brainfm.models.encoder.windows.prepare` and cut
-    into
-    windows of 4 s; each window is an example, and the probabilities of the windows of a recording
-    are averaged. BOLD is read as the Pearson correlations of its parcels. Only channels that every
-    training recording has are used; where a new recording lacks one, it says nothing.
+    EEG is resampled to 100 Hz and scaled by :func:`brainfm.models.encoder.windows.prepare`, and cut
+    into windows of 4 s; each window is an example, and the probabilities of the windows of a
+    recording are averaged. Of BOLD, the input is the Pearson correlation matrix of the parcels.
+    Only channels that every training recording has are used; one that a new recording lacks is
+    imputed by the mean.
 
     Parameters
     ----------
@@ -181,15 +191,15 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         ShallowFBCSPNet [1]_ or EEGNet [2]_ of EEG, both of braindecode (extra ``deep``) with the
         layer sizes it gives them; or a small BrainNetCNN [3]_ of BOLD.
     max_epochs, batch_size : int
-        Epochs at most; windows, or matrices, of a step. Ten epochs without improvement on a fifth
-        of the participants end training. With fewer than five participants of a class nobody is
-        kept apart, and all epochs are run.
+        Largest number of epochs; windows, or matrices, per step. Training stops after ten epochs
+        without improvement on a held-out fifth of the participants. With fewer than five
+        participants of a class none are held out, and all epochs are run.
     learning_rate : float
-        Of AdamW, at the start; falls to zero along a cosine.
+        Initial rate of AdamW; decays to zero along a cosine.
     class_weight : {"balanced", None} or dict of class label to float
     device : {"auto", "cpu", "cuda"}
     random_state : int
-        Seed of the first weights, the order of examples and dropout.
+        Seed of the initial weights, the order of examples and dropout.
 
     Attributes
     ----------
@@ -233,7 +243,11 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
             One recording of the modality of the network a row.
         y : array-like, shape (n,)
         groups : array-like, shape (n,), optional
-            Participant of each row; by default, as the recordings say.
+            Participant of each row; by default that of the recordings.
+
+        Returns
+        -------
+        self : DeepClassifier
 
         Raises
         ------
@@ -269,44 +283,75 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Return the most likely class of each row, shape (n,)."""
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : RecordingTable or list of Recording
+
+        Returns
+        -------
+        y : ndarray, shape (n,)
+            Most probable class of each row.
+
+        Raises
+        ------
+        ModelError
+            See :meth:`predict_proba`.
+        """
         best = self.predict_proba(X).argmax(axis=1)  # first: it is what raises NotFittedError
         return self.classes_[best]
 
     @torch.inference_mode()
     def predict_proba(self, X):
-        """Return the probability of each class, shape (n, n_classes)."""
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : RecordingTable or list of Recording
+
+        Returns
+        -------
+        probabilities : ndarray of float, shape (n, n_classes)
+
+        Raises
+        ------
+        ModelError
+            If a row lacks the modality of the network, or EEG is shorter than a window.
+        """
         check_is_fitted(self, "module_")
         device = device_of(self.device)
         module = deepcopy(self.module_).to(device)
-        said = []
+        probabilities = []
         for one in self._recordings(as_table(X)):
             (examples,) = self.input_.transform([one])
             parts = torch.from_numpy(examples).split(self.batch_size)
             outputs = torch.cat([module(part.to(device)) for part in parts])
-            said.append(outputs.softmax(dim=1).mean(dim=0).cpu().numpy())
-        return np.stack(said)
+            probabilities.append(outputs.softmax(dim=1).mean(dim=0).cpu().numpy())
+        return np.stack(probabilities)
 
     def _recordings(self, table):
         modality = self.input_.modality
-        found = [next((one for one in row if one.modality == modality), None) for row in table]
-        if None in found:
-            lost = found.index(None)
+        chosen = [next((one for one in row if one.modality == modality), None) for row in table]
+        if None in chosen:
+            lost = chosen.index(None)
             raise ModelError(
                 f"row {lost} has {table[lost][0]!r} but {self.network} reads {modality}: choose "
                 "another network, or leave the row out."
             )
-        return found
+        return chosen
 
-    def _train(self, module, examples, numbers, apart):
+    def _train(self, module, examples, numbers, held_out):
         row_of = np.repeat(np.arange(len(examples)), [len(one) for one in examples])
         y = numbers[row_of]
         classes = np.unique(y)
         by_number = encode_class_weight(self.class_weight, self.classes_)
         weight = compute_class_weight(by_number, classes=classes, y=y)
         split = patience = None
-        if apart is not None:
-            split = ValidSplit([(np.flatnonzero(~apart[row_of]), np.flatnonzero(apart[row_of]))])
+        if held_out is not None:
+            split = ValidSplit(
+                [(np.flatnonzero(~held_out[row_of]), np.flatnonzero(held_out[row_of]))]
+            )
             patience = _PATIENCE
         net = NeuralNetClassifier(
             module,
@@ -326,7 +371,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _settled(module):
-    """Fix weights that a constraint of training computes anew: such modules cannot be pickled."""
+    """Replace parametrised weights by plain ones, which can be pickled."""
     for layer in list(module.modules()):
         if is_parametrized(layer, "weight"):
             remove_parametrizations(layer, "weight")

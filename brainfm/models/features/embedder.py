@@ -32,8 +32,8 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
     ----------
     checkpoint_ : Checkpoint
     modalities_ : tuple of str
-        Modalities seen in ``fit``: the blocks of a vector, in order. After
-        :meth:`from_pretrained` without ``fit``, those of the ``X`` at hand are taken.
+        Modalities of ``X`` in ``fit``, in the order of their blocks in a vector. After
+        :meth:`from_pretrained` without ``fit``, ``transform`` uses the modalities of its ``X``.
 
     Examples
     --------
@@ -86,7 +86,22 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
         return embedder
 
     def fit(self, X, y=None):
-        """Load the checkpoint and note which modalities ``X`` has; nothing is learned."""
+        """Load the checkpoint and store the modalities of ``X``; nothing is learned.
+
+        Parameters
+        ----------
+        X : RecordingTable, list of Recording, or array (n, n_times, n_channels)
+        y : ignored
+
+        Returns
+        -------
+        self : BrainEmbedder
+
+        Raises
+        ------
+        ModelError, TemporaryFailure
+            See :meth:`from_pretrained`.
+        """
         table = self._table(X)
         self.checkpoint_ = load_checkpoint(self.model)
         self.modalities_ = modalities_of(table)
@@ -102,7 +117,7 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
         Returns
         -------
         vectors : ndarray of float32, shape (n, d)
-            One block a modality, BOLD first; see :mod:`brainfm.models.encoder.readout` for what a
+            One block per modality, BOLD first; see :mod:`brainfm.models.encoder.readout` for what a
             block holds. A row without one of the modalities has NaN in that block.
 
         Raises
@@ -110,7 +125,7 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
         NotFittedError
             Without ``fit`` or :meth:`from_pretrained`.
         ModelError
-            If a recording cannot be used, or none of a row's modalities was there in ``fit``.
+            If a recording cannot be used, or a row has none of the fitted modalities.
         """
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(
@@ -128,7 +143,7 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
         )
 
     def get_feature_names_out(self, input_features=None):
-        """Return the name of each number of a vector: modality, part, place in the part.
+        """Return the names of the columns: modality, part, and index in the part.
 
         Parameters
         ----------
@@ -151,19 +166,31 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
 
 
 def modalities_of(table):
-    """Return the modalities of a table, BOLD first."""
+    """Return the modalities of a table, BOLD first.
+
+    Parameters
+    ----------
+    table : RecordingTable
+
+    Returns
+    -------
+    modalities : tuple of {"bold", "eeg"}
+    """
     present = {one.modality for one in table.recordings}
     return tuple(name for name in SPECS if name in present)
 
 
 def embed_table(encoder, table, modalities, *, batch_size=32, device="auto"):
-    """Embed the rows of a table, one block a modality.
+    """Embed the rows of a table, one block per modality.
 
     Parameters
     ----------
     encoder : BrainEncoder
     table : RecordingTable
     modalities : tuple of str
+    batch_size : int
+        Windows encoded at once.
+    device : {"auto", "cpu", "cuda"}
 
     Returns
     -------
@@ -196,7 +223,12 @@ def embed_table(encoder, table, modalities, *, batch_size=32, device="auto"):
 
 
 def block_slices(config, modalities):
-    """Say where the block of each modality lies in a vector.
+    """Return the columns of each modality in a vector.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+    modalities : tuple of str
 
     Returns
     -------

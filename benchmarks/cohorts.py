@@ -1,6 +1,6 @@
-"""The real data that benchmarks judge on: recordings, who was trained on, and what is read.
+"""Cohorts of the benchmarks: recordings, training participants and targets.
 
-Recordings are compiled once into a corpus in the cache folder, which tells what they hold by
+Recordings are compiled once into a corpus in the cache folder, which identifies them by
 checksum and reads fast. Raw EEG goes through brainfm's own cleaning first.
 """
 

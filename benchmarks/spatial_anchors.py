@@ -1,11 +1,10 @@
-"""How many places look at BOLD, how wide they are, and how the numbers of a vector are weighed.
+"""Number and width of the spatial anchors of BOLD, and scaling of the embedding.
 
-    python benchmarks/places.py abide=FOLDER --cache FOLDER --out FOLDER
+    python benchmarks/spatial_anchors.py abide=FOLDER --cache FOLDER --out FOLDER
 
-Scored on the people ``brainfm-tiny`` was trained on (without labels), so that those held
-back stay
-unseen, and on connectivity alone, which needs no gradient. Places, reference and weights come from
-one half of the sites and are judged on the other, and the other way round; scores are the mean of
+Scored on the training participants of ``brainfm-tiny`` (without labels), so that the held-out ones
+stay unseen, and on connectivity alone, which needs no gradient. Anchors, reference and weights are
+fitted on one half of the sites and scored on the other, and vice versa; scores are the mean of
 both. Rows: *as they are* (tangent space only), *standardised* (each number divided by its spread),
 *reliable* (:class:`brainfm.models.encoder.reliability.Reliability`, which ships), and tangent
 connectivity of all parcels. Written: what is printed, as ``places.tsv``.
@@ -16,8 +15,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
+from cohorts import arguments_of, load_cohort
 from features import Block, Kernels, Method
-from people import arguments_of, load_cohort
 from pyriemann.geometry.tangentspace import tangent_space
 from representation import score_all
 from scoring import episodes, repeated_folds

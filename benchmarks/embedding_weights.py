@@ -1,11 +1,10 @@
-"""How much what the transformer says counts beside connectivity, judged on people not trained on.
+"""Weight of the transformer parts of an embedding relative to connectivity.
 
-    python benchmarks/shares.py DATA_DIR WORK_DIR --cache FOLDER --out FOLDER
+    python benchmarks/embedding_weights.py DATA_DIR WORK_DIR --cache FOLDER --out FOLDER
 
-Scored on people ``brainfm-tiny`` is trained on, so that those held back stay unseen, by
-models
-that have not seen them: one is pretrained on half of the sites and judged on the other half, one
-the other way round (as ``pretrain.py``, with 40 epochs); scores are the mean of both.
+Scored on the training participants of ``brainfm-tiny``, so that the held-out ones stay unseen, by
+models pretrained without them: one on each half of the sites, scored on the other half (as
+``pretrain.py``, with 40 epochs); scores are the mean of both.
 Models: without labels, and with phenotypes at two weights. *S* is the share of the summary, *T*
 that of the tokens, in mean square length; connectivity is 1. DATA_DIR and WORK_DIR are the folders
 of ``pretrain.py``, whose corpus is used; trainings go on where they were stopped. Written:
@@ -18,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from cohorts import load_cohort
 from features import Block, Cache, Method, embedded
-from people import load_cohort
-from places import scored, site_halves
 from pretrain import RECIPE, labels_of, split
+from spatial_anchors import scored, site_halves
 
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.encoder.readout import part_slices
