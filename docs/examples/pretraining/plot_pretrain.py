@@ -38,7 +38,7 @@ table = RecordingTable.from_recordings([simulate(person) for person in range(20)
 # GPU. The recordings given as ``validation`` are not learned from.
 
 pretrainer = BrainPretrainer("nano", max_epochs=8, batch_size=8, random_state=0)
-pretrainer.fit(table[:16], validation=table[16:])
+pretrainer = pretrainer.fit(table[:16], validation=table[16:])
 
 # %%
 # Save the checkpoint as a folder, and load it like a packaged one.
