@@ -236,11 +236,11 @@ class TestBold:
             assert figure.stat().st_size < 300_000
             assert set(json.loads(figure.with_suffix(".json").read_text())) == {"title", "caption"}
 
-    def test_slice_timing_is_corrected_when_it_is_told(self, folder, tmp_path):
+    def test_slice_timing_is_corrected_when_the_sidecar_has_the_times(self, folder, tmp_path):
         n_slices = nib.load(folder / f"{STEM}_bold.nii.gz").shape[2]
         times = np.linspace(0, TR_S * 0.95, n_slices).tolist()
-        told = {**METADATA, "SliceTiming": times, "SliceEncodingDirection": "k"}
-        done = realign_bold(folder / f"{STEM}_bold.nii.gz", tmp_path, metadata=told)
+        metadata = {**METADATA, "SliceTiming": times, "SliceEncodingDirection": "k"}
+        done = realign_bold(folder / f"{STEM}_bold.nii.gz", tmp_path, metadata=metadata)
         assert done.bold == tmp_path / "slice_timed.nii.gz"
 
     def test_a_run_without_time_is_refused(self, folder, tmp_path):
@@ -285,7 +285,7 @@ def test_no_name_and_no_date_of_a_header_reaches_the_result(folder, series):
 
 
 class TestChecks:
-    def test_a_header_that_disagrees_with_the_sidecar_is_told(self, folder):
+    def test_a_header_that_disagrees_with_the_sidecar_is_reported(self, folder):
         path = folder / f"{STEM}_bold.nii.gz"
         assert check_bold(path, METADATA) == []
         (problem,) = check_bold(path, {"RepetitionTime": 2.5})
