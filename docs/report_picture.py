@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 #: Report, and the first pixel row and the height that are shown of it.
-PARTS = (("sub-bold01.html", 0, 1500), ("group.html", 0, 1500))
-WIDTH = 1200
+PARTS = (("sub-bold01.html", 1350, 1150), ("group.html", 0, 1150))
+WIDTH = 880
 
 
 def main():
@@ -31,9 +31,7 @@ def main():
     picture = Image.new("RGB", (sum(s.width for s in shots) + gap, shots[0].height), "#eef1f4")
     for number, shot in enumerate(shots):
         picture.paste(shot, (number * (shot.width + gap), 0))
-    picture.resize((picture.width * 2 // 3, picture.height * 2 // 3)).save(
-        arguments.picture, quality=80, method=6
-    )
+    picture.save(arguments.picture, quality=80, method=6)
     print(arguments.picture, f"{arguments.picture.stat().st_size / 1e3:.0f} kB")
 
 
