@@ -1,8 +1,9 @@
-"""The demonstration dataset: small, valid, anonymous, and what it says it is."""
+"""The demonstration dataset is small, valid and anonymous, and has the documented content."""
 
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import mne
@@ -49,6 +50,14 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="module")
 def truth():
     return synthetic_participant()
+
+
+def test_help_prints_the_usage_and_creates_no_folder(tmp_path):
+    words = [sys.executable, "-m", "brainfm.demo", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: python -m brainfm.demo [-h] [folder]")
+    assert not list(tmp_path.iterdir())
 
 
 class TestPackagedDemo:

@@ -327,7 +327,7 @@ class TestStage:
         scores = pd.read_csv(tmp_path / "group/scores.tsv", sep="\t").set_index("method")
         assert scores.loc["brainfm", "roc_auc"] == 1
         assert scores.loc["log band power", "balanced_accuracy"] == 1
-        assert scores.loc["guess without any signal", "roc_auc"] == 0.5
+        assert scores.loc["dummy estimator", "roc_auc"] == 0.5
         assert json.loads((tmp_path / "group/evaluation.json").read_text()) == json.loads(
             json.dumps(found)
         )

@@ -37,7 +37,7 @@ def test_connectivity_says_how_many_parcels_are_missing(tmp_path):
     matrix = np.eye(6)
     matrix[2], matrix[:, 2] = np.nan, np.nan
     path = draw_connectivity(matrix, list("abcabc"), tmp_path / "a_bold.png")
-    assert "Grey: 1 outside the scan." in read_json(path.with_suffix(".json"))["caption"]
+    assert "Grey: 1 outside the field of view." in read_json(path.with_suffix(".json"))["caption"]
     assert path.stat().st_size < 300_000
 
 

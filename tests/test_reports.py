@@ -339,8 +339,8 @@ class TestGroup:
         answer = page.words.index("eyesopen and eyesclosed can be distinguished from EEG with")
         assert answer < page.words.index("All methods on the same folds")
         for words in (
-            "ROC AUC", "95 % interval", "this says nothing about new people",
-            "log band power", "Riemannian tangent space", "guess without any signal",
+            "ROC AUC", "95 % interval", "not for unseen participants",
+            "log band power", "Riemannian tangent space", "dummy estimator",
             "Scores by fold", "Permutation test", "Confusion matrix",
             "Embeddings of EEG, model tiny",
             "occipital alpha", "0.71", "1 recording, 0.02 h", "Pretraining of tiny",

@@ -1,5 +1,6 @@
 """Run both levels of brainfm on the demonstration dataset: ``python -m brainfm.demo FOLDER``."""
 
+import argparse
 import shlex
 import subprocess
 import sys
@@ -15,19 +16,27 @@ def main(argv=None):
     Parameters
     ----------
     argv : list of str, optional
-        Working folder (default ``out/demo``), and further options of both levels.
+        Working folder (default ``out/demo``), and options of both levels after it.
 
     Returns
     -------
     exit_code : int
     """
-    folder, *options = (sys.argv[1:] if argv is None else argv) or ["out/demo"]
-    bids_dir, output_dir = Path(folder) / "bids", Path(folder) / "brainfm"
+    parser = argparse.ArgumentParser(
+        prog="python -m brainfm.demo",
+        description="Run both levels of brainfm on the demonstration dataset.",
+    )
+    parser.add_argument("folder", nargs="?", default="out/demo",
+                        help="working folder; gets bids/ and brainfm/ (default: out/demo)")  # fmt: skip
+    parser.add_argument("options", nargs=argparse.REMAINDER,
+                        help="options of both levels; see brainfm --help")  # fmt: skip
+    known = parser.parse_args(argv)
+    bids_dir, output_dir = Path(known.folder) / "bids", Path(known.folder) / "brainfm"
     start = time.monotonic()
     _copy(bids_dir)
     codes = [
-        _run_brainfm(bids_dir, output_dir, "participant", *options),
-        _run_brainfm(bids_dir, output_dir, "group", "--contrast", *_CONTRAST, *options),
+        _run_brainfm(bids_dir, output_dir, "participant", *known.options),
+        _run_brainfm(bids_dir, output_dir, "group", "--contrast", *_CONTRAST, *known.options),
     ]
     print(f"\nThe demo took {time.monotonic() - start:.0f} s. Reports:")
     for report in sorted(output_dir.glob("*.html")):

@@ -92,7 +92,7 @@ def default_methods(modality, task, *, embedder=None, in_domain=None):
     dummy = dummy if task == "classification" else DummyRegressor()
     return [
         *methods,
-        Method(name="guess without any signal", kind="dummy", features=(), head=dummy),
+        Method(name="dummy estimator", kind="dummy", features=(), head=dummy),
     ]
 
 

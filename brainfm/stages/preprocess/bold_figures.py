@@ -148,7 +148,11 @@ def draw_connectivity(matrix, networks, path):
     n_missing = int(np.isnan(np.diag(shown)).sum())
     caption = (
         f"Correlation between the denoised signals of {len(shown)} parcels, ordered by network. "
-        + (f"Grey: {n_missing} outside the scan." if n_missing else "Every parcel is covered.")
+        + (
+            f"Grey: {n_missing} outside the field of view."
+            if n_missing
+            else "Every parcel is covered."
+        )
     )
     return write_figure(figure, Path(path), title="Connectivity between parcels", caption=caption)
 

@@ -130,9 +130,9 @@ def _draw_traces(summary):
         frameon=False,
     )
     caption = (
-        f"The {times_s[-1] - times_s[0]:.0f} s in which cleaning changed most, "
+        f"The {times_s[-1] - times_s[0]:.0f} s that the preprocessing changed most, "
         f"{len(shown)} of {len(names)} channels, average reference. Red names are bad channels. "
-        "Blinks and muscle bursts should be gone from the black lines and brain rhythms left."
+        "The black lines should show brain rhythms, without blinks and muscle bursts."
     )
     return figure, "Signal before and after", caption
 
@@ -175,9 +175,9 @@ def _draw_components(summary):
             axis.set_axis_off()
     more = len(components["removed"]) - len(removed)
     caption = (
-        f"{len(components['removed'])} components were removed"
-        f"{f' ({more} of them not drawn)' if more else ''}: topography, label with its "
-        f"probability, spectrum. {found}"
+        f"Number of components removed: {len(components['removed'])}"
+        f"{f', {more} of them not drawn' if more else ''}. Topography, label with its probability, "
+        f"and spectrum of each. {found}"
     )
     return figure, title, caption
 
@@ -214,8 +214,8 @@ def _draw_sensors(summary):
     bad = ", ".join(f"{name} ({reason})" for name, reason in summary.bad.items()) or "none"
     missing = ", ".join(summary.without_position) or "none"
     caption = (
-        f"{len(names)} electrodes seen from above, nose up. "
-        f"Bad and interpolated (red): {bad}. Left out because they have no position: {missing}."
+        f"{len(names)} electrodes, seen from above with the nose at the top. "
+        f"Bad and interpolated (red): {bad}. Excluded, without position: {missing}."
     )
     return figure, "Electrodes and bad channels", caption
 
@@ -249,7 +249,7 @@ def _draw_bands(summary):
     title = "Band power on the scalp"
     drawn = np.flatnonzero(np.isfinite(summary.band_share).all(axis=1))
     if len(drawn) < _FEWEST_MAPPED:
-        text = f"{len(drawn)} channels are too few for a map of the scalp."
+        text = f"{len(drawn)} channels are too few for a scalp map."
         return _text_figure(text), title, text
     info = mne.pick_info(summary.info, drawn)
     figure = Figure(figsize=(11, 2.6), layout="constrained")

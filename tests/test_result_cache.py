@@ -53,7 +53,7 @@ def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_p
     made = [line for line in caplog.messages if line.startswith("evaluate: ")]
     # Embeddings and three methods were kept.
     assert made == [
-        "evaluate: Riemannian tangent space", "evaluate: guess without any signal",
+        "evaluate: Riemannian tangent space", "evaluate: dummy estimator",
         "evaluate: few-shot curves",
     ]  # fmt: skip
     assert found == evaluate(tmp_path / "whole")
