@@ -39,7 +39,7 @@ def test_visual_parcels_lie_behind_and_somatomotor_ones_above():
     assert atlas.positions[network == "SomMot", 2].mean() > 30
 
 
-def test_an_atlas_of_ones_own_is_numbered_by_its_table(own_atlas):
+def test_a_user_atlas_is_numbered_by_its_table(own_atlas):
     atlas = load_atlas(own_atlas)
     assert atlas.names == ("left", "right")
     np.testing.assert_allclose(atlas.positions, [[-30, 0, 0], [30, 0, 0]])
@@ -60,7 +60,7 @@ def test_a_parcel_that_is_not_in_the_image_is_refused(own_atlas):
         load_atlas(own_atlas)
 
 
-def test_an_unknown_atlas_is_refused_with_what_there_is(tmp_path):
+def test_an_unknown_atlas_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(MissingInput, match=r"no atlas 'AAL': expected Schaefer100"):
         load_atlas("AAL")
 
@@ -103,7 +103,7 @@ class TestTemplateFlow:
         assert fine.positions[1, 0] == 95
 
     @pytest.mark.parametrize("n_parcels", [4, 9])
-    def test_one_that_is_not_there_is_refused_and_nothing_is_fetched(
+    def test_an_absent_atlas_is_refused_and_nothing_is_downloaded(
         self, templateflow, monkeypatch, n_parcels
     ):
         monkeypatch.setattr("socket.socket", None)

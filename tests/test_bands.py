@@ -49,7 +49,7 @@ def evaluated(recordings, out, groups):
     return evaluate_outputs(out, config, recordings=recordings, participants=people)
 
 
-def test_the_planted_band_and_electrodes_are_found_and_drawn(recordings, tmp_path):
+def test_the_planted_band_and_electrodes_have_the_largest_importance(recordings, tmp_path):
     evaluated(recordings, tmp_path, ["few", "much"])
     bands = pd.read_csv(tmp_path / "group/bands.tsv", sep="\t").set_index("band")
     assert bands["drop"].idxmax() == "alpha"
@@ -65,14 +65,14 @@ def test_the_planted_band_and_electrodes_are_found_and_drawn(recordings, tmp_pat
     assert (tmp_path / "group/figures/sensors.svg").exists()
 
 
-def test_three_classes_have_no_direction_and_get_no_map(recordings, tmp_path):
+def test_three_classes_have_no_pattern(recordings, tmp_path):
     evaluated(recordings, tmp_path, ["a", "b", "c"])
     assert not len(pd.read_csv(tmp_path / "group/bands.tsv", sep="\t"))
     page = write_group_report(tmp_path).read_text(encoding="utf8")
     assert "Permutation importance of frequency bands" not in page
 
 
-def test_sites_with_other_montages_are_no_reason_to_fail_after_all_the_work(recordings, caplog):
+def test_sites_without_common_channels_skip_the_importance_with_a_warning(recordings, caplog):
     other = tuple(f"E{number}" for number in range(10))
     mixed = [replace(one, channels=other) if n < 10 else one for n, one in enumerate(recordings)]
     people = pd.DataFrame({

@@ -76,7 +76,7 @@ ALL = [
 ]
 
 
-def test_partial_correlation_sees_through_a_chain():
+def test_partial_correlation_removes_the_indirect_edge_of_a_chain():
     rng = np.random.default_rng(0)
     first = rng.normal(size=4000)
     second = first + rng.normal(size=4000)
@@ -95,15 +95,13 @@ def test_partial_correlation_sees_through_a_chain():
     ("features", "make", "n_features"), ALL, ids=[str(features) for features, _, _ in ALL]
 )
 class TestEveryTransformer:
-    def test_gives_finite_features_of_the_size_it_should(self, features, make, n_features):
+    def test_gives_finite_features_of_the_expected_shape(self, features, make, n_features):
         table = make(6)
         found = clone(features).fit_transform(table)
         assert found.shape == (6, n_features)
         assert np.isfinite(found).all()
 
-    def test_names_each_number_and_puts_them_above_the_columns_of_a_table(
-        self, features, make, n_features
-    ):
+    def test_names_each_feature_in_the_columns_of_a_dataframe(self, features, make, n_features):
         frame = clone(features).set_output(transform="pandas").fit_transform(make(6))
         assert frame.shape == (6, n_features)
         assert frame.columns.is_unique
@@ -124,7 +122,7 @@ class TestEveryTransformer:
         fitted = clone(features).fit(table)
         np.testing.assert_array_equal(fitted.transform(table), fitted.transform(table.recordings))
 
-    def test_uses_only_channels_that_all_training_recordings_have(self, features, make, n_features):
+    def test_uses_only_channels_common_to_all_training_recordings(self, features, make, n_features):
         table = make(5)
         lost = table[0][0].signal.copy()
         lost[:, 2] = np.nan
@@ -132,7 +130,7 @@ class TestEveryTransformer:
         fitted = clone(features).fit([first, *table.recordings[1:]])
         assert list(fitted.channels_) == ["a", "b", "d"]
 
-    def test_a_channel_missing_in_a_new_recording_says_nothing(self, features, make, n_features):
+    def test_a_channel_missing_in_a_new_recording_has_no_effect(self, features, make, n_features):
         table = make(8)
         fitted = clone(features).fit(table)
         lost = table[0][0].signal.copy()
@@ -150,7 +148,7 @@ def test_pearson_features_are_the_correlations_of_the_pairs():
     assert abs(found[1, 0]) < 0.3
 
 
-def test_channels_are_matched_by_name_not_by_place():
+def test_channels_are_matched_by_name_not_by_order():
     table = bold(4, coupled=[1, 1, 0, 0])
     fitted = ConnectivityFeatures().fit(table)
     order = [3, 1, 0, 2]
@@ -200,7 +198,7 @@ def test_scaled_rows_have_unit_mean_square_length_whatever_the_number_of_feature
     assert lengths.mean() == pytest.approx(1)
 
 
-def test_the_length_scaler_keeps_the_relative_size_of_columns_and_takes_no_other_number():
+def test_the_length_scaler_preserves_the_relative_size_of_columns():
     X = np.random.default_rng(0).normal(size=(40, 3)) * [1, 10, 100]
     spread = LengthScaler().fit_transform(X).std(axis=0)
     np.testing.assert_allclose(spread / spread[0], X.std(axis=0) / X[:, 0].std())
@@ -210,7 +208,7 @@ def test_the_length_scaler_keeps_the_relative_size_of_columns_and_takes_no_other
 
 
 @pytest.mark.parametrize("modality", ["bold", "eeg"])
-def test_a_plain_difference_is_found_by_the_baseline_in_scikit_learns_own_cross_validation(
+def test_the_baseline_finds_a_large_effect_in_cross_val_score(
     modality,
 ):
     y = np.tile([0, 1], 10)
@@ -240,12 +238,12 @@ def test_tangent_vectors_of_diagonal_covariances_are_logarithms_over_the_geometr
     np.testing.assert_allclose(features.transform_precomputed(precomputed), expected, atol=1e-12)
 
 
-def test_rows_all_alike_turn_into_one_column_that_says_nothing():
+def test_identical_rows_give_one_constant_column():
     turned = RowSpacePCA().fit(np.ones((3, 10))).transform(np.ones((2, 10)))
     np.testing.assert_array_equal(turned, np.zeros((2, 1)))
 
 
-def test_the_space_of_rows_keeps_all_distances():
+def test_the_space_of_rows_preserves_all_distances():
     rows = np.random.default_rng(0).normal(size=(6, 50))
     turned = RowSpacePCA().fit_transform(rows)
     assert turned.shape[1] <= 6
@@ -255,5 +253,5 @@ def test_the_space_of_rows_keeps_all_distances():
 @parametrize_with_checks([
     RowSpacePCA(), LengthScaler(), TunedLinearHead("classification"), TunedLinearHead("regression"),
 ])  # fmt: skip
-def test_what_reads_plain_arrays_keeps_every_rule_of_scikit_learn(estimator, check):
+def test_estimators_of_plain_arrays_pass_check_estimator(estimator, check):
     check(estimator)

@@ -47,7 +47,7 @@ def representation():
 
 
 @pytest.mark.parametrize("script", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
-def test_every_script_says_how_it_is_called(script):
+def test_every_script_has_a_usage(script):
     if "__main__" not in script.read_text(encoding="utf8"):
         pytest.skip("a module of the others")
     if script.stem == "corpus_storage":  # compares storages that brainfm does not need
@@ -75,17 +75,17 @@ def two_sites():
 
 
 class TestScoresWithinSites:
-    def test_a_signal_of_the_site_alone_is_worth_nothing(self, scoring, two_sites):
+    def test_a_site_effect_alone_scores_at_chance(self, scoring, two_sites):
         sites, y = two_sites
         site_signal = sites.astype(float)
         assert roc_auc_score(y, site_signal) > 0.75
         assert _within(scoring, site_signal, y, sites) == 0.5
 
-    def test_a_signal_of_the_person_is_worth_all_whatever_the_site_adds(self, scoring, two_sites):
+    def test_an_effect_within_sites_scores_1_whatever_the_site_effect(self, scoring, two_sites):
         sites, y = two_sites
         assert _within(scoring, y - 10 * sites, y, sites) == 1.0
 
-    def test_with_one_site_it_is_the_area_under_the_curve(self, scoring):
+    def test_one_site_gives_the_area_under_the_curve(self, scoring):
         rng = np.random.default_rng(1)
         y = np.repeat([0.0, 1.0], 30)
         scores = rng.normal(size=60) + y
@@ -96,17 +96,17 @@ class TestScoresWithinSites:
         y, scores = np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])
         assert _within(scoring, scores, y, np.zeros(3)) == pytest.approx(2 / 3)
 
-    def test_a_site_counts_about_by_its_size(self, scoring):
+    def test_sites_are_weighted_by_their_size(self, scoring):
         y = np.array([0.0, 1.0] + [0.0, 1.0] * 20)
         sites = np.repeat([0, 1], [2, 40])
         scores = np.where(sites == 0, y, -y)  # right in the small site, wrong in the large
         assert _within(scoring, scores, y, sites) == pytest.approx((1 / 3) / (1 / 3 + 400 / 41))
 
-    def test_sites_where_nobody_differs_are_refused(self, scoring):
+    def test_sites_without_variation_are_refused(self, scoring):
         with pytest.raises(ValueError, match="no stratum has two rows that differ"):
             scoring.pairs_within(np.array([0.0, 1.0]), np.array(["a", "b"]))
 
-    def test_the_bootstrap_draws_all_recordings_of_a_person_together(self, scoring):
+    def test_the_bootstrap_draws_all_recordings_of_a_participant_together(self, scoring):
         groups = np.array(["a", "a", "b", "b", "c", "c"])
         people, _ = scoring.draws(groups, np.array([1, 1, 1, 1, 0, 0], bool), 1, n_draws=50)
         assert (people[:, 0] == people[:, 1]).all()
@@ -129,7 +129,7 @@ class TestTheHead:
         found = scoring.ridge_scores(X @ X.T, new @ X.T, y, np.arange(30))
         np.testing.assert_allclose(found, Ridge(best).fit(X, y).predict(new), rtol=1e-6)
 
-    def test_leaves_out_all_recordings_of_a_person(self, scoring):
+    def test_leaves_out_all_recordings_of_a_participant(self, scoring):
         rng = np.random.default_rng(0)
         people = np.repeat(np.arange(10), 2)
         X = np.repeat(rng.normal(size=(10, 25)), 2, axis=0) + 0.1 * rng.normal(size=(20, 25))
@@ -164,32 +164,32 @@ class TestTheHead:
         assert abs(np.mean(found) - 0.5) < 3 * np.std(found) / np.sqrt(40)
 
 
-class TestWhoIsTrainedOn:
+class TestSplits:
     groups = np.repeat([f"p{n}" for n in range(40)], 2)
     classes = np.repeat(np.arange(40) % 2, 2)
 
-    def test_nobody_is_on_both_sides(self, scoring):
+    def test_no_participant_is_in_training_and_test(self, scoring):
         rows = np.arange(80)
         splits = scoring.repeated_folds(rows, self.classes, self.groups)
         splits += scoring.episodes(rows, self.classes, self.groups, 5)
         for train, test in splits:
             assert not set(self.groups[train]) & set(self.groups[test])
 
-    def test_an_episode_has_k_people_of_each_class(self, scoring):
+    def test_an_episode_has_k_participants_per_class(self, scoring):
         drawn = scoring.episodes(np.arange(80), self.classes, self.groups, 5)
         for train, test in drawn:
             assert len(set(self.groups[train])) == 10
             assert self.classes[train].mean() == 0.5
             assert len(train) + len(test) == 80
 
-    def test_an_episode_takes_whole_people_where_each_has_all_classes(self, scoring):
+    def test_an_episode_draws_all_recordings_of_participants_with_all_classes(self, scoring):
         drawn = scoring.episodes(np.arange(80), np.tile([0, 1], 40), self.groups, 5)
         assert {len(set(self.groups[train])) for train, _ in drawn} == {5}
 
-    def test_episodes_that_would_leave_too_few_to_test_are_not_drawn(self, scoring):
+    def test_episodes_without_enough_test_participants_are_not_drawn(self, scoring):
         assert scoring.episodes(np.arange(80), self.classes, self.groups, 16) == []
 
-    def test_scalers_do_not_see_the_tested(self, features):
+    def test_scalers_are_fitted_on_training_rows_only(self, features):
         rng = np.random.default_rng(0)
         seen, new = rng.normal(size=(20, 5)), rng.normal(size=(10, 5))
         one = features.kernel_pair(seen, new)
@@ -219,7 +219,7 @@ class TestATable:
         rows = representation.score_all(found, kernels, cohort, task, "few-shot 10", splits)
         return {row["method"]: row for row in rows}
 
-    def test_finds_what_was_planted_and_nothing_in_noise(self, table):
+    def test_finds_a_planted_effect_and_none_in_noise(self, table):
         assert table["planted"]["score"] > 0.9
         assert table["noise"]["low"] < 0.5 < table["noise"]["high"]
         assert table["guess"]["score"] == 0.5
@@ -263,7 +263,7 @@ class TestOtherAtlases:
         assert not set(halves[0].groups) & set(halves[1].groups)
         assert set(halves[0].groups) | set(halves[1].groups) == set(to_half[0].groups)
 
-    def test_a_missing_parcel_leaves_its_group_to_the_other(self, montage):
+    def test_a_missing_parcel_leaves_the_other_parcel_of_its_group(self, montage):
         signal = self.rng.normal(size=(60, 41)).astype(np.float32)
         signal[:, [0, 2, 3]] = np.nan
         view = montage.View("three", (("p0", "p1"), ("p2", "p3"), ("p4", "p5")))
@@ -273,7 +273,7 @@ class TestOtherAtlases:
         np.testing.assert_allclose(seen.positions[2], self.positions[4:6].mean(axis=0))
         assert list(seen.mask) == [True, False, True]
 
-    def test_people_are_found_if_they_are_in_the_vectors_and_not_otherwise(self, montage):
+    def test_participants_are_identified_only_if_vectors_differ_between_them(self, montage):
         person, sites = self.rng.normal(size=(50, 20)), np.repeat(["a", "b"], 25)
         noisy = person + 0.1 * self.rng.normal(size=(50, 20)) + 7  # an offset of the version
         found = dict(
@@ -286,7 +286,7 @@ class TestOtherAtlases:
         assert lost["found"] < 0.1
         assert lost["site_low"] < 0.5 < lost["site_high"]
 
-    def test_what_a_site_shares_does_not_help_within_it(self, montage):
+    def test_site_effects_do_not_help_within_a_site(self, montage):
         sites = np.repeat(["a", "b"], 25)
         shared = np.repeat(self.rng.normal(size=(2, 20)), 25, axis=0)
         one, other = (shared + 0.1 * self.rng.normal(size=(50, 20)) for _ in range(2))

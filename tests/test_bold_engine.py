@@ -111,7 +111,7 @@ class TestAnatomy:
         sidecar = json.loads(Path(str(anatomy["files"][1]).replace(".nii.gz", ".json")).read_text())
         assert sidecar["DiceTemplate"] >= 0.9
 
-    def test_points_of_the_template_are_found_where_they_truly_are(self, person, anatomy):
+    def test_points_of_the_template_are_mapped_to_their_true_positions(self, person, anatomy):
         grid, inside = _inside_template()
         found = transform_grid(read_transform(anatomy["there"]), grid)[inside]
         error_mm = np.linalg.norm(
@@ -120,7 +120,7 @@ class TestAnatomy:
         assert np.median(error_mm) < 3  # of voxels of 4 mm
         assert np.percentile(error_mm, 95) < 7
 
-    def test_the_way_back_is_the_inverse(self, anatomy):
+    def test_the_inverse_transform_is_the_inverse(self, anatomy):
         there, back = read_transform(anatomy["there"]), inverse_transform(anatomy["back"])
         for point in [(0.0, 0.0, 0.0), (-40.0, 20.0, 30.0), (30.0, 60.0, 10.0)]:
             again = back.TransformPoint(there.TransformPoint(point))
@@ -153,7 +153,7 @@ class TestAnatomy:
         with pytest.raises(DataError, match=r"cut_T1w.nii.gz cannot be read .* copy or convert"):
             prepare_t1w(tmp_path / "cut_T1w.nii.gz", tmp_path)
 
-    def test_an_image_that_is_not_there_is_refused(self, tmp_path):
+    def test_an_absent_image_is_refused(self, tmp_path):
         with pytest.raises(MissingInput, match="does not exist"):
             read_image(tmp_path / "nothing.nii.gz")
 
@@ -291,7 +291,7 @@ class TestChecks:
         (problem,) = check_bold(path, {"RepetitionTime": 2.5})
         assert "2.5 s in the sidecar but 2 s in the header" in problem
 
-    def test_geometry_survives_the_way_through_itk(self):
+    def test_geometry_is_preserved_by_the_conversion_to_itk(self):
         affine = np.array([[-3, 0.1, 0, 9], [0.1, 3, -0.7, -8], [0, 0.7, 3, 7], [0, 0, 0, 1.0]])
         image = nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), affine)
         point = to_sitk(image).TransformContinuousIndexToPhysicalPoint([1.0, 2.0, 3.0])

@@ -45,7 +45,7 @@ def test_a_head_without_brain_is_refused(head):
         extract_brain(empty, radius < 60, MM)
 
 
-def test_tissues_are_told_apart_by_intensity(head):
+def test_tissues_are_segmented_by_intensity(head):
     image, radius = head
     mask = radius < 62
     priors = np.full((3, *image.shape), 1 / 3)

@@ -58,7 +58,7 @@ def test_what_is_loaded_is_what_was_saved(saved):
         torch.testing.assert_close(found.encoder.state_dict()[name], value)
 
 
-def test_it_knows_its_training_participants_but_not_their_names(saved):
+def test_training_participants_are_stored_as_hashes(saved):
     assert load_checkpoint(saved).seen_in_training(["ds/01", "ds/02"]) == [True, False]
     assert "ds/01" not in (saved / "config.json").read_text()
 
@@ -77,7 +77,7 @@ def test_its_identity_follows_weights_sizes_and_training_but_not_name_or_scores(
 
 
 class TestReport:
-    def test_it_says_in_a_line_what_was_loaded(self, saved):
+    def test_it_is_one_line(self, saved):
         assert str(load_checkpoint(saved).report) == (
             f"one (sha256 {load_checkpoint(saved).sha256[:12]}); 100 % of the tensors and 100 % of "
             "the parameters matched; trained on BOLD of 13 participants from One (12), Two (1); "
@@ -91,11 +91,11 @@ class TestReport:
         assert caplog.messages == said[:1]
         assert capsys.readouterr().out == ""
 
-    def test_what_is_not_stated_is_said_to_be_so(self, tmp_path):
+    def test_missing_information_is_reported_as_not_stated(self, tmp_path):
         bare = load_checkpoint(save_checkpoint(tmp_path / "bare", nano(), {})).report
         assert "trained on what its config.json does not state; licence not stated" in str(bare)
 
-    def test_part_of_the_tensors_never_reads_100(self, saved):
+    def test_a_partial_load_is_never_reported_as_100_percent(self, saved):
         state = load_file(saved / "model.safetensors")
         del state["summary"]
         save_file(state, saved / "model.safetensors")
@@ -112,12 +112,12 @@ class TestReport:
 
 
 class TestSaving:
-    def test_saving_again_replaces_the_whole_and_leaves_nothing_behind(self, saved):
+    def test_saving_again_replaces_the_whole_folder(self, saved):
         save_checkpoint(saved, nano(), {})
         assert [path.name for path in saved.parent.iterdir()] == ["one"]
         assert not (saved / "README.md").exists()
 
-    def test_a_failed_save_leaves_what_stood_there(self, saved, monkeypatch):
+    def test_a_failed_save_leaves_the_former_checkpoint(self, saved, monkeypatch):
         before = load_checkpoint(saved).sha256
 
         def full(*_):
@@ -134,7 +134,7 @@ class TestSaving:
         with pytest.raises(CannotCreateOutput, match=r"choose a folder you may write to"):
             save_checkpoint(tmp_path / "file" / "x", nano(), {})
 
-    def test_a_folder_of_something_else_is_never_replaced(self, tmp_path):
+    def test_a_folder_without_checkpoint_is_never_replaced(self, tmp_path):
         (tmp_path / "results").mkdir()
         (tmp_path / "results" / "table.tsv").write_text("mine")
         with pytest.raises(CannotCreateOutput, match=r"is no checkpoint: it would be lost"):
@@ -211,7 +211,7 @@ for limit in (10, 100_000):
 
 
 @pytest.mark.slow
-def test_killed_or_out_of_space_at_any_line_a_whole_checkpoint_is_found(tmp_path):
+def test_a_kill_or_full_disk_at_any_line_leaves_a_complete_checkpoint(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _KILLED], cwd=tmp_path, capture_output=True, text=True
     )
@@ -237,7 +237,7 @@ class TestRefusals:
         assert 0.9 < load_checkpoint(saved, allow_partial=True).matched < 1
 
     @pytest.mark.parametrize("name", ["extra", "../summary"])
-    def test_tensors_nobody_knows(self, saved, name):
+    def test_unknown_tensors(self, saved, name):
         weights = saved / "model.safetensors"
         save_file({**load_file(weights), name: torch.ones(1)}, weights)
         with pytest.raises(ModelError, match=rf"or of another shape or type: {name} \(1 in all\)"):
@@ -310,7 +310,7 @@ class TestRefusals:
             ("\xff", r"config.json cannot be read"),
         ],
     )
-    def test_a_config_that_is_none(self, saved, text, words):
+    def test_a_config_that_is_not_a_checkpoint(self, saved, text, words):
         (saved / "config.json").write_bytes(text.encode("latin1"))
         with pytest.raises(ModelError, match=words):
             load_checkpoint(saved)
@@ -322,7 +322,7 @@ class TestRefusals:
         with pytest.raises(ModelError, match=r"has no 'encoder': it is not complete"):
             load_checkpoint(saved)
 
-    def test_an_unknown_name_with_those_there_are(self):
+    def test_an_unknown_name_with_the_known_ones(self):
         words = r"no checkpoint called 'nope'.* brainfm-tiny, brainfm-tiny-phenotypes, or org/name"
         with pytest.raises(ModelError, match=words):
             load_checkpoint("nope")
@@ -358,7 +358,7 @@ class TestScores:
         }
     )
 
-    def test_they_come_into_card_and_config_and_the_weights_stay(self, saved):
+    def test_scores_are_added_to_card_and_config_without_changing_the_weights(self, saved):
         before = (saved / "model.safetensors").read_bytes(), (saved / "history.json").read_bytes()
         assert add_scores(saved, self.TABLE) == saved
         after = (saved / "model.safetensors").read_bytes(), (saved / "history.json").read_bytes()
@@ -390,7 +390,7 @@ class TestScores:
 
 
 @pytest.mark.parametrize("name", ["brainfm-tiny", "brainfm-tiny-phenotypes"])
-def test_what_ships_is_trained_small_and_licensed(name):
+def test_packaged_checkpoints_are_trained_small_and_licensed(name):
     assert name in packaged_checkpoints()
     found = load_checkpoint(name)
     assert found.matched == 1

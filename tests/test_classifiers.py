@@ -60,12 +60,12 @@ def both(tmp_path_factory):
 
 @pytest.mark.parametrize("make", [BrainClassifier, FewShotClassifier, BrainRegressor])
 class TestRules:
-    def test_those_scikit_learn_can_check_without_data(self, make):
+    def test_checks_of_scikit_learn_without_data_pass(self, make):
         check_parameters_default_constructible(make.__name__, make())
         check_no_attributes_set_in_init(make.__name__, make())
         assert clone(make(model="x")).get_params() == make(model="x").get_params()
 
-    def test_before_fit_it_says_so(self, make, table):
+    def test_use_before_fit_raises_not_fitted(self, make, table):
         with pytest.raises(NotFittedError):
             make().predict(table)
 
@@ -76,7 +76,9 @@ class TestRules:
         assert estimator.fit(table, y.astype(int)) is estimator
         assert estimator.get_params() == before
 
-    def test_fitted_ones_survive_pickle_and_joblib(self, make, checkpoint, table, target, tmp_path):
+    def test_fitted_estimators_survive_pickle_and_joblib(
+        self, make, checkpoint, table, target, tmp_path
+    ):
         fitted = make(checkpoint).fit(table, (target == "open").astype(int))
         expected = fitted.predict(table)
         joblib.dump(fitted, tmp_path / "model")
@@ -84,7 +86,7 @@ class TestRules:
         for copy in (pickled, joblib.load(tmp_path / "model")):
             np.testing.assert_array_equal(copy.predict(table), expected)
 
-    def test_features_nobody_knows_are_refused(self, make, table, target):
+    def test_unknown_features_are_refused(self, make, table, target):
         with pytest.raises(BrainFMError, match=r"fusion is 'spikes'; expected 'auto', or one"):
             make(fusion="spikes").fit(table, (target == "open").astype(int))
 
@@ -102,7 +104,7 @@ class TestClassifiers:
             (FewShotClassifier, {"head": "lda"}),
         ],
     )
-    def test_tell_alpha_from_no_alpha_in_people_not_seen(
+    def test_distinguish_alpha_in_unseen_participants(
         self, checkpoint, table, target, make, parameters
     ):
         classifier = make(checkpoint, **parameters)
@@ -154,7 +156,7 @@ class TestClassifiers:
         for train, test in head.cv:  # both recordings of a person are on one side
             assert not {row // 2 for row in train} & {row // 2 for row in test}
 
-    def test_class_weights_shift_what_is_guessed(self, checkpoint, table, target):
+    def test_class_weights_shift_the_predictions(self, checkpoint, table, target):
         rare = np.r_[np.flatnonzero(target == "open")[:3], np.flatnonzero(target == "closed")]
         subset, y = table[rare], target[rare]
         chances = [
@@ -174,9 +176,7 @@ class TestClassifiers:
             BrainClassifier(checkpoint, class_weight={"opened": 2}).fit(table, target)
 
     @pytest.mark.parametrize("missing", [None, np.nan, "n/a"])
-    def test_missing_labels_as_tables_hold_them_are_refused(
-        self, checkpoint, table, target, missing
-    ):
+    def test_missing_labels_of_pandas_are_refused(self, checkpoint, table, target, missing):
         y = target.astype(object)
         y[3] = missing
         with pytest.raises(DataError, match="the target is missing in 1 of"):
@@ -199,7 +199,7 @@ class TestFineTuning:
         assert not np.allclose(found[0], found[2])
         assert (checkpoint / "model.safetensors").read_bytes() == before
 
-    def test_low_rank_tuning_leaves_places_and_tokens_alone(self, checkpoint, table, target):
+    def test_lora_leaves_positions_and_tokens_unchanged(self, checkpoint, table, target):
         from brainfm.models.checkpoint.load_save import load_checkpoint
 
         start = load_checkpoint(checkpoint).encoder.state_dict()
@@ -210,7 +210,9 @@ class TestFineTuning:
         assert changed
         assert all(name.startswith("blocks.") for name in changed)
 
-    def test_it_stops_early_when_people_kept_apart_stop_improving(self, checkpoint, table):
+    def test_training_stops_early_without_improvement_on_validation_participants(
+        self, checkpoint, table
+    ):
         y = np.random.default_rng(0).permutation(np.arange(24) % 2)  # nothing to learn
         classifier = BrainClassifier(
             checkpoint, adaptation="full", max_epochs=40, patience=2, learning_rate=3e-3
@@ -219,14 +221,14 @@ class TestFineTuning:
         assert len(history) < 40
         assert "valid_loss" in history[-1]
 
-    def test_what_is_pickled_holds_no_recording(self, checkpoint, table, target):
+    def test_a_pickle_holds_no_recording(self, checkpoint, table, target):
         classifier = BrainClassifier(checkpoint, adaptation="lora", max_epochs=1)
         kept = pickle.dumps(classifier.fit(table, target))
         for (one,) in table:
             for channel in prepare(one).signal:
                 assert channel[:50].tobytes() not in kept
 
-    def test_with_few_people_nobody_is_kept_apart(self, checkpoint, table, target):
+    def test_few_participants_have_no_validation_split(self, checkpoint, table, target):
         classifier = BrainClassifier(checkpoint, adaptation="lora", max_epochs=3)
         history = classifier.fit(table[:6], target[:6]).blocks_["eeg"].tuner_.net_.history
         assert len(history) == 3
@@ -234,7 +236,7 @@ class TestFineTuning:
 
 
 class TestFusion:
-    def test_a_missing_modality_is_absent_and_the_other_speaks(self, both):
+    def test_a_missing_modality_is_skipped_and_the_other_is_used(self, both):
         table, y, folder = both
         classifier = FewShotClassifier(folder).fit(table, y)
         assert set(classifier.blocks_) == {"bold", "eeg"}
@@ -242,7 +244,7 @@ class TestFusion:
         only_bold = FewShotClassifier(folder, fusion="bold").fit(table[:7], y[:7])
         np.testing.assert_allclose(chance[6], only_bold.predict_proba(table[6:7])[0])
 
-    def test_of_both_is_the_mean_of_each(self, both):
+    def test_the_prediction_is_the_mean_over_modalities(self, both):
         table, y, folder = both
         chances = [
             BrainClassifier(folder, fusion=fusion).fit(table[:6], y[:6]).predict_proba(table[:6])
@@ -250,18 +252,18 @@ class TestFusion:
         ]
         np.testing.assert_allclose(chances[0], (chances[1] + chances[2]) / 2)
 
-    def test_a_row_with_nothing_that_is_fused_is_refused(self, both):
+    def test_a_row_without_any_fused_modality_is_refused(self, both):
         table, y, folder = both
         classifier = BrainClassifier(folder, fusion="bold").fit(table[:7], y[:7])
         with pytest.raises(BrainFMError, match=r"row 0 has .*eeg.* fitted on bold: fit it on both"):
             classifier.predict(table[7:])
 
-    def test_features_of_a_modality_that_is_not_there_are_refused(self, both):
+    def test_features_of_an_absent_modality_are_refused(self, both):
         *_, folder = both
         with pytest.raises(BrainFMError, match=r"'pearson', which needs bold, but X holds eeg"):
             BrainClassifier(folder, fusion="pearson").fit([eeg(1), eeg(2)], [0, 1])
 
-    def test_other_peoples_encoders_come_in_by_name(self, checkpoint, table, target, request):
+    def test_third_party_encoders_are_found_by_name(self, checkpoint, table, target, request):
         def loudness(rows):
             return np.array([[np.log(row[0].signal.std())] for row in rows])
 
@@ -277,7 +279,7 @@ class TestFusion:
 
 class TestRegressor:
     @pytest.mark.parametrize("parameters", [{}, {"adaptation": "lora", **QUICK}])
-    def test_follows_a_number(self, checkpoint, parameters):
+    def test_predicts_a_numeric_target(self, checkpoint, parameters):
         strength = np.linspace(0, 1.5, 16)
         recordings = [eeg(seed, alpha=one) for seed, one in enumerate(strength)]
         regressor = BrainRegressor(checkpoint, **parameters).fit(recordings, strength)
@@ -301,7 +303,7 @@ class TestRefusals:
             (BrainRegressor, ["old"] * 24, r"y is not numeric"),
         ],
     )
-    def test_targets_nothing_can_be_learned_from(self, checkpoint, table, make, y, words):
+    def test_targets_without_variation_are_refused(self, checkpoint, table, make, y, words):
         with pytest.raises(BrainFMError, match=words):
             make(checkpoint).fit(table, y)
 
@@ -320,6 +322,6 @@ class TestRefusals:
         with pytest.raises(BrainFMError, match=words):
             estimator.set_params(model=checkpoint).fit(table, target)
 
-    def test_one_example_is_too_little_for_lda(self, checkpoint, table, target):
+    def test_lda_refuses_one_row_per_class(self, checkpoint, table, target):
         with pytest.raises(BrainFMError, match=r"class 0 has one row: shrinkage LDA needs two"):
             FewShotClassifier(checkpoint, head="lda").fit(table[:2], target[:2])

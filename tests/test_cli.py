@@ -27,7 +27,7 @@ class TestSpellings:
         [["01", "02"], ["01,02"], ["sub-01", "sub-02"], ["sub-01,02"], ["01 02"], ["01,", "02"]],
         ids=str,
     )
-    def test_participants_are_read_however_they_are_typed(self, flag, values):
+    def test_all_spellings_of_participant_labels_are_accepted(self, flag, values):
         assert run_config(flag, *values).participant_label == ("01", "02")
 
     def test_a_repeated_option_adds_to_the_list_and_nothing_twice(self):
@@ -54,13 +54,13 @@ class TestMistypedCommands:
     def answer(self, capsys, *words):
         return main(list(words)), capsys.readouterr().err
 
-    def test_a_list_that_swallows_the_arguments_is_answered_with_the_right_command(self, capsys):
+    def test_a_list_option_before_the_positional_arguments_is_explained(self, capsys):
         code, said = self.answer(capsys, "--participant-label", "01", *THREE, "-w", "/w dir")
         assert code == 64
         assert "    brainfm /data /out participant --participant-label 01 -w '/w dir'\n" in said
 
     @pytest.mark.parametrize("words", [["--participant-label", ""], ["--work-dir="], ["-w", ""]])
-    def test_an_empty_argument_is_refused_and_not_taken_for_all_participants(self, capsys, words):
+    def test_an_empty_argument_is_refused(self, capsys, words):
         code, said = self.answer(capsys, *THREE, *words)
         assert code == 64
         assert "one of the arguments is empty; is a variable in your script not set?" in said
@@ -75,7 +75,7 @@ class TestMistypedCommands:
             (["--device", "tpu"], "model.device is 'tpu'; expected one of auto, cpu, cuda"),
         ],
     )
-    def test_a_number_or_name_that_makes_no_sense_is_refused(self, capsys, words, said):
+    def test_an_invalid_number_or_name_is_refused(self, capsys, words, said):
         code, told = self.answer(capsys, *THREE, *words)
         assert code == 64
         assert said in told
@@ -90,12 +90,12 @@ class TestMistypedCommands:
         assert code == 64
         assert "required: {participant,group}; see brainfm --help" in said
 
-    def test_an_unknown_option_is_answered_with_the_nearest(self, capsys):
+    def test_an_unknown_option_is_refused_with_the_nearest(self, capsys):
         code, said = self.answer(capsys, *THREE, "--participant-lable", "01")
         assert code == 64
         assert "no option --participant-lable; did you mean --participant-label?" in said
 
-    def test_an_abbreviation_is_not_guessed(self, capsys):
+    def test_an_abbreviated_option_is_refused(self, capsys):
         code, said = self.answer(capsys, *THREE, "--participant", "01")
         assert code == 64
         assert "no option --participant" in said

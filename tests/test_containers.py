@@ -72,19 +72,19 @@ class TestTheParser:
             ("Bootstrap docker\nFrom: x\n", "is no header"),
         ],
     )
-    def test_refuses_what_builders_swallow(self, text, said):
+    def test_refuses_what_container_builders_ignore(self, text, said):
         with pytest.raises(ValueError, match=said):
             read_definition(text)
 
 
 class TestDefinition:
-    def test_has_every_section_a_user_needs(self, definition):
+    def test_has_all_sections(self, definition):
         _, sections = definition
         needed = {"labels", "help", "files", "post", "environment", "runscript", "test"}
         assert needed <= set(sections)
 
     @pytest.mark.parametrize("section", SHELL)
-    def test_sections_are_sound_shell(self, definition, section):
+    def test_sections_are_valid_shell(self, definition, section):
         done = subprocess.run(
             ["sh", "-n"], input=definition[1][section], text=True, capture_output=True
         )
@@ -97,7 +97,7 @@ class TestDefinition:
                 assert (ROOT / source).exists(), source
                 assert target.startswith("/")
 
-    def test_runs_brainfm_with_all_arguments_as_they_came(self, definition, tmp_path):
+    def test_passes_all_arguments_to_brainfm(self, definition, tmp_path):
         program = tmp_path / "brainfm"
         program.write_text('#!/bin/sh\nfor word in "$@"; do echo "<$word>"; done\n')
         program.chmod(0o755)

@@ -22,25 +22,25 @@ def table():
     return RecordingTable([(eeg(number, n_channels=4, duration_s=6),) for number in range(16)])
 
 
-def test_what_is_not_known_becomes_the_mean_of_the_training_rows(table):
+def test_missing_values_become_the_mean_of_the_training_rows(table):
     columns = pd.DataFrame({"age": [20.0, 40.0, np.nan, *[60.0] * 13], "site": list("ab") * 8})
     features = CovariateFeatures.of(table, columns).fit(table[:3])
     np.testing.assert_array_equal(features.transform(table[2:4]), [[30, 0], [60, 1]])
 
 
-def test_a_column_no_training_row_knows_is_left_out(table):
+def test_a_column_without_training_values_is_dropped(table):
     columns = pd.DataFrame({"age": [np.nan] * 8 + [50.0] * 8, "iq": np.arange(16.0)})
     features = CovariateFeatures.of(table, columns).fit(table[:8])
     np.testing.assert_array_equal(features.transform(table[8:]), np.arange(8.0, 16)[:, None])
 
 
-def test_somebody_unknown_is_refused(table):
+def test_an_unknown_participant_is_refused(table):
     features = CovariateFeatures.of(table[:4], pd.DataFrame({"age": [1.0, 2, 3, 4]})).fit(table[:4])
     with pytest.raises(DataError, match=r"no covariates of .*sub-09.*are known: give them"):
         features.transform(table[9:])
 
 
-def test_a_report_says_when_no_signal_is_needed(table, tmp_path):
+def test_a_report_warns_where_covariates_alone_explain_the_score(table, tmp_path):
     people = pd.DataFrame({
         "participant_id": [f"sub-{row[0].participant}" for row in table],
         "group": ["old", "young"] * 8,
@@ -80,7 +80,9 @@ class TestWithoutCovariates:
 
         return FunctionTransformer(read)
 
-    def test_what_covariates_say_is_gone_in_new_people_too_and_the_mean_stays(self, table, people):
+    def test_covariate_effects_are_removed_in_new_participants_and_the_mean_remains(
+        self, table, people
+    ):
         step = WithoutCovariates(self.features(people), people).fit(table[:10])
         new = step.transform(table[10:])
         seen = self.features(people).transform(table[:10])
@@ -97,7 +99,9 @@ class TestWithoutCovariates:
         )
         np.testing.assert_array_equal(one, two)
 
-    def test_missing_values_become_the_mean_and_missing_people_are_refused(self, table, people):
+    def test_missing_values_become_the_mean_and_missing_participants_are_refused(
+        self, table, people
+    ):
         people.loc[3, "age"] = np.nan
         step = WithoutCovariates(BandPowerFeatures(), people)
         assert np.isfinite(step.fit_transform(table)).all()
@@ -106,6 +110,6 @@ class TestWithoutCovariates:
         with pytest.raises(DataError, match="covariates has sub-00 more than once"):
             WithoutCovariates(BandPowerFeatures(), pd.concat([people, people[:1]])).fit(table)
 
-    def test_columns_keep_the_names_of_the_features(self, table, people):
+    def test_columns_have_the_names_of_the_features(self, table, people):
         step = WithoutCovariates(BandPowerFeatures(), people).set_output(transform="pandas")
         assert list(step.fit_transform(table)) == list(step.features_.get_feature_names_out())

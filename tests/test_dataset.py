@@ -22,7 +22,7 @@ def described(out):
     return json.loads((out / "dataset_description.json").read_text())
 
 
-def test_it_says_who_made_it_and_from_what_by_relative_links(places):
+def test_it_states_generator_and_sources_by_relative_links(places):
     out, raw = places
     facts = {"Name": "A study", "License": "PDDL", "DatasetDOI": "doi:10.1/x"}
     write(raw / "dataset_description.json", {"BIDSVersion": "1.9.0", **facts})
@@ -43,7 +43,7 @@ def test_the_container_is_named_when_there_is_one(places, monkeypatch):
     assert container == {"Type": "singularity", "URI": "brainfm.sif"}
 
 
-def test_rows_that_others_added_to_the_descriptions_stay(places):
+def test_fields_added_to_the_descriptions_remain(places):
     out, raw = places
     write_description(out, raw)
     path = out / "descriptions.tsv"

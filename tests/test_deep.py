@@ -76,12 +76,12 @@ def linear(monkeypatch):
     return DeepClassifier("linear", max_epochs=2, device="cpu")
 
 
-class TestWhatIsPlantedIsLearned:
-    def test_coupled_parcels_are_seen_in_people_not_seen_before(self):
+class TestPlantedEffects:
+    def test_coupled_parcels_are_detected_in_unseen_participants(self):
         model = DeepClassifier("brainnetcnn", device="cpu").fit(*people(40))
         assert model.score(*people(20, first=100)) >= 0.9
 
-    def test_so_are_three_classes_with_names(self):
+    def test_three_named_classes_are_detected(self):
         table, y = people(45, n_classes=3)
         model = DeepClassifier("brainnetcnn", device="cpu").fit(table, np.array([*"cab"])[y])
         new, y = people(30, first=100, n_classes=3)
@@ -90,7 +90,7 @@ class TestWhatIsPlantedIsLearned:
         assert (model.predict(new) == np.array([*"cab"])[y]).mean() >= 0.7
 
     @pytest.mark.parametrize("network", ["shallow", "eegnet"])
-    def test_alpha_is_heard_in_people_not_seen_before(self, network):
+    def test_alpha_is_detected_in_unseen_participants(self, network):
         pytest.importorskip("braindecode", exc_type=(ImportError, OSError))
         model = DeepClassifier(
             network, device="cpu", max_epochs=15, learning_rate=3e-3, batch_size=16
@@ -103,7 +103,7 @@ class TestWhatIsPlantedIsLearned:
             pickle.loads(pickle.dumps(fitted)).predict_proba(new),  # noqa: S301
         )
 
-    def test_a_class_that_counts_more_is_told_more_often(self):
+    def test_a_class_with_more_weight_is_predicted_more_often(self):
         table, y = people(12)
         told = [
             DeepClassifier(**QUICK, class_weight=weight).fit(table, y).predict_proba(table)[:, 1]
@@ -113,11 +113,11 @@ class TestWhatIsPlantedIsLearned:
 
 
 class TestRules:
-    def test_those_scikit_learn_can_check_without_data(self):
+    def test_checks_of_scikit_learn_without_data_pass(self):
         check_parameters_default_constructible("DeepClassifier", DeepClassifier())
         check_no_attributes_set_in_init("DeepClassifier", DeepClassifier())
 
-    def test_before_fit_it_says_so(self):
+    def test_use_before_fit_raises_not_fitted(self):
         with pytest.raises(NotFittedError):
             DeepClassifier().predict(people(2)[0])
 
@@ -127,7 +127,7 @@ class TestRules:
         assert model.fit(*people(6)) is model
         assert model.get_params() == before == clone(model).get_params()
 
-    def test_same_seed_same_probabilities_and_torch_goes_on_as_it_would_have(self):
+    def test_the_same_seed_gives_the_same_probabilities_and_leaves_the_state_of_torch(self):
         table, y = people(12)
         state = torch.get_rng_state()
         first, again, other = (
@@ -138,7 +138,7 @@ class TestRules:
         assert not np.allclose(first, other)
         assert torch.equal(torch.get_rng_state(), state)
 
-    def test_probabilities_sum_to_one_whoever_stands_beside(self):
+    def test_probabilities_sum_to_one_and_do_not_depend_on_other_rows(self):
         table, y = people(12)
         model = DeepClassifier(**QUICK).fit(table, y)
         told = model.predict_proba(table)
@@ -156,14 +156,14 @@ class TestRules:
             model.predict_proba(table),
         )
 
-    def test_it_stands_on_folds_like_any_other(self):
+    def test_it_can_be_cross_validated(self):
         table, y = people(12)
         scores = cross_val_score(
             DeepClassifier(**QUICK), table, y, groups=table.groups, cv=GroupKFold(3)
         )
         assert np.isfinite(scores).all()
 
-    def test_nobody_is_learned_from_and_kept_apart(self, monkeypatch):
+    def test_training_and_validation_have_different_participants(self, monkeypatch):
         splits, split = [], deep.ValidSplit
         monkeypatch.setattr(deep, "ValidSplit", lambda pairs: splits.extend(pairs) or split(pairs))
         table = RecordingTable.from_recordings(
@@ -174,7 +174,7 @@ class TestRules:
         assert len(learned) == 16
         assert not set(table.groups[learned]) & set(table.groups[apart])
 
-    def test_a_channel_a_new_recording_lacks_counts_as_zero(self, linear):
+    def test_a_channel_missing_in_a_new_recording_is_zero(self, linear):
         model = linear.fit(*rhythms(4))
         whole = listener(9, 1)
         silent = np.where(np.arange(6) == 3, np.nan, whole.signal)
@@ -183,7 +183,7 @@ class TestRules:
         np.testing.assert_array_equal(told[0], told[1])
         assert not np.allclose(told[0], told[2])
 
-    def test_a_parcel_a_new_recording_lacks_says_nothing(self):
+    def test_a_parcel_missing_in_a_new_recording_has_no_effect(self):
         table, y = people(12)
         model = DeepClassifier(**QUICK).fit(table, y)
         lost = RecordingTable([(pick(table[0][0], range(11)),)])

@@ -93,7 +93,7 @@ def test_entities_of_another_modality_are_refused():
 
 
 @pytest.mark.parametrize("wrong", [{"suffix": "sbref"}, {"flavour": "x"}, {"desc": "a_b"}])
-def test_what_no_pattern_has_is_refused(wrong):
+def test_entities_without_a_pattern_are_refused(wrong):
     name = {"suffix": "bold", "extension": ".json", "desc": "x", **wrong}
     with pytest.raises(DataError, match=r"derivative_patterns.json has no pattern for .*=\w+"):
         derivative_path("out", "sub-01_bold.nii", datatype="func", **name)

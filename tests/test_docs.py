@@ -34,7 +34,7 @@ MESSAGES = re.findall(
 @pytest.mark.slow
 @pytest.mark.skipif("CI" in os.environ, reason="make docs has run the examples before")
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs_as_it_stands(script, tmp_path):
+def test_an_example_runs_unchanged(script, tmp_path):
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True,
         env={**os.environ, "MPLBACKEND": "agg"},
@@ -44,7 +44,7 @@ def test_an_example_runs_as_it_stands(script, tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_every_file_that_a_page_names_is_there(page):
+def test_every_file_named_on_a_page_exists(page):
     named = re.findall(
         r"`((?:brainfm|docs|benchmarks|tests)/[\w./-]*)`", page.read_text(encoding="utf8")
     )
@@ -72,7 +72,7 @@ def messages_of_the_code():
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_a_message_of_the_troubleshooting_page_stands_in_the_code(message, messages_of_the_code):
+def test_every_message_of_the_troubleshooting_page_is_in_the_code(message, messages_of_the_code):
     words = ".*".join(re.escape(part.strip()) for part in message.split("..."))
     assert re.search(words, messages_of_the_code)
 
@@ -95,7 +95,7 @@ def test_the_figure_of_the_folders_has_every_stage_and_no_import_that_points_up(
 
 
 @pytest.mark.parametrize("code", [0, 75])
-def test_the_slurm_array_script_runs_one_participant_and_requeues_what_may_go_through(
+def test_the_slurm_array_script_runs_one_participant_and_requeues_temporary_failures(
     code, tmp_path
 ):
     for label in ("01", "02"):
@@ -135,7 +135,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_python_example_of_the_readme_runs_and_finds_what_is_there(study, capsys):
+def test_the_python_example_of_the_readme_runs_and_finds_the_effect(study, capsys):
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102
     model, baseline = (float(line) for line in capsys.readouterr().out.split())
@@ -216,7 +216,7 @@ def test_the_documentation_builds_without_a_warning_and_no_link_is_dead(tmp_path
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGES.md", "CONTRIBUTING.md", "CITATION.cff",
                                   "LICENSE", "NOTICE", "AGENTS.md"])  # fmt: skip
-def test_what_a_project_shows_is_there(name):
+def test_project_files_exist(name):
     assert (ROOT / name).read_text(encoding="utf8").strip()
 
 

@@ -70,7 +70,7 @@ class TestReading:
         run = write_run(tmp_path, eeg_signal(), extension=".vhdr")
         np.testing.assert_allclose(read_eeg_run(run).raw.get_data().T, eeg_signal(), atol=1e-8)
 
-    def test_names_become_standard_and_channels_left_out_are_listed(self, tmp_path):
+    def test_names_are_standardised_and_excluded_channels_are_listed(self, tmp_path):
         names = ["EEG " + name for name in NAMES[:17]] + ["EEG A2-A1", "ECG", "XX"]
         run = write_run(tmp_path, eeg_signal(), names=names)
         kinds = ["ECG" if name == "ECG" else "EEG" for name in names]
@@ -92,7 +92,7 @@ class TestReading:
         with pytest.raises(MissingInput, match="does not exist"):
             read_eeg_run(tmp_path / "sub-01" / "eeg" / "sub-01_task-rest_eeg.edf")
 
-    def test_files_it_depends_on_are_those_beside_and_above_it(self, run):
+    def test_all_sidecars_beside_and_above_it_are_listed(self, run):
         root = run.parents[2]
         (root / "task-rest_eeg.json").write_text("{}")
         (root / "task-other_eeg.json").write_text("{}")

@@ -32,7 +32,7 @@ def _signal(cleaned):
 
 
 class TestSignal:
-    def test_mains_are_gone_and_alpha_is_not(self, tmp_path):
+    def test_line_noise_is_removed_and_alpha_is_preserved(self, tmp_path):
         signal = eeg_signal()
         times_s = np.arange(len(signal)) / 128
         signal += 20e-6 * np.sin(2 * np.pi * 50 * times_s)[:, None]
@@ -44,7 +44,7 @@ class TestSignal:
         assert quality["alpha_relative_occipital"] > 0.4
         assert quality["alpha_peak_hz"] == pytest.approx(10, abs=0.25)
 
-    def test_is_average_referenced_at_the_rate_and_length_asked_for(self, tmp_path):
+    def test_is_average_referenced_at_the_given_rate_and_length(self, tmp_path):
         cleaned = _clean(write_run(tmp_path, eeg_signal()), sampling_hz=160.0)
         signal, sampling_hz = _signal(cleaned)
         assert sampling_hz == 160
@@ -55,7 +55,7 @@ class TestSignal:
         run = write_run(tmp_path, eeg_signal(), sidecar={"PowerLineFrequency": "n/a"})
         assert _clean(run, line_hz=60.0).filters["notches_hz"] == [60.0]
 
-    def test_low_pass_stays_below_half_the_raw_rate_and_says_so(self, tmp_path):
+    def test_low_pass_is_lowered_below_half_the_raw_rate_with_a_message(self, tmp_path):
         assert _clean(write_run(tmp_path, eeg_signal())).quality["low_pass_hz"] == 60
 
 
@@ -103,7 +103,7 @@ class TestUnits:
 
 
 class TestComponents:
-    def test_few_channels_skip_the_ica_and_say_so_everywhere(self, tmp_path):
+    def test_few_channels_skip_the_ica_as_all_outputs_report(self, tmp_path):
         names = ("Fp1", "C3", "C4", "O1", "O2", "Pz")
         run = write_run(tmp_path, eeg_signal(names=names), names=names)
         cleaned = _clean(run)
@@ -193,7 +193,7 @@ class TestRealPerson:
         assert "eye" in [opened.components.labels[index] for index in opened.components.removed]
         assert not set(OCCIPITAL) & {name for result in real.values() for name in result.bad}
 
-    def test_all_64_channels_have_standard_names_and_places(self, real):
+    def test_all_64_channels_have_standard_names_and_positions(self, real):
         names = real["eyesopen"].clean.ch_names
         assert (
             len(set(names) & set(mne.channels.make_standard_montage("colin27_1005").ch_names)) == 64

@@ -35,7 +35,7 @@ def _assert_close(one, other, tolerance=2e-3):
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 class TestOneVector:
-    def test_is_finite_and_as_long_as_its_layout_says(self, encoder, make):
+    def test_is_finite_and_has_the_length_of_its_layout(self, encoder, make):
         recording = make()
         vector = embed(encoder, prepare(recording))
         parts = part_slices(CONFIG, recording.modality)
@@ -50,7 +50,7 @@ class TestOneVector:
             embed(encoder, prepare(recording)), embed(encoder, prepare(pick(recording, order)))
         )
 
-    def test_a_masked_channel_is_a_channel_that_is_not_there(self, encoder, make):
+    def test_a_masked_channel_equals_an_absent_channel(self, encoder, make):
         recording = make()
         keep = np.arange(1, len(recording.channels))
         masked = recording.with_entities(mask=recording.mask & (np.arange(len(keep) + 1) > 0))
@@ -58,7 +58,7 @@ class TestOneVector:
             embed(encoder, prepare(masked)), embed(encoder, prepare(pick(recording, keep)))
         )
 
-    def test_a_channel_of_nan_is_a_channel_that_is_not_there(self, encoder, make):
+    def test_a_nan_channel_equals_an_absent_channel(self, encoder, make):
         recording = make()
         signal = recording.signal.copy()
         signal[3, 0] = np.nan
@@ -96,7 +96,7 @@ def test_the_unit_of_bold_does_not_matter(encoder):
 
 
 @pytest.mark.parametrize("sampling_hz", [128, 250, 500])
-def test_the_same_eeg_at_another_rate_says_nearly_the_same(encoder, sampling_hz):
+def test_is_nearly_the_same_at_another_sampling_rate_of_eeg(encoder, sampling_hz):
     def make(rate_hz, kind):
         time_s = np.arange(int(20 * rate_hz)) / rate_hz
         waves = np.sin(2 * np.pi * np.outer(time_s, np.arange(4, 20) * kind))
@@ -121,7 +121,7 @@ def test_starting_a_whole_window_later_shifts_the_windows_only(encoder):
     _assert_close(encoder(whole).summary[1].detach(), encoder(later).summary[0].detach(), 1e-4)
 
 
-def test_padding_in_time_changes_nothing_of_what_is_seen(encoder):
+def test_padding_in_time_changes_nothing(encoder):
     prepared = prepare(eeg(duration_s=12))
     short = collate([cut_window(prepared, 900)])
     assert short.patches.sum() == 3
@@ -150,7 +150,7 @@ def test_two_modalities_share_the_transformer_and_either_may_be_missing(encoder)
     assert told > 1e-3  # BOLD tokens have heard of the EEG
 
 
-def test_sizes_are_what_the_presets_say():
+def test_sizes_are_those_of_the_presets():
     assert n_parameters(BrainEncoder(CONFIG)) < 60_000
     assert 4 * n_parameters(BrainEncoder(EncoderConfig.preset("tiny"))) < 8e6
     with pytest.raises(
@@ -162,7 +162,7 @@ def test_sizes_are_what_the_presets_say():
 
 
 @pytest.mark.parametrize("sampling_hz", [100, 128, 160, 200, 250])
-def test_resampling_keeps_what_is_slow_and_removes_what_is_fast(sampling_hz):
+def test_resampling_preserves_slow_and_removes_fast_components(sampling_hz):
     time_s = np.arange(20 * sampling_hz) / sampling_hz
     slow, fast = np.sin(2 * np.pi * 10 * time_s), np.sin(2 * np.pi * 48 * time_s)
     found = resample(np.stack([slow, fast]), sampling_hz, 100, 40)
@@ -205,7 +205,7 @@ def test_the_tangent_at_itself_is_zero():
         (lambda: _scaled(np.nan), r"no usable channel"),
     ],
 )
-def test_recordings_no_model_can_use_are_refused(recording, words):
+def test_unusable_recordings_are_refused(recording, words):
     with pytest.raises(ModelError, match=words):
         prepare(recording())
 

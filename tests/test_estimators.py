@@ -35,7 +35,7 @@ class TestBrainPretrainer:
             pretrainer.history_[0]
         )
 
-    def test_what_a_single_recording_cannot_tell_is_left_out_of_the_history(self):
+    def test_metrics_that_need_two_recordings_are_not_in_the_history(self):
         recordings = [bold(0), eeg(1), eeg(2)]
         table = RecordingTable.from_recordings(recordings)
         (*_, last) = BrainPretrainer(**SMALL).fit(table).history_
@@ -43,7 +43,7 @@ class TestBrainPretrainer:
         assert last["connectivity_eeg_explained"] < 1
         assert all(np.isfinite(value) for value in last.values())
 
-    def test_fit_changes_no_parameter_and_clone_keeps_them(self, table):
+    def test_fit_and_clone_preserve_the_parameters(self, table):
         pretrainer = BrainPretrainer(objective={"masked": 1.0}, **SMALL)
         before = dict(pretrainer.get_params())
         pretrainer.fit(table[:4])
@@ -59,7 +59,7 @@ class TestBrainPretrainer:
         np.testing.assert_array_equal(one, two)
         assert not np.allclose(one, other)
 
-    def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(self, table, tmp_path):
+    def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(self, table, tmp_path):
         whole = BrainPretrainer(**SMALL).fit(table[:6])
 
         pretrainer = BrainPretrainer(resume_dir=tmp_path / "resume", **SMALL)
@@ -88,7 +88,7 @@ class TestBrainPretrainer:
         assert not lost[:3].any()
         assert lost[3].sum() + lost[4].sum() == vectors.shape[1]
 
-    def test_before_fit_it_says_so(self, table):
+    def test_use_before_fit_raises_not_fitted(self, table):
         with pytest.raises(NotFittedError, match="not fitted"):
             BrainPretrainer().transform(table)
 
@@ -125,11 +125,11 @@ class TestBrainEmbedder:
         with pytest.raises(ModelError, match=r"fitted on eeg: fit it on both"):
             embedder.transform([bold()])
 
-    def test_before_fit_it_says_so(self, checkpoint, table):
+    def test_use_before_fit_raises_not_fitted(self, checkpoint, table):
         with pytest.raises(NotFittedError, match=r"call fit, or make it with .*from_pretrained"):
             BrainEmbedder(checkpoint).transform(table)
 
-    def test_columns_have_names_and_pandas_can_be_asked_for(self, checkpoint, table):
+    def test_columns_have_names_and_set_output_gives_pandas(self, checkpoint, table):
         embedder = BrainEmbedder(checkpoint).fit(table).set_output(transform="pandas")
         frame = embedder.transform(table[:2])
         assert list(frame.columns) == list(embedder.get_feature_names_out())
@@ -155,7 +155,7 @@ class TestBrainEmbedder:
         with pytest.raises(SignalError, match=r"for one recording, use X\[None\]"):
             embedder.transform(np.ones((900, 3)))
 
-    def test_a_device_that_is_not_there_is_refused(self, checkpoint, table, monkeypatch):
+    def test_an_absent_device_is_refused(self, checkpoint, table, monkeypatch):
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
         with pytest.raises(ModelError, match=r"torch sees no GPU"):
             BrainEmbedder.from_pretrained(checkpoint, device="cuda").transform(table)

@@ -56,7 +56,7 @@ def config(**settings):
 
 
 class TestParticipantFolds:
-    def test_nobody_is_in_training_and_test_of_one_fold(self):
+    def test_no_participant_is_in_training_and_test_of_one_fold(self):
         groups = np.repeat([f"p{i}" for i in range(12)], 2)
         y = np.repeat(np.tile([0, 1], 6), 2)
         folds = participant_folds(y, groups, n_splits=4)
@@ -83,7 +83,7 @@ class TestParticipantFolds:
             ([0, 1, np.nan, 0, 1, 1.0], "missing in 1 of 6 rows"),
         ],
     )
-    def test_what_cannot_be_split_is_refused(self, y, words):
+    def test_invalid_splits_are_refused(self, y, words):
         with pytest.raises(DataError, match=words):
             participant_folds(np.array(y), np.arange(6).astype(str), n_splits=5)
 
@@ -106,7 +106,7 @@ class TestBlockFolds:
         )
         return folds, recordings, start_s, y
 
-    def test_every_training_window_keeps_the_gap_to_the_test_block_of_its_recording(self):
+    def test_every_training_window_is_a_gap_away_from_the_test_block_of_its_recording(self):
         folds, recordings, start_s, _ = self.blocks()
         for train, test in folds.pairs:
             for row in train:
@@ -129,7 +129,7 @@ class TestBlockFolds:
         ):
             self.blocks(n_splits=20)
 
-    def test_a_planted_slow_drift_fools_neighbours_but_not_gapped_blocks(self):
+    def test_a_planted_slow_drift_inflates_adjacent_windows_but_not_gapped_blocks(self):
         """Labels random in time, two windows each, and a drift: a nearest neighbour cheats."""
         leaking, honest = [], []
         for seed in range(20):
@@ -148,7 +148,7 @@ class TestBlockFolds:
         assert np.mean(leaking) > 0.65
         assert np.mean(honest) == pytest.approx(0.5, abs=0.06)
 
-    def test_labels_are_exchanged_between_whole_blocks(self):
+    def test_labels_are_permuted_between_whole_blocks(self):
         folds, _, _, y = self.blocks()
         new = permute_labels(y, folds, np.random.default_rng(3))
         for unit in np.unique(folds.units):
@@ -156,7 +156,7 @@ class TestBlockFolds:
         assert sorted(new) == sorted(y)
         assert n_arrangements(y, folds) == 16  # in each of 4 folds one block of each
 
-    def test_exchanged_labels_are_as_balanced_in_each_fold_as_the_real_ones(self):
+    def test_permuted_labels_are_as_balanced_in_each_fold_as_the_true_ones(self):
         folds, _, _, y = self.blocks()
         for seed in range(5):
             new = permute_labels(y, folds, np.random.default_rng(seed))
@@ -218,7 +218,7 @@ class TestScores:
             "r": 1, "mae": 0, "r2": 1,
         }  # fmt: skip
 
-    def test_of_a_constant_guess_have_no_correlation(self):
+    def test_of_a_constant_prediction_have_no_correlation(self):
         found = score(np.arange(5.0), np.full((5, 1), 2.0), "regression")
         assert np.isnan(found["r"])
         assert found["r2"] == pytest.approx([0])
@@ -234,8 +234,8 @@ class TestScores:
         assert found.primary() == [1]
 
 
-class TestNothingToFind:
-    def test_permutation_p_is_spread_evenly(self):
+class TestWithoutEffect:
+    def test_p_values_are_uniform(self):
         """30 data sets without effect: p of at most 0.2 about a fifth of the time."""
         values = []
         for seed in range(30):
@@ -252,7 +252,7 @@ class TestNothingToFind:
         assert 0 < np.sum(np.array(values) <= 0.2) <= 14  # 99.9 % of binomial(30, 0.2)
         assert 0.35 < np.mean(values) < 0.75
 
-    def test_exchanged_labels_are_as_balanced_in_each_fold_as_the_real_ones(self):
+    def test_permuted_labels_are_as_balanced_in_each_fold_as_the_true_ones(self):
         y, people = np.tile([0, 1], 12), np.arange(24).astype(str)
         folds = participant_folds(y, people, n_splits=5)
         for seed in range(5):
@@ -294,7 +294,7 @@ class TestNothingToFind:
         )
 
     @pytest.mark.parametrize("task", ["classification", "regression"])
-    def test_blocks_have_a_head_each_and_what_the_heads_say_is_averaged(self, task):
+    def test_each_block_has_its_own_head_and_predictions_are_averaged(self, task):
         rng = np.random.default_rng(0)
         y = np.tile([0, 1], 10) if task == "classification" else rng.normal(size=20)
         folds = participant_folds(np.tile([0, 1], 10), np.arange(20).astype(str), n_splits=4)
@@ -318,7 +318,7 @@ class TestStage:
         })  # fmt: skip
         return recordings, table
 
-    def test_a_plain_difference_scores_1_and_files_say_so(self, tmp_path):
+    def test_a_large_effect_scores_1_in_all_files(self, tmp_path):
         recordings, people = self.people()
         found = evaluate_outputs(
             tmp_path, config(target="group"),
@@ -336,7 +336,7 @@ class TestStage:
         assert "unseen participants" in found["answer"]["scope"]
         assert "not distinguishable" in found["answer"]["against"]
 
-    def test_twice_the_same_bytes(self, tmp_path):
+    def test_evaluating_twice_gives_the_same_bytes(self, tmp_path):
         recordings, people = self.people(effect=0.5)
         for name in ("a", "b"):
             evaluate_outputs(
@@ -347,7 +347,7 @@ class TestStage:
             first, second = ((tmp_path / n / "group" / file).read_bytes() for n in "ab")
             assert first == second
 
-    def test_nothing_to_find_stays_near_chance(self, tmp_path):
+    def test_no_effect_scores_near_chance(self, tmp_path):
         recordings, people = self.people(20, effect=0.0)
         found = evaluate_outputs(
             tmp_path, config(target="group"), recordings=recordings, participants=people
@@ -359,7 +359,7 @@ class TestStage:
             in found["answer"]["headline"]
         )
 
-    def test_a_number_is_predicted_as_a_number(self, tmp_path):
+    def test_a_numeric_target_is_predicted_by_regression(self, tmp_path):
         recordings = [recording(f"{i:02d}", seed=i, alpha=i / 5, seconds=10) for i in range(15)]
         _, people = self.people(16)
         found = evaluate_outputs(
@@ -370,7 +370,7 @@ class TestStage:
         assert power["r"]["value"] > 0.9
         assert power["mae"]["value"] < 2
 
-    def test_two_tasks_of_one_participant_are_told_apart_within_blocks(self, tmp_path):
+    def test_two_tasks_of_one_participant_are_classified_in_blocks(self, tmp_path):
         pair = [
             recording("01", task="eyesopen", seed=1),
             recording("01", task="eyesclosed", seed=2, alpha=2.0),
@@ -387,7 +387,7 @@ class TestStage:
         assert "pretrained on recordings of all participants" in found["answer"]["caution"]
         assert found["n_arrangements"] == 256  # in each of 8 folds one block of each
 
-    def test_synthetic_participants_take_no_part_and_that_is_said(self, tmp_path):
+    def test_synthetic_participants_are_excluded_and_listed(self, tmp_path):
         recordings, people = self.people()
         more = [*recordings, recording("synthetic01", seconds=10), recording("99", seconds=10)]
         people["kind"] = "real"
@@ -399,7 +399,7 @@ class TestStage:
         assert left_out == ["99", "synthetic01"]
         assert found["data"]["n_participants"] == 12
 
-    def test_participants_without_the_target_are_left_out_and_counted(self, tmp_path):
+    def test_participants_without_the_target_are_excluded_and_counted(self, tmp_path):
         recordings, people = self.people()
         people.loc[[0, 1], "group"] = [np.nan, "n/a"]
         found = evaluate_outputs(
@@ -422,7 +422,7 @@ class TestStage:
             ({"contrast": ("rest", "music")}, NothingSelected, "no recording of task rest, music"),
         ],
     )
-    def test_a_question_that_cannot_be_asked_is_refused(self, tmp_path, settings, error, words):
+    def test_invalid_targets_and_contrasts_are_refused(self, tmp_path, settings, error, words):
         recordings, people = self.people(6)
         with pytest.raises(error, match=words):
             evaluate_outputs(
@@ -450,7 +450,7 @@ def test_tables_index_as_the_folds_need():
     assert len(table[np.array([1])]) == 1
 
 
-def test_several_processes_find_what_one_finds(tmp_path):
+def test_several_processes_give_the_result_of_one(tmp_path):
     recordings, people = TestStage().people(effect=0.5)
     settings = config(target="group", n_splits=2, n_episodes=1, n_permutations=5, confounds=())
     found = [

@@ -45,7 +45,7 @@ def build(participants=None, recordings=None, **settings):
 
 
 class TestSites:
-    def test_a_number_of_a_site_is_a_name_and_its_mean_is_regressed_out(self):
+    def test_numeric_site_labels_are_categories_and_site_means_are_regressed_out(self):
         found = build(people(site=[1, 2, 3, 3] * 3))
         assert set(found.confounds["site"]) == {"1", "2", "3"}
         of_site = found.confounds["site"].map({"1": 5.0, "2": -1.0, "3": 2.0}).to_numpy()[:, None]
@@ -56,7 +56,7 @@ class TestSites:
             np.testing.assert_allclose(train, 0, atol=1e-12)
             np.testing.assert_allclose(test, 0, atol=1e-12)
 
-    def test_sites_that_tell_the_classes_apart_are_refused_without_leaving_sites_out_too(self):
+    def test_sites_confounded_with_the_classes_are_refused_without_site_folds_too(self):
         with pytest.raises(DataError, match="every site has one class only, so classes and sites"):
             build(people(site=["x", "y"] * 6))
 
@@ -64,13 +64,13 @@ class TestSites:
         "site", [["x", None, "x", None, "y", None] * 2, list("abcdefghijkl")],
         ids=["known of one class only", "everybody at another"],
     )  # fmt: skip
-    def test_sites_that_say_nothing_of_the_classes_are_no_reason_to_refuse(self, site):
+    def test_sites_independent_of_the_classes_are_accepted(self, site):
         table = people(site=site)
         if site[0] == "x":
             table["group"] = ["a", "a", "a", "b", "b", "b"] * 2
         assert len(build(table).y) == 12
 
-    def test_a_class_at_one_site_is_a_caution(self, tmp_path):
+    def test_a_class_at_one_site_gives_a_caution(self, tmp_path):
         table = people(site=["x", "x", "y", "x"] * 3)  # those of b are at x
         config = EvaluateConfig(target="group", n_splits=2, n_permutations=0, n_episodes=0)
         found = evaluate_outputs(tmp_path, config, recordings=runs(), participants=table)
@@ -78,7 +78,7 @@ class TestSites:
 
 
 class TestColumns:
-    def test_a_confound_that_is_not_there_is_refused_if_it_was_asked_for(self, caplog):
+    def test_an_absent_confound_is_refused_if_it_was_requested(self, caplog):
         with pytest.raises(UsageError, match="--evaluate-confounds has SITE_ID, but participants"):
             build(confounds=("SITE_ID", "age"), participants=people(age=range(12)))
         with caplog.at_level(logging.INFO, logger="brainfm"):
@@ -88,14 +88,14 @@ class TestColumns:
             in caplog.text
         )
 
-    def test_a_class_may_be_called_none_or_na(self, tmp_path):
+    def test_none_and_na_are_valid_class_names(self, tmp_path):
         path = tmp_path / "participants.tsv"
         path.write_text("participant_id\tmedication\nsub-1\tNone\nsub-2\tNA\nsub-3\tn/a\n")
         assert column_values(read_participants([path]), "medication").to_dict() == {
             "1": "None", "2": "NA",
         }  # fmt: skip
 
-    def test_what_other_programs_write_for_nothing_is_missing_among_numbers(self, caplog):
+    def test_missing_value_markers_of_other_programs_are_missing_among_numbers(self, caplog):
         ages = ["NA", *map(str, range(20, 31))]
         values = column_values(people(age=ages), "age")
         assert values.dtype.kind == "f"
@@ -103,7 +103,7 @@ class TestColumns:
         assert set(column_values(people(hand=["NA", "l"] * 6), "hand")) == {"NA", "l"}
         assert "hand is NA for 6 participants, and counts as a class" in caplog.text
 
-    def test_a_column_nobody_asked_for_stops_nothing(self):
+    def test_an_unused_malformed_column_is_ignored(self):
         twice = pd.concat([people(iq=range(12)), people(iq=range(5, 17))])
         assert "iq" not in build(twice).phenotypes
         found = build(pd.DataFrame({"name": ["x"]}), [
@@ -112,7 +112,7 @@ class TestColumns:
         ], target=None, contrast=("rest", "film"))  # fmt: skip
         assert found.phenotypes.empty
 
-    def test_a_second_table_without_the_column_takes_nothing_away(self, tmp_path):
+    def test_a_second_table_without_the_column_removes_no_value(self, tmp_path):
         first, second = tmp_path / "a.tsv", tmp_path / "b.tsv"
         first.write_text("participant_id\tage\tkind\nsub-1\t30\tsynthetic\nsub-2\t40\treal\n")
         second.write_text("participant_id\tsite\nsub-1\tx\nsub-2\tx\n")
@@ -125,7 +125,7 @@ class TestColumns:
         found = build_design(EvaluateConfig(target="age"), recordings, participants=both)
         assert [one["participant"] for one in found.excluded] == ["1"]  # synthetic in one table
 
-    def test_a_number_that_most_have_to_themselves_is_predicted_as_a_number(self):
+    def test_a_mostly_unique_numeric_column_is_a_regression_target(self):
         assert build(people(8, iq=range(95, 103)), runs(8), target="iq").target.task == "regression"
         found = build(people(16, score=[1, 2] * 8), runs(16), target="score")
         assert found.target.task == "classification"
@@ -133,24 +133,24 @@ class TestColumns:
         question, *_ = column_target(runs(3), "score", few)
         assert question.task == "classification"
 
-    def test_large_numbers_stay_different_classes(self):
+    def test_large_numeric_labels_remain_different_classes(self):
         found = build(people(scanner=[1000001.0, 1000002.0] * 6), target="scanner")
         assert set(found.y) == {"1000001", "1000002"}
 
-    def test_a_column_named_like_a_label_of_recordings_stands_beside_it(self):
+    def test_a_column_with_the_name_of_an_entity_does_not_replace_it(self):
         rows = pd.DataFrame({"run": ["1", "2"]})
         assert list(join_columns(rows, pd.DataFrame({"run": [5, 6]}))) == [
             "run",
             "run_of_participant",
         ]
 
-    def test_a_remark_on_everybody_colours_no_map_but_numbers_and_few_names_do(self):
+    def test_free_text_columns_do_not_colour_the_map(self):
         table = people(iq=np.arange(12) + 90.5, remark=list("abcdefghijkl"), hand=["l", "r"] * 6)
         assert list(build(table).phenotypes) == ["iq", "remark", "hand"]
         many = people(60, remark=[f"born {number}" for number in range(60)])
         assert "remark" not in build(many, runs(60)).phenotypes
 
-    def test_a_covariate_known_at_other_sites_only_says_nothing(self):
+    def test_a_covariate_missing_at_the_tested_site_has_no_effect(self):
         table = [(one,) for one in runs(4)]
         columns = pd.DataFrame({"mean_fd": [np.nan, np.nan, 0.1, 0.2]})
         features = CovariateFeatures.of(table, columns).fit(table[:2])
@@ -158,14 +158,14 @@ class TestColumns:
 
 
 class TestDesigns:
-    def test_people_with_the_other_modality_only_are_named(self):
+    def test_participants_with_only_the_other_modality_are_listed(self):
         found = build(recordings=[*runs(10), eeg(10), eeg(11)])
         assert found.excluded == [
             {"participant": "10", "why": "no fMRI recording"},
             {"participant": "11", "why": "no fMRI recording"},
         ]
 
-    def test_a_few_people_with_both_tasks_do_not_spoil_a_comparison_between_people(self):
+    def test_few_participants_with_both_tasks_are_excluded_from_a_between_participant_design(self):
         one_each = [bold(n, n_channels=4, task=("rest", "film")[n % 2]) for n in range(20)]
         odd = bold(99, n_channels=4, participant="00", task="film")
         found = build(recordings=[*one_each, odd], target=None, contrast=("rest", "film"))
@@ -174,7 +174,7 @@ class TestDesigns:
         ]
         assert set(found.folds.units) == set(found.labels["group"])
 
-    def test_where_a_task_would_be_lost_those_with_both_are_kept(self):
+    def test_participants_with_both_tasks_are_selected_where_a_task_would_be_lost(self):
         rest = [bold(n, n_channels=4, task="rest") for n in range(20)]
         film = [bold(50 + n, n_channels=4, task="film", participant=f"{n:02d}") for n in range(8)]
         found = build(recordings=[*rest, *film], target=None, contrast=("rest", "film"))
@@ -184,7 +184,7 @@ class TestDesigns:
             "participant": "08", "why": "has one task, where others have both",
         }  # fmt: skip
 
-    def test_sessions_of_one_task_are_recordings_of_their_own(self, tmp_path):
+    def test_sessions_of_one_task_are_separate_recordings(self, tmp_path):
         recordings = [
             eeg(10 * session + number, participant="01", session=str(session), task=task,
                 alpha=number, duration_s=30, n_channels=6)
@@ -209,7 +209,7 @@ class TestRecordingFolds:
         y = np.repeat(np.repeat(["a", "b"], n_each), n_windows)
         return recording_folds(y, np.full(len(y), "p"), recordings, n_splits=5), y, recordings
 
-    def test_no_recording_is_on_both_sides_and_each_fold_tests_both_classes(self):
+    def test_no_recording_is_in_training_and_test_and_each_fold_tests_both_classes(self):
         folds, y, recordings = self.folds(n_each=(3, 5))
         assert len(folds.pairs) == 3
         for train, test in folds.pairs:
@@ -217,10 +217,10 @@ class TestRecordingFolds:
             assert set(y[test]) == set(y[train]) == {"a", "b"}
         assert sorted(np.concatenate([test for _, test in folds.pairs])) == list(range(len(y)))
 
-    def test_with_one_recording_of_a_class_there_are_none(self):
+    def test_one_recording_per_class_gives_no_recording_folds(self):
         assert self.folds(n_each=(1, 4))[0] is None
 
-    def test_what_is_particular_to_a_recording_does_not_tell_its_class(self):
+    def test_recording_specific_offsets_score_at_chance(self):
         p_values = []
         for seed in range(12):
             folds, y, recordings = self.folds(n_each=(4, 4))
@@ -232,7 +232,7 @@ class TestRecordingFolds:
             )[2])  # fmt: skip
         assert np.mean(p_values) == pytest.approx(0.5, abs=0.2)
 
-    def test_recordings_are_drawn_for_the_interval_of_one_participant(self):
+    def test_the_interval_of_one_participant_resamples_recordings(self):
         folds, y, recordings = self.folds(n_each=(4, 4))
         said = np.random.default_rng(0).random(8)[recordings]
         predicted = np.stack([1 - said, said], axis=-1)[None]
@@ -241,14 +241,14 @@ class TestRecordingFolds:
         assert np.nanstd(drawn) > 0.05
 
 
-class TestScoresThatDoNotExist:
-    def test_a_site_that_lacks_a_class_is_scored_on_those_it_has(self):
+class TestUndefinedScores:
+    def test_a_site_without_a_class_is_scored_on_its_other_classes(self):
         y = np.array([0, 0, 1, 1, 1, 1, 2, 2])
         predicted = np.eye(3)[y]
         sites = np.repeat(["x", "y"], 4)
         assert score(y, predicted, "classification", sites=sites)["roc_auc"][0] == 1
 
-    def test_there_is_no_p_where_real_labels_have_no_score(self):
+    def test_p_is_undefined_where_the_score_of_the_true_labels_is_undefined(self):
         y, groups = np.arange(8.0), np.arange(8).astype(str)
         folds = participant_folds(y, groups, n_splits=2, task="regression")
         nothing = [[(np.zeros((len(a), 1)), np.zeros((len(b), 1)))] for a, b in folds.pairs]
@@ -259,7 +259,7 @@ class TestScoresThatDoNotExist:
         assert np.isnan(observed)
         assert np.isnan(p)
 
-    def test_an_answer_without_a_score_claims_nothing(self, tmp_path):
+    def test_a_summary_without_a_score_makes_no_claim(self, tmp_path):
         table = people(site=["x", "x", "y", "y"] * 3, age=np.arange(12) + 20)
         config = EvaluateConfig(
             target="age", groups="site", confounds=("site",), n_permutations=3, n_episodes=0

@@ -112,7 +112,7 @@ def test_only_error_numbers_of_the_disk_make_a_disk_error():
     assert not is_disk_error(DataError("No space left on device"))
 
 
-def test_a_failure_that_may_pass_decides_on_the_exit_code_before_the_disk_and_all_others():
+def test_a_temporary_failure_determines_the_exit_code_first():
     errors = [MissingInput("a"), ReadWriteFailed("b"), TemporaryFailure("c")]
     failures = [Failure.from_exception(error) for error in errors]
     codes = [worst_exit_code(failures[:number]) for number in range(4)]

@@ -34,7 +34,7 @@ def shipped():
 @pytest.mark.parametrize(
     ("table", "features"), [pytest.param(*rest, id=name) for name, *rest in shipped()]
 )
-def test_features_keep_the_protocol(table, features):
+def test_features_follow_the_protocol(table, features):
     assert isinstance(features, FeatureExtractor)
     precomputed = features.precompute(table)
     assert len(precomputed) == len(table)
@@ -51,7 +51,7 @@ def test_features_keep_the_protocol(table, features):
 
 
 @pytest.mark.parametrize("modality", ["bold", "eeg"])
-def test_inputs_of_published_networks_keep_the_protocol(modality):
+def test_inputs_of_published_networks_follow_the_protocol(modality):
     features = _INPUTS[modality]()
     assert isinstance(features, FeatureExtractor)
     examples = features.fit_transform(TABLES[modality].recordings)

@@ -20,7 +20,7 @@ def confounds():
     return frame
 
 
-def test_motion_says_how_many_frames_moved(confounds, tmp_path):
+def test_the_motion_caption_counts_frames_above_the_threshold(confounds, tmp_path):
     voxels = np.random.default_rng(0).standard_normal((60, 3000))
     tissues = {"grey matter": voxels[:, :2000], "CSF": voxels[:, 2000:]}
     path = draw_motion(
@@ -33,7 +33,7 @@ def test_motion_says_how_many_frames_moved(confounds, tmp_path):
     assert path.stat().st_size < 300_000
 
 
-def test_connectivity_says_how_many_parcels_are_missing(tmp_path):
+def test_the_connectivity_caption_counts_missing_parcels(tmp_path):
     matrix = np.eye(6)
     matrix[2], matrix[:, 2] = np.nan, np.nan
     path = draw_connectivity(matrix, list("abcabc"), tmp_path / "a_bold.png")

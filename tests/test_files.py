@@ -89,7 +89,7 @@ def test_each_way_around_files_py_is_found(code):
     assert not list(_writes(ast.parse("with atomic(path) as partial:\n    np.save(partial, x)")))
 
 
-def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
+def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
     path = write_text(tmp_path / "new" / "a.txt", "before")
 
     def stop(error):
@@ -109,7 +109,7 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_made_is_refused_with_the_way_out(tmp_path):
+def test_a_folder_that_cannot_be_created_is_refused_with_advice(tmp_path):
     write_text(tmp_path / "file", "")
     for writer in (atomic, atomic_folder):
         with (
@@ -146,7 +146,7 @@ def test_json_has_null_for_what_is_not_finite_and_plain_values_for_those_of_nump
     assert read_json(write_json(tmp_path / "a.json", data)) == nan_to_none(data)
 
 
-def test_arrays_and_tables_come_back(tmp_path):
+def test_arrays_and_tables_are_read_as_written(tmp_path):
     array = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(np.load(write_npy(tmp_path / "a.npy", array)), array)
     with np.load(write_npz(tmp_path / "a.npz", {"x": array})) as arrays:

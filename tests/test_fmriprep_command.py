@@ -31,7 +31,7 @@ def _interface(folders, **inputs):
     )
 
 
-def test_the_program_on_path_is_called_with_positionals_first(folders, monkeypatch):
+def test_fmriprep_on_path_is_called_with_positional_arguments_first(folders, monkeypatch):
     monkeypatch.setenv("PATH", str(folders / "bin"))
     words = _interface(folders, nprocs=4, omp_nthreads=2).cmdline.split()
     assert words[:4] == ["fmriprep", str(folders / "raw"), str(folders / "out"), "participant"]
@@ -59,7 +59,7 @@ def test_apptainer_sees_the_input_read_only_and_the_output_writable(folders, mon
     assert f" fmriprep.sif {raw} {out} participant" in command
 
 
-def test_docker_runs_as_the_user_who_called(folders, monkeypatch):
+def test_docker_runs_as_the_calling_user(folders, monkeypatch):
     _program(folders, "docker")
     monkeypatch.setenv("PATH", str(folders / "bin"))
     command = _interface(folders, container="docker://nipreps/fmriprep:25.2.3").cmdline
@@ -67,7 +67,7 @@ def test_docker_runs_as_the_user_who_called(folders, monkeypatch):
     assert f" nipreps/fmriprep:25.2.3 {folders / 'raw'} " in command
 
 
-def test_an_image_without_a_program_to_run_it_is_refused_with_the_way_out(folders, monkeypatch):
+def test_a_container_without_runtime_is_refused_with_advice(folders, monkeypatch):
     monkeypatch.setenv("PATH", str(folders / "bin"))
     with pytest.raises(UsageError, match=r"needs apptainer or singularity, and none is on PATH"):
         _ = _interface(folders, container="fmriprep.sif").cmdline

@@ -38,7 +38,7 @@ def test_an_embedding_is_that_of_the_cpu_to_a_ten_thousandth(preset, tokenizer, 
 
 @both_modalities
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_in_bf16_what_is_learned_differs_by_less_than_a_hundredth(tokenizer, name):
+def test_bf16_embeddings_differ_by_less_than_a_hundredth(tokenizer, name):
     encoder, prepared = encoder_of("small", tokenizer).cuda(), prepare(MAKERS[name]())
     full = embed(encoder, prepared)
     with torch.autocast("cuda", torch.bfloat16):
@@ -50,7 +50,7 @@ def test_in_bf16_what_is_learned_differs_by_less_than_a_hundredth(tokenizer, nam
 
 @both_modalities
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_compiled_it_says_the_same(tokenizer, name):
+def test_the_compiled_model_gives_the_same_output(tokenizer, name):
     encoder, prepared = encoder_of("tiny", tokenizer).cuda(), prepare(MAKERS[name]())
     eager = embed(encoder, prepared)
     torch.compiler.reset()

@@ -45,12 +45,12 @@ def finished(study):
 
 
 @pytest.mark.parametrize("tasks", [["rest"], ["rest", "rest"], ["a", "b", "c"]], ids=len)
-def test_a_contrast_of_anything_but_two_tasks_is_refused_before_work(study, capsys, tasks):
+def test_a_contrast_of_other_than_two_tasks_is_refused_before_processing(study, capsys, tasks):
     assert group(study, "--contrast", *tasks, "--dry-run") == 64
     assert "expected two different tasks" in capsys.readouterr().err
 
 
-def test_a_selection_of_participants_is_said_to_select_nothing(study, capsys):
+def test_participant_label_warns_that_it_has_no_effect_at_the_group_level(study, capsys):
     assert group(study, "--participant-label", "01", "--dry-run") == 0
     assert "--participant-label has no effect at the group level" in capsys.readouterr().err
 
@@ -82,7 +82,7 @@ def test_the_same_command_again_does_nothing(study, finished, capsys):
     assert f"report: {finished}/group.html" in said
 
 
-def test_another_question_only_evaluates_again(study, finished, capsys):
+def test_another_target_only_repeats_the_evaluation(study, finished, capsys):
     assert group(study, "--target", "age") == 0
     said = capsys.readouterr().err
     for step in ("corpus", "pretrain", "embed"):
@@ -91,7 +91,7 @@ def test_another_question_only_evaluates_again(study, finished, capsys):
     assert "publish done in" in said
 
 
-def test_a_lost_embedding_is_made_again(study, finished, capsys):
+def test_a_missing_embedding_is_computed_again(study, finished, capsys):
     next(finished.glob("sub-*/func/*_embedding.npy")).unlink()
     assert group(study, "--target", "age") == 0
     said = capsys.readouterr().err
@@ -99,7 +99,7 @@ def test_a_lost_embedding_is_made_again(study, finished, capsys):
     assert "embed done in" in said
 
 
-def test_a_withdrawn_participant_is_trained_on_no_more_until_readmitted(study, finished, capsys):
+def test_a_withdrawn_participant_is_not_trained_on_until_readmitted(study, finished, capsys):
     corpus = finished / "group" / "corpus"
     (dataset,) = set(read_manifest(corpus)["dataset"])
     withdraw_participant(corpus, dataset, "sub-03")
@@ -121,7 +121,7 @@ def test_a_report_alone_needs_no_recordings(study, tmp_path, capsys):
     assert (tmp_path / "group.html").is_file()
 
 
-def test_without_a_question_there_is_no_evaluation_but_a_report(study, tmp_path, capsys):
+def test_without_target_or_contrast_only_a_report_is_written(study, tmp_path, capsys):
     (tmp_path / "raw").symlink_to(study / "raw")
     words = [str(tmp_path / "raw"), str(tmp_path / "new"), "group", "--sloppy"]
     write(study / "out" / "dataset_description.json", {"Name": "x", "DatasetType": "derivative"})
@@ -139,22 +139,22 @@ class TestRefusals:
         said = self.refused(capsys, 66, study, out="empty")
         assert "holds no participants; run the participant level first" in said
 
-    def test_a_column_that_is_not_there(self, study, capsys):
+    def test_an_absent_column(self, study, capsys):
         said = self.refused(capsys, 64, study, "--target", "diagnosis")
         assert "no column 'diagnosis'; it has: age, group." in said
 
-    def test_two_questions_at_once(self, study, capsys):
+    def test_a_target_together_with_a_contrast(self, study, capsys):
         said = self.refused(capsys, 64, study, "--target", "age", "--contrast", "a", "b")
         assert "or --contrast TASK TASK, not both" in said
 
-    def test_a_task_that_is_not_there(self, study, capsys):
+    def test_an_absent_task(self, study, capsys):
         before = sorted((study / "out").rglob("*"))
         said = self.refused(capsys, 18, study, "--contrast", "rest", "film")
         assert "no recording of task film; there are tasks: rest." in said
         assert sorted((study / "out").rglob("*")) == before  # refused before any work
 
 
-def test_a_dry_run_says_what_it_would_do_and_writes_nothing(study, tmp_path, capsys):
+def test_a_dry_run_lists_the_steps_and_writes_nothing(study, tmp_path, capsys):
     before = sorted((study / "out").rglob("*"))
     assert group(study, "--dry-run", "--target", "group") == 0
     said = capsys.readouterr().err
@@ -163,7 +163,7 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(study, tmp_path, cap
     assert sorted((study / "out").rglob("*")) == before
 
 
-def test_what_a_killed_call_left_half_written_is_cleared_unless_somebody_works_on_it(tmp_path):
+def test_partial_files_of_a_killed_call_are_removed_unless_locked(tmp_path):
     left = [tmp_path / name for name in ("group/corpus", "models", "sub-01/func", "sub-02/func")]
     for folder in left:
         write(folder / ".partial-x" / "half.json", {})
@@ -179,12 +179,12 @@ def test_what_a_killed_call_left_half_written_is_cleared_unless_somebody_works_o
     }
 
 
-class TestPeople:
+class TestParticipants:
     def of(self, out, *roots):
         return GroupContext(output_dir=out, work_dir=out / "work", roots=roots or (out,), tables=(),
                      settings=Settings())  # fmt: skip
 
-    def test_the_order_of_the_derivatives_does_not_decide_on_the_order_of_people(self, tmp_path):
+    def test_the_order_of_the_derivatives_does_not_change_the_order_of_participants(self, tmp_path):
         for name, label in (("a", "02"), ("b", "01")):
             write_person(tmp_path / name, label, coupled=0, seed=int(label))
             description = {"Name": name, "DatasetType": "derivative"}
@@ -197,14 +197,14 @@ class TestPeople:
         assert orders[0] == orders[1]
         assert len(orders[0]) == 2
 
-    def test_as_many_processes_work_as_memory_allows_at_the_size_of_the_covariances(self):
+    def test_the_number_of_processes_fits_into_memory(self):
         many = [bold(number, n_channels=400, n_times=3) for number in range(200)]
         assert n_jobs_for(many[:10], max_jobs=8, memory_gb=8.0) == 6
         assert n_jobs_for(many, max_jobs=8, memory_gb=8.0) == 2
         assert n_jobs_for(many, max_jobs=8, memory_gb=1.0) == 1
         assert n_jobs_for(many[:10], max_jobs=1, memory_gb=8.0) == 1
 
-    def test_withdrawn_people_are_neither_embedded_nor_evaluated(self, study, finished):
+    def test_withdrawn_participants_are_neither_embedded_nor_evaluated(self, study, finished):
         corpus = finished / "group" / "corpus"
         (dataset,) = set(read_manifest(corpus)["dataset"])
         withdraw_participant(corpus, dataset, "sub-05")
@@ -268,7 +268,7 @@ class TestStepBook:
         found = [cache.provenance(name) for name in ("new", "old", "none")]
         assert found == [{"corpus": "abc"}, {"corpus": "def"}, None]
 
-    def test_a_failure_is_noted_and_what_was_done_stays(self, tmp_path):
+    def test_a_failure_is_recorded_and_finished_steps_remain(self, tmp_path):
         book = StepCache(tmp_path)
         book.run("one", {}, self.make(tmp_path / "a.txt"))
         book.fail(ValueError("no signal"))
@@ -277,20 +277,20 @@ class TestStepBook:
         assert written["error"] == "no signal"
         assert "one" in written["steps"]
 
-    def test_a_damaged_book_counts_as_none(self, tmp_path):
+    def test_a_damaged_record_is_treated_as_missing(self, tmp_path):
         (tmp_path / "group").mkdir()
         (tmp_path / "group" / "status.json").write_text("{")
         assert StepCache(tmp_path).steps == {}
 
 
 class TestLearningFromLabels:
-    def test_whose_labels_will_be_learned_is_not_evaluated_as_is_said_first(self, study, capsys):
+    def test_participants_whose_labels_are_learned_are_excluded_with_a_warning(self, study, capsys):
         assert group(study, "--pretrain-phenotypes", "group", "--target", "age") == 65
         said = capsys.readouterr().err
         assert not (study / "out" / "models" / "brainfm-nano-phenotypes").exists()
         assert "9 of 12 participants are excluded: the model was pretrained on the group" in said
         assert "there are 3: set n_splits to 3 or less" in said
 
-    def test_a_column_that_is_not_there_is_refused_before_work(self, study, capsys):
+    def test_an_absent_column_is_refused_before_processing(self, study, capsys):
         assert group(study, "--pretrain-phenotypes", "iq", "--dry-run") == 64
         assert "participants.tsv has no column 'iq'; it has: age, group" in capsys.readouterr().err

@@ -37,7 +37,7 @@ class TestEveryModule:
         }
         assert not many
 
-    def test_says_what_it_is_for(self, path):
+    def test_has_a_docstring(self, path):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf8")))
 
     def test_documents_every_public_function(self, path):

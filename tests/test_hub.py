@@ -116,7 +116,7 @@ class TestRoundTrip:
         assert round_trip["pinned"] == load_checkpoint(scripts.one).sha256
         assert round_trip["pinned as one"]
 
-    def test_only_the_four_files_are_fetched_and_nothing_else_is_asked(self, round_trip, scripts):
+    def test_only_the_four_files_are_requested(self, round_trip, scripts):
         asked = [request.split(" ", 1)[1] for request in scripts.hub.requests]
         fetched = {
             path.split("/resolve/")[1].split("/", 1)[1] for path in asked if "resolve" in path
@@ -126,13 +126,13 @@ class TestRoundTrip:
                  "/large/")  # fmt: skip
         assert [path for path in asked if not path.startswith(known)] == []
 
-    def test_the_report_tells_name_revision_and_bytes_and_is_logged_once(self, round_trip, scripts):
+    def test_the_report_gives_name_revision_and_bytes_and_is_logged_once(self, round_trip, scripts):
         sha256 = load_checkpoint(scripts.one).sha256
         assert f"sha256 {sha256[:12]}" in round_trip["first"]
         assert "lab/model (revision " in round_trip["first"]
         assert round_trip["log"].count(f"loaded {round_trip['first']}") == 1
 
-    def test_the_card_on_the_hub_opens_with_what_the_hub_reads(self, round_trip, scripts):
+    def test_the_model_card_opens_with_the_metadata_of_the_hub(self, round_trip, scripts):
         commit = round_trip["one"].split("@")[1]
         files = scripts.hub.repositories["lab/model"].commits[commit]
         assert set(files) >= FILES
@@ -146,7 +146,7 @@ class TestRoundTrip:
         assert 'from_pretrained("lab/model")' in text
         assert (scripts.one / "model.safetensors").read_bytes() == files["model.safetensors"]
 
-    def test_offline_the_cache_is_used_with_a_word_and_the_rest_is_refused(
+    def test_offline_the_cache_is_used_with_a_message_and_other_names_are_refused(
         self, round_trip, scripts
     ):
         found = scripts.run(
@@ -163,7 +163,7 @@ said["other"] = refused(load_checkpoint, "lab/other")
         assert "cache does not hold lab/other at revision main: go online once" in found["other"]
         assert found["other"].startswith("TemporaryFailure")
 
-    def test_a_server_that_is_away_is_the_same_as_offline(self, round_trip, scripts):
+    def test_an_unreachable_server_is_treated_as_offline(self, round_trip, scripts):
         found = scripts.run(
             """
 said["two"] = load_checkpoint("lab/model").sha256
@@ -179,7 +179,7 @@ said["push"] = refused(publish_checkpoint, "one", "lab/model")
 
 
 @pytest.mark.slow
-def test_a_pretrainer_pushes_what_it_has_learned_with_its_scores(scripts):
+def test_a_pretrainer_pushes_its_weights_with_their_scores(scripts):
     found = scripts.run("""
 import pandas as pd
 fitted = BrainPretrainer("nano", max_epochs=1, batch_size=4, device="cpu").fit(people)
@@ -202,7 +202,7 @@ said["report"] = str(loaded.checkpoint_.report)
 
 
 @pytest.mark.slow
-def test_the_hub_refuses_in_sentences_and_no_token_is_told(scripts):
+def test_errors_of_the_hub_are_explained_without_the_token(scripts):
     found = scripts.run(
         f"""
 publish_checkpoint("one", "lab/open", private=False, token="{scripts.hub.token}")
@@ -244,7 +244,7 @@ def test_a_broken_checkpoint_is_not_published(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["model", "lab/model@main", "a/b/c", "../model", "lab/.."])
-def test_a_name_that_is_no_repository_is_not_published_to(name, tmp_path):
+def test_publishing_to_an_invalid_name_is_refused(name, tmp_path):
     with pytest.raises(ModelError, match=r"is no name of a repository; expected org/name"):
         publish_checkpoint(save(tmp_path / "one", 0), name)
 
@@ -255,13 +255,13 @@ def test_a_name_that_is_no_repository_is_not_published_to(name, tmp_path):
      "./name", "org/name@", "org/name@../other", "org/name@a/../b", "org/na--me", "org/name.git",
      "org\\name", "https://org/name", "org/name\n", "org/\x00", "org/nämé"],
 )  # fmt: skip
-def test_a_name_that_leads_elsewhere_is_refused_without_asking_anyone(name, monkeypatch):
+def test_a_name_with_a_path_is_refused_without_a_request(name, monkeypatch):
     monkeypatch.setattr(module, "download", None)
     with pytest.raises(ModelError, match=r"no checkpoint called .* expected a folder"):
         load_checkpoint(name)
 
 
-def test_a_path_and_a_folder_without_checkpoint_ask_nobody(tmp_path, monkeypatch):
+def test_a_path_and_a_folder_without_checkpoint_send_no_request(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "download", None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"no checkpoint called 'org/name'"):
@@ -279,7 +279,7 @@ def test_a_path_and_a_folder_without_checkpoint_ask_nobody(tmp_path, monkeypatch
         ("l/m@refs/pr/3", ("l/m", "refs/pr/3")),
     ],
 )
-def test_names_of_the_hub_are_understood(name, parts):
+def test_names_of_the_hub_are_parsed(name, parts):
     assert module.split_name(name) == parts
 
 
@@ -299,7 +299,7 @@ def test_a_call_of_the_program_pins_the_revision_it_starts_with(monkeypatch, tmp
     assert load_checkpoint(job.settings.model.model).name == "model"
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch):
+def test_without_the_library_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ModelError, match=r"pip install 'brainfm\[hub\]'"):
         load_checkpoint("lab/model")

@@ -119,7 +119,7 @@ def test_a_run_killed_with_9_ends_with_the_weights_of_one_that_was_not(corpus, w
     [(signal.SIGUSR1, 1), (signal.SIGTERM, 25), (signal.SIGUSR1, 33)],
     ids=["in the first step", "within an epoch", "in the last step of an epoch"],
 )
-def test_a_run_asked_to_stop_keeps_its_state_and_goes_on_from_there(
+def test_a_stopped_run_saves_its_state_and_resumes(
     corpus, whole, tmp_path, monkeypatch, capsys, number, after
 ):
     signal_once(monkeypatch, number, after=after)
@@ -197,7 +197,7 @@ def test_a_progress_bar_is_shown_on_a_terminal(tmp_path, monkeypatch, capsys):
     assert "it/s" in shown
 
 
-def test_a_loss_that_is_not_finite_is_refused_with_the_people_of_the_batch(tmp_path):
+def test_a_loss_that_is_not_finite_is_refused_with_the_participants_of_the_batch(tmp_path):
     for loop in (None, LightningLoop()):
         with pytest.raises(ModelError, match=r"the loss is nan on the batch with made-up/0"):
             pretrain(tmp_path / str(loop), loop=loop, learning_rate=1e30)
@@ -223,7 +223,7 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
     assert same_weights(pretrain(folder, loop=LightningLoop()), whole)
 
 
-def test_recordings_of_one_person_are_found_by_chance_and_the_history_says_so(tmp_path):
+def test_the_history_reports_identification_at_chance(tmp_path):
     table = [bold(seed, n_channels=10, participant="01", run=str(seed)) for seed in range(4)]
     fitted = BrainPretrainer(
         "nano", max_epochs=1, device="cpu", resume_dir=tmp_path, loop=LightningLoop()
@@ -239,17 +239,17 @@ def test_recordings_of_one_person_are_found_by_chance_and_the_history_says_so(tm
         ({"patience": 0}, r"patience is 0; expected at least 1"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong, words):
+def test_invalid_settings_are_refused(wrong, words):
     with pytest.raises(UsageError, match=words):
         LightningLoop(**wrong)
 
 
-def test_a_loop_without_a_place_for_its_state_is_refused(tmp_path):
+def test_a_loop_without_a_state_folder_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"give the pretrainer a resume_dir"):
         pretrain(None, loop=LightningLoop())
 
 
-def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch):
+def test_without_the_extra_the_error_names_what_to_install(monkeypatch):
     for name in ("lightning_import", "lightning_checkpoint", "lightning_loop"):
         monkeypatch.delitem(sys.modules, f"brainfm.models.training.{name}")
     monkeypatch.setitem(sys.modules, "lightning", None)
@@ -258,7 +258,7 @@ def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize("code", [0, 1, 75])
-def test_the_job_script_goes_back_into_the_queue_only_when_asked_to_stop(tmp_path, code):
+def test_the_job_script_is_requeued_only_after_a_stop_signal(tmp_path, code):
     stubs = {"srun": f'echo "$@" >> srun.log; exit {code}', "scontrol": 'echo "$@" >> scontrol.log'}
     for name, line in stubs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")

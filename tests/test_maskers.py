@@ -56,7 +56,7 @@ def test_a_bids_name_gives_the_labels(tmp_path):
     assert (row[0].participant, row[0].task) == ("07", "rest")
 
 
-def test_raw_and_epochs_give_the_same_eeg_channels_with_bad_ones_masked():
+def test_raw_and_epochs_give_the_same_eeg_channels_with_bad_channels_masked():
     one = raw(1.0, bads=["C3"])
     epochs = mne.make_fixed_length_epochs(one, 10, preload=True, verbose="error")
     (left,), (right,) = RecordingMasker().transform([one, epochs])

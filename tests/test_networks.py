@@ -74,7 +74,7 @@ def test_features_are_the_edges_with_an_end_in_the_networks(people):
     )
 
 
-def test_networks_nobody_has_are_refused(people):
+def test_networks_without_parcels_are_refused(people):
     table, _, network_of, _ = people
     with pytest.raises(SignalError, match=r"no parcel .* is in Limbic: choose from Cont"):
         NetworkConnectivity(network_of, ("Limbic",)).fit_transform(table)
@@ -118,7 +118,7 @@ def test_the_report_shows_them_from_participants_tsv_in_one_call(people, tmp_pat
     assert json.loads((tmp_path / "group" / "evaluation.json").read_text())["curves"]
 
 
-def test_without_networks_the_whole_brain_is_looked_at(people, tmp_path):
+def test_without_networks_the_whole_brain_is_used(people, tmp_path):
     table, y, _, planted = people
     frame = pd.DataFrame({
         "participant_id": [f"sub-{row[0].participant}" for row in table],
@@ -139,7 +139,7 @@ def test_without_networks_the_whole_brain_is_looked_at(people, tmp_path):
         (("Cont",), r"--networks needs two classes or a numeric target; group has 3 classes"),
     ],
 )
-def test_networks_that_cannot_be_asked_for_are_refused(people, tmp_path, networks, words):
+def test_invalid_networks_are_refused(people, tmp_path, networks, words):
     table, *_ = people
     frame = pd.DataFrame({
         "participant_id": [f"sub-{row[0].participant}" for row in table],

@@ -63,7 +63,7 @@ def _learn(objective, batch, *, n_steps, seed=0):
 
 @pytest.mark.parametrize("modalities", [("bold",), ("eeg",), ("bold", "eeg")], ids="+".join)
 @pytest.mark.parametrize("name", [*OBJECTIVES, "default"])
-def test_a_small_batch_can_be_learned_by_heart(name, modalities):
+def test_a_small_batch_can_be_overfitted(name, modalities):
     losses, metrics = _learn(name, _batch(*modalities), n_steps=25)
     assert losses[-1] < 0.95 * losses[0]  # six points are never quite Gaussian: crops stay near
     assert all(np.isfinite(value) for value in metrics.values())
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others():
     assert one != other
 
 
-def test_what_is_hidden_does_not_reach_the_encoder():
+def test_masked_patches_do_not_reach_the_encoder():
     torch.manual_seed(0)
     encoder = BrainEncoder(CONFIG).eval()
     windows = _batch("eeg").windows["eeg"]
@@ -88,7 +88,7 @@ def test_what_is_hidden_does_not_reach_the_encoder():
     torch.testing.assert_close(one.tokens, two.tokens)
 
 
-def test_about_half_is_hidden_in_blocks_of_time_and_something_is_left():
+def test_about_half_is_masked_in_blocks_of_time():
     windows = _batch("bold").windows["bold"]
     visible = mask_blocks(windows, torch.Generator().manual_seed(0))
     share = 1 - visible.sum() / windows.usable.sum()
@@ -112,7 +112,7 @@ def test_sigreg_is_least_for_a_gaussian_and_large_after_collapse():
     assert all(found["gaussian"] < 0.2 * found[name] for name in ("wide", "line", "collapsed"))
 
 
-def test_people_on_one_point_are_worse_than_crops_that_are_alike():
+def test_collapsed_participants_have_a_larger_loss_than_similar_crops():
     draw = torch.Generator().manual_seed(0)
     person, noise = (torch.randn(n, 64, generator=draw) for n in (16, 32))
     alike = 0.8**0.5 * person.repeat(2, 1) + 0.2**0.5 * noise  # correlated by 0.8
@@ -142,7 +142,7 @@ def test_a_crop_whose_neighbour_is_of_the_same_person_counts_as_found():
     assert by_chance == pytest.approx((4 * 3 + 4 * 1) / 8 / 7)
 
 
-def test_a_collapse_is_seen_whatever_is_learned():
+def test_metrics_show_a_collapse_for_every_objective():
     draw = torch.Generator().manual_seed(0)
     person = torch.randn(12, 8, generator=draw)
     crops = person.repeat(2, 1) + 0.1 * torch.randn(24, 8, generator=draw)
@@ -159,7 +159,7 @@ def test_a_collapse_is_seen_whatever_is_learned():
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_objective_is_watched(name):
+def test_every_objective_has_metrics(name):
     batch = replace(_batch("bold"), participants=tuple("abcdef"))
     _, metrics = _build(name).loss(BrainEncoder(CONFIG), batch, torch.Generator().manual_seed(0))
     wanted = {"effective_rank", "summary_explained", "person_found", "person_by_chance"}
@@ -221,12 +221,12 @@ class TestPhenotypes:
         np.testing.assert_allclose(np.nanstd(values, axis=0), 1, rtol=1e-5)
         np.testing.assert_array_equal(np.isnan(values[:, :2]), self.table[["age", "sex"]].isna())
 
-    def test_other_people_are_scaled_as_the_training_people(self):
+    def test_validation_participants_are_scaled_as_the_training_participants(self):
         targets = PhenotypeTargets(self.table)
         other = pd.DataFrame({"age": [20.0], "sex": ["F"], "group": ["a"]})
         np.testing.assert_allclose(targets(other)[0], targets(self.table)[0], rtol=1e-6)
 
-    def test_what_is_not_known_counts_for_nothing(self):
+    def test_missing_values_have_no_weight_in_the_loss(self):
         objective = _build("phenotypes")
         batch = _batch("bold")
         encoder = BrainEncoder(CONFIG).eval()
@@ -237,7 +237,7 @@ class TestPhenotypes:
         assert loss.item() == 0
         assert not any(name.startswith("phenotype_") for name in metrics)
 
-    def test_one_gap_leaves_the_loss_of_what_is_known(self):
+    def test_one_missing_value_leaves_the_loss_of_the_others(self):
         objective, batch = PhenotypePrediction(CONFIG, ("age", "sex")).eval(), _batch("bold")
         encoded = SimpleNamespace(summary=torch.randn(2 * N_ROWS, CONFIG.dim))
         loss, _ = objective.score(batch, None, encoded, None)
@@ -277,7 +277,7 @@ class TestPhenotypes:
         ],
         ids=str,
     )
-    def test_a_column_that_tells_nobody_apart_is_refused(self, column, words):
+    def test_a_constant_column_is_refused(self, column, words):
         with pytest.raises(ModelError, match=words):
             PhenotypeTargets(pd.DataFrame({"x": column}))
 

@@ -77,7 +77,7 @@ class TestOneRun:
             assert (brainfm.out / name).is_file()
             assert len(sha) == 64
 
-    def test_what_is_said_names_recording_step_and_seconds(self, brainfm, capsys):
+    def test_messages_name_recording_step_and_duration(self, brainfm, capsys):
         brainfm()
         said = capsys.readouterr()
         assert "sub-01_task-rest_eeg: clean started" in said.err
@@ -87,7 +87,7 @@ class TestOneRun:
         assert "nipype" not in said.err
         assert said.out == ""
 
-    def test_settings_messages_and_the_engine_log_are_kept(self, brainfm):
+    def test_settings_messages_and_the_engine_log_are_saved(self, brainfm):
         brainfm("--bold-n-dummy", "1")
         (logs,) = [p for p in (brainfm.out / "logs").iterdir() if (p / "brainfm.log").is_file()]
         assert "n_dummy = 1  # command line" in (logs / "settings.toml").read_text()
@@ -95,14 +95,14 @@ class TestOneRun:
         assert (logs / "nipype.log").stat().st_size
         assert not (logs / "crash").exists()
 
-    def test_a_graph_is_drawn_when_asked_for(self, brainfm, capsys):
+    def test_write_graph_draws_the_workflow(self, brainfm, capsys):
         assert brainfm("--write-graph") == 0
         (drawn,) = (brainfm.out / "logs").glob("*/graph.dot")
         assert "clean" in drawn.read_text()
         is_svg = bool(list(drawn.parent.glob("graph*.svg")))
         assert is_svg or "Graphviz (dot) is not on PATH" in capsys.readouterr().err
 
-    def test_memory_is_recorded_when_asked_for(self, brainfm, monkeypatch):
+    def test_resource_monitor_records_memory(self, brainfm, monkeypatch):
         monkeypatch.setenv("BRAINFM_FAKE_WAIT_S", "0.3")
         monkeypatch.chdir(brainfm.out.parent)
         assert brainfm("--resource-monitor") == 0
@@ -122,7 +122,7 @@ class TestOneRun:
 
 
 class TestDryRun:
-    def test_it_lists_what_would_be_done_and_writes_nothing(self, brainfm, capsys):
+    def test_it_lists_the_steps_and_writes_nothing(self, brainfm, capsys):
         assert brainfm("--dry-run") == 0
         assert "sub-02_task-rest_bold: preprocess and embed" in capsys.readouterr().err
         assert not brainfm.out.exists()
@@ -139,7 +139,7 @@ class TestResume:
         assert self.ran(brainfm) == []
         assert "4 recordings of 2 participants: 0 to do" in capsys.readouterr().err
 
-    def test_it_does_nothing_even_when_the_work_folder_is_gone_and_all_has_moved(
+    def test_finished_recordings_are_skipped_without_work_folder_and_after_a_move(
         self, brainfm, raw
     ):
         self.ran(brainfm)
@@ -151,7 +151,7 @@ class TestResume:
         brainfm.out = moved / "results"
         assert self.ran(brainfm, data=moved / "data", out=moved / "results") == []
 
-    def test_what_was_interrupted_before_all_moved_is_finished_and_nothing_else_done_again(
+    def test_an_interrupted_recording_is_finished_and_no_other_is_repeated(
         self, brainfm, raw, monkeypatch
     ):
         monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_task-rest_bold")
@@ -169,14 +169,14 @@ class TestResume:
         ]
         assert status(brainfm.out)["state"] == "done"
 
-    def test_two_datasets_that_share_a_work_folder_do_not_meet_in_it(self, brainfm, raw, tmp_path):
+    def test_two_datasets_can_share_a_work_folder(self, brainfm, raw, tmp_path):
         other = write_skeleton(tmp_path / "other", ("01",))
         work = ("-w", str(tmp_path / "work"))
         self.ran(brainfm, *work)
         assert brainfm(*work, data=other, out=tmp_path / "out2") == 0
         assert len(list((tmp_path / "work").glob("place-*"))) == 2
 
-    def test_a_changed_input_is_done_again_and_nothing_else(self, brainfm, raw):
+    def test_only_a_recording_with_changed_input_is_repeated(self, brainfm, raw):
         self.ran(brainfm)
         write_mri(raw, "02", seed=9)
         assert self.ran(brainfm) == [
@@ -203,7 +203,7 @@ class TestResume:
         write(raw / "sub-01" / "anat" / "sub-01_T1w.json", {"MagneticFieldStrength": 3})
         assert len(self.ran(brainfm)) == 3
 
-    def test_a_setting_of_eeg_concerns_eeg_only(self, brainfm, capsys):
+    def test_an_eeg_setting_affects_eeg_only(self, brainfm, capsys):
         self.ran(brainfm)
         capsys.readouterr()
         brainfm("--eeg-low-pass-hz", "40", "--dry-run")
@@ -220,7 +220,7 @@ class TestResume:
         ]
 
     @pytest.mark.parametrize("harm", ["remove", "change"])
-    def test_a_file_that_was_lost_or_changed_is_made_again(self, brainfm, harm):
+    def test_a_missing_or_changed_output_is_written_again(self, brainfm, harm):
         self.ran(brainfm)
         path = brainfm.out / "sub-01" / "eeg" / "sub-01_task-rest_desc-preproc_eeg.vhdr"
         text = path.read_text()
@@ -228,13 +228,13 @@ class TestResume:
         assert "sub-01_task-rest_eeg.edf" in self.ran(brainfm)
         assert path.read_text() == text
 
-    def test_a_lost_embedding_is_made_again_without_preprocessing(self, brainfm):
+    def test_a_missing_embedding_is_computed_again_without_preprocessing(self, brainfm):
         self.ran(brainfm)
         next((brainfm.out / "sub-01" / "eeg").glob("*.npy")).unlink()
         assert self.ran(brainfm) == ["embed sub-01_task-rest_desc-preproc_eeg.vhdr"]
 
     @pytest.mark.parametrize("how", ["failed", "killed"])
-    def test_an_interruption_while_only_embedding_does_not_forget_the_preprocessing(
+    def test_an_interrupted_embedding_does_not_repeat_the_preprocessing(
         self, brainfm, monkeypatch, how
     ):
         self.ran(brainfm)
@@ -253,7 +253,7 @@ class TestResume:
         assert all(name.startswith("embed ") for name in again)
         assert self.ran(brainfm, "--model", "other") == []
 
-    def test_a_lost_report_is_written_again(self, brainfm):
+    def test_a_missing_report_is_written_again(self, brainfm):
         self.ran(brainfm)
         (brainfm.out / "sub-02.html").unlink()
         assert self.ran(brainfm) == []
@@ -295,7 +295,7 @@ class TestFailures:
         assert "sub-01_T1w.nii.gz is flat" in entry["error"]
         assert state(brainfm.out, "sub-01_task-rest_eeg") == "done"
 
-    def test_what_failed_is_tried_again_and_only_that(self, brainfm, monkeypatch):
+    def test_only_failed_recordings_are_repeated(self, brainfm, monkeypatch):
         monkeypatch.setenv("BRAINFM_FAKE_FAIL", "sub-01_task-rest_eeg")
         brainfm()
         monkeypatch.delenv("BRAINFM_FAKE_FAIL")
@@ -307,9 +307,7 @@ class TestFailures:
         ]
         assert status(brainfm.out)["state"] == "done"
 
-    def test_with_several_processes_what_an_interrupted_call_left_is_finished(
-        self, brainfm, monkeypatch
-    ):
+    def test_several_processes_finish_an_interrupted_call(self, brainfm, monkeypatch):
         one = ("--participant-label", "01")
         with monkeypatch.context() as patch:
             patch.setattr(FakeEmbed, "_run_interface", _interrupted)
@@ -346,7 +344,7 @@ class TestFailures:
         assert "No space left on device: 'settings.toml'" in said
         assert "Finished results stay; run the same command again to continue" in said
 
-    def test_a_step_that_finds_the_disk_full_ends_with_74(self, brainfm, monkeypatch):
+    def test_a_step_on_a_full_disk_ends_with_74(self, brainfm, monkeypatch):
         def full(*words, **options):
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -380,7 +378,7 @@ class TestFailures:
         error = "TemporaryFailure: stopped early (KeyboardInterrupt); run the same command again."
         assert {entry["error"] for entry in written["recordings"].values()} == {error}
 
-    def test_a_report_that_cannot_be_written_is_said_and_shows_in_the_exit_code(
+    def test_an_unwritable_report_is_logged_and_sets_the_exit_code(
         self, brainfm, monkeypatch, capsys
     ):
         monkeypatch.setenv("BRAINFM_FAKE_REPORT_FAILS", "1")
@@ -391,14 +389,14 @@ class TestFailures:
 
 
 class TestInvalidParticipants:
-    def test_they_are_left_out_with_status_invalid_and_the_others_go_on(self, brainfm, raw):
+    def test_they_are_skipped_with_status_invalid_and_the_others_continue(self, brainfm, raw):
         shutil.rmtree(raw / "sub-01" / "anat")
         assert brainfm() == 66
         assert status(brainfm.out)["state"] == "invalid"
         assert "has no T1w image" in status(brainfm.out)["problems"][0]
         assert status(brainfm.out, "02")["state"] == "done"
 
-    def test_what_was_fixed_is_done(self, brainfm, raw):
+    def test_a_fixed_participant_is_processed(self, brainfm, raw):
         path = raw / "sub-01" / "eeg" / "sub-01_task-rest_eeg.edf"
         whole = path.read_bytes()
         path.write_bytes(whole[:-100])
@@ -408,7 +406,7 @@ class TestInvalidParticipants:
         assert status(brainfm.out)["state"] == "done"
         assert "problems" not in status(brainfm.out)
 
-    def test_a_label_that_is_not_there_leaves_no_trace_in_the_output(self, brainfm):
+    def test_an_absent_label_writes_nothing_to_the_output(self, brainfm):
         assert brainfm("--participant-label", "01", "77") == 66
         assert not (brainfm.out / "sub-77").exists()
 
@@ -446,7 +444,7 @@ class TestReportsOnly:
 
 class TestPrivacy:
     @pytest.mark.parametrize("failing", ["nothing", "sub-01"])
-    def test_names_and_dates_of_headers_and_sidecars_stay_out_of_the_output(
+    def test_names_and_dates_of_headers_and_sidecars_are_not_in_the_output(
         self, brainfm, raw, monkeypatch, failing
     ):
         for name in ("func/sub-01_task-rest_bold.json", "anat/sub-01_T1w.json"):
@@ -464,8 +462,8 @@ class TestPrivacy:
         assert not where_identities_show(brainfm.out)
 
 
-class TestOneProcessAParticipant:
-    def test_a_participant_somebody_works_on_is_left_alone(self, brainfm, capsys):
+class TestOneProcessPerParticipant:
+    def test_a_locked_participant_is_skipped(self, brainfm, capsys):
         brainfm.out.mkdir()
         lock = WorkLock(brainfm.out, "sub-01").acquire()
         assert brainfm() == 75
@@ -497,7 +495,7 @@ class TestKilling:
         )
 
     @pytest.mark.parametrize("after", [2, 6])
-    def test_kill_at_any_point_loses_nothing_and_the_rerun_finishes(self, raw, brainfm, after):
+    def test_a_rerun_finishes_after_a_kill_at_any_point(self, raw, brainfm, after):
         process = self.start(raw, "--nprocs", "2", BRAINFM_FAKE_WAIT_S="0.2")
         deadline = time.monotonic() + 60
         while len(calls(brainfm.out)) < after and time.monotonic() < deadline:

@@ -43,7 +43,7 @@ def test_a_valid_dataset_has_no_problem_and_nothing_is_written(raw):
 
 
 class TestProblemsOfAParticipant:
-    def test_those_of_all_participants_are_reported_at_once_and_the_others_stay(self, raw):
+    def test_problems_of_all_participants_are_reported_together(self, raw):
         write_skeleton(raw, ("03",))
         (raw / "sub-01" / "anat" / "sub-01_T1w.nii.gz").unlink()
         (raw / "task-rest_bold.json").unlink()
@@ -200,7 +200,7 @@ class TestProblemsOfAParticipant:
         for message in texts(check(raw)):
             assert str(raw) not in message
 
-    def test_an_unknown_label_beside_a_known_one(self, raw):
+    def test_an_unknown_label_together_with_a_known_one(self, raw):
         checks = check(raw, participant_label=("01", "09"))
         assert checks.participants == ["01"]
         assert texts(checks, "09") == ["there is no participant 09; there are 2: 01, 02."]

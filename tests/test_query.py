@@ -22,7 +22,7 @@ def names(runs):
 
 
 class TestNames:
-    def test_a_name_is_taken_apart(self):
+    def test_a_name_is_parsed_into_entities(self):
         path = "x/sub-01_ses-2_task-rest_run-1_bold.nii.gz"
         assert stem_of(path) == "sub-01_ses-2_task-rest_run-1"
         assert extension_of(path) == ".nii.gz"

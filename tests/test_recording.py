@@ -36,7 +36,7 @@ def test_bold_and_eeg_of_one_run_share_a_row():
     assert list(table.groups) == ["made-up/00", "made-up/01", "made-up/02"]
 
 
-def test_recordings_of_nobody_in_particular_are_not_paired():
+def test_recordings_without_participant_are_not_paired():
     anonymous = [bold(participant="unknown"), eeg(participant="unknown")]
     assert len(RecordingTable.from_recordings(anonymous)) == 2
 
@@ -57,7 +57,7 @@ def test_one_row_comes_as_a_tuple_of_recordings():
     assert [one.modality for one in _table(1)[0]] == ["bold", "eeg"]
 
 
-def test_groups_keep_people_out_of_two_folds():
+def test_groups_put_each_participant_into_one_fold():
     recordings = [bold(seed, run=run) for seed in range(4) for run in "12"]
     table = RecordingTable.from_recordings(recordings)
     for train, test in GroupKFold(4).split(table, groups=table.groups):
@@ -75,7 +75,7 @@ def test_it_survives_pickle_and_joblib(tmp_path):
         assert list(copy.groups) == list(table.groups)
 
 
-def test_what_is_derived_from_the_signal():
+def test_properties_derived_from_the_signal():
     recording = bold(n_times=90, tr_s=2.0)
     assert recording.duration_s == 180
     assert recording.signal.dtype == np.float32
@@ -111,7 +111,7 @@ GOOD = {
         ({"channels": ["a"]}, r"channels has shape \(1,\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, words):
+def test_inconsistent_input_is_refused(change, words):
     arguments = {**GOOD, **change}
     with pytest.raises(SignalError, match=words):
         Recording.from_array(arguments.pop("signal"), **arguments)

@@ -37,7 +37,7 @@ def _found(one, two):
     return (distance.argmin(axis=1) == np.arange(len(one))).mean()
 
 
-def test_before_learning_vectors_stay_as_they_are():
+def test_unfitted_it_leaves_vectors_unchanged():
     vectors = np.random.default_rng(0).standard_normal((3, WIDTH)).astype(np.float32)
     np.testing.assert_array_equal(_apply(Reliability(WIDTH), vectors), vectors)
 
@@ -50,7 +50,7 @@ def test_the_reliability_of_a_whole_is_the_true_share_of_its_variance(error_sd):
     np.testing.assert_allclose(found, 1 / (1 + error_sd**2 / 2), atol=0.02)
 
 
-def test_new_people_are_found_again_more_often():
+def test_identification_of_new_participants_improves():
     halves = _halves(seed=1)
     spread = halves.std(axis=(0, 1))
     before = _found(*halves / spread)
@@ -59,7 +59,7 @@ def test_new_people_are_found_again_more_often():
     assert after > 0.95
 
 
-def test_numbers_count_as_their_reliability_says():
+def test_dimensions_are_weighted_by_their_reliability():
     halves = _halves(seed=0)
     spread = _apply(_learned(), halves.mean(axis=0)).std(axis=0)
     for part in PARTS.values():
@@ -68,7 +68,7 @@ def test_numbers_count_as_their_reliability_says():
         assert fickle.max() < 0.4 * steady.min()
 
 
-def test_parts_count_as_much_as_their_shares_say():
+def test_parts_are_weighted_by_their_shares():
     scaled = _apply(_learned(), _halves(seed=0).mean(axis=0))
     small, large = (np.square(scaled[:, part]).sum(axis=1).mean() for part in PARTS.values())
     np.testing.assert_allclose([large / small, small + large], [3, WIDTH], rtol=1e-3)
@@ -82,7 +82,7 @@ def test_few_and_many_recordings_give_finite_vectors(n_people):
 
 
 @pytest.mark.parametrize("which", [slice(0, 20), slice(0, 1)], ids=["a part", "a number"])
-def test_what_never_varied_in_training_does_not_burst(which):
+def test_dimensions_constant_in_training_stay_finite(which):
     halves = _halves(seed=0)
     halves[..., which] = 7
     module = Reliability(WIDTH)
@@ -92,7 +92,7 @@ def test_what_never_varied_in_training_does_not_burst(which):
     assert np.abs(_apply(module, others)).max() < 1000
 
 
-def test_two_recordings_alike_in_one_number_by_chance_do_not_make_it_count_most():
+def test_a_chance_agreement_of_two_recordings_does_not_dominate():
     halves = _halves(seed=0, n_people=2)
     halves[..., 30] = halves[0, 0, 30] + 1e-6 * np.arange(4).reshape(2, 2)
     module = Reliability(WIDTH)

@@ -202,7 +202,7 @@ class TestParticipant:
     @pytest.mark.parametrize(
         "broken", ["{", "[]", '"text"', b"\xff\xfe\x00", '{"recordings": []}', '{"recordings": 3}']
     )
-    def test_damaged_files_do_not_stop_it(self, out, broken):
+    def test_damaged_files_do_not_prevent_the_report(self, out, broken):
         for path in [*out.rglob("*.json")]:
             put(path, broken)
         for path in out.rglob("*.npy"):
@@ -222,7 +222,7 @@ class TestParticipant:
         assert "script" not in page.tags
         assert EVIL in page.words
 
-    def test_a_synthetic_participant_is_called_so(self, out):
+    def test_a_synthetic_participant_is_marked(self, out):
         page = Page(write_participant_report(out, "01"))
         assert "synthetic: simulated signals" not in page.words
         put(out / "participants.tsv", "participant_id\tkind\tname\nsub-01\tsynthetic\tJane Doe\n")

@@ -40,7 +40,7 @@ def evaluate(out_dir, cache=None):
     return {name: (out_dir / "group" / name).read_bytes() for name in FILES}
 
 
-def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_path, caplog):
+def test_a_killed_evaluation_is_resumed_with_the_same_result(tmp_path, caplog):
     child = os.fork()
     if not child:
         evaluate(tmp_path / "out", KilledAfter(tmp_path / "kept", FACTS))
@@ -61,20 +61,20 @@ def test_a_killed_evaluation_goes_on_and_finds_what_one_that_was_not_finds(tmp_p
     assert not (tmp_path / "kept").exists()
 
 
-class TestKept:
-    def test_what_is_kept_comes_back_in_another_call(self, tmp_path):
+class TestResultCache:
+    def test_cached_results_are_read_by_another_call(self, tmp_path):
         ResultCache(tmp_path, FACTS)["Pearson / tangent"] = {"null": np.arange(3.0), "p": 0.5}
         found = ResultCache(tmp_path, FACTS).get("Pearson / tangent")
         np.testing.assert_array_equal(found["null"], np.arange(3.0))
         assert found["p"] == 0.5
 
-    def test_what_was_made_from_other_facts_is_not_there_and_removed(self, tmp_path):
+    def test_results_of_other_inputs_are_removed(self, tmp_path):
         ResultCache(tmp_path, FACTS)["a"] = {"x": np.arange(3)}
         assert ResultCache(tmp_path, {"target": "age"}).get("a") is None
         assert ResultCache(tmp_path, FACTS).get("a") is None
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04half"], ids=["empty", "half"])
-    def test_a_damaged_file_is_made_anew_and_that_is_said(self, tmp_path, content, caplog):
+    def test_a_damaged_file_is_recomputed_with_a_warning(self, tmp_path, content, caplog):
         kept = ResultCache(tmp_path, FACTS)
         kept["a"] = {"x": np.arange(3)}
         (path,) = kept.folder.iterdir()
@@ -82,7 +82,7 @@ class TestKept:
         assert kept.get("a") is None
         assert "is damaged" in caplog.text
 
-    def test_nothing_kept_is_unpickled(self, tmp_path):
+    def test_cached_results_are_never_unpickled(self, tmp_path):
         kept = ResultCache(tmp_path, FACTS)
         kept["a"] = {"x": np.array([print], dtype=object)}
         assert kept.get("a") is None

@@ -31,7 +31,7 @@ def toml(tmp_path):
 
 
 class TestPrecedence:
-    def test_without_anything_the_default_holds(self):
+    def test_the_default_is_used_when_nothing_is_set(self):
         settings, sources, _ = resolve()
         assert settings == Settings()
         assert set(sources.values()) == {"default"}
@@ -88,13 +88,13 @@ class TestPaths:
 
 
 class TestRefusals:
-    def test_an_unknown_key_is_refused_with_the_nearest_one(self, toml):
+    def test_an_unknown_setting_is_refused_with_the_nearest_one(self, toml):
         with pytest.raises(
             UsageError, match=r"no setting bold.low_pas_hz. Did you mean bold.low_pass_hz\?"
         ):
             resolve("--config-file", toml("[bold]\nlow_pas_hz = 0.2\n"))
 
-    def test_a_key_outside_a_section_is_sent_home(self, toml):
+    def test_a_setting_outside_a_section_is_refused_with_its_section(self, toml):
         with pytest.raises(UsageError, match=r"atlas is outside a section; put it under \[bold\]"):
             resolve("--config-file", toml('atlas = "x"\n'))
 
@@ -144,7 +144,7 @@ class TestMemory:
             memory_gb("1500")
 
     @pytest.mark.parametrize("text", ["much", "-3G", "G", "0", "3X"])
-    def test_what_is_no_amount_is_refused(self, text):
+    def test_an_invalid_amount_is_refused(self, text):
         with pytest.raises(UsageError, match=r"expected a number with a unit"):
             memory_gb(text)
 
@@ -201,7 +201,7 @@ class TestWrittenSettings:
         assert "# line_hz is not set  # default" in text
         assert "# brainfm /data /out participant" in text
 
-    def test_wishes_of_one_call_are_not_written(self):
+    def test_options_of_one_call_are_not_written(self):
         text = settings_as_toml(resolve("--dry-run")[0])
         assert "dry_run" not in text
 

@@ -29,7 +29,7 @@ def test_parcel_means_are_the_means_of_their_voxels():
     assert np.isnan(series[:, 1]).all()
 
 
-def test_wrong_grid_is_refused_with_both_sizes_and_the_way_out():
+def test_wrong_grid_is_refused_with_both_sizes_and_advice():
     with pytest.raises(SignalError, match=r"6 voxels but labels has 5: resample the atlas"):
         parcel_means(np.ones((4, 6)), np.ones(5, int), n_parcels=1)
 
@@ -38,7 +38,7 @@ def test_percent_change_of_a_known_series():
     np.testing.assert_allclose(percent_change(np.array([[90.0], [110.0]])), [[-10], [10]])
 
 
-def test_what_lies_in_the_band_stays_and_what_lies_outside_goes():
+def test_the_band_pass_preserves_the_band_and_removes_the_rest():
     inside, outside = _sine(0.04), _sine(0.2) + _sine(0.002)
     cleaned = clean_series((inside + outside)[:, None], None, **BAND)[75:-75, 0]
     np.testing.assert_allclose(cleaned, inside[75:-75], atol=0.1)
@@ -57,7 +57,7 @@ def test_a_parcel_without_data_stays_nan():
     assert np.isfinite(clean_series(series, None, **BAND)).all(axis=0).tolist() == [True, False]
 
 
-def test_more_confounds_than_a_short_run_bears_are_refused_and_can_be_reduced():
+def test_too_many_confounds_for_a_short_run_are_refused_and_can_be_reduced():
     rng = np.random.default_rng(0)
     series, confounds = rng.standard_normal((60, 2)), rng.standard_normal((60, 29))
     n_passed = passed_components(60, **BAND)
@@ -68,7 +68,7 @@ def test_more_confounds_than_a_short_run_bears_are_refused_and_can_be_reduced():
     assert clean_series(series, few, **BAND).std() > 0.05
 
 
-def test_reduced_confounds_keep_the_direction_they_share():
+def test_reduced_confounds_preserve_their_common_direction():
     rng = np.random.default_rng(0)
     shared = rng.standard_normal((100, 1))
     confounds = shared @ rng.standard_normal((1, 20)) + 0.1 * rng.standard_normal((100, 20))
@@ -76,7 +76,7 @@ def test_reduced_confounds_keep_the_direction_they_share():
     assert abs(np.corrcoef(reduce_confounds(confounds, 1)[:, 0], shared[:, 0])[0, 1]) > 0.98
 
 
-def test_a_low_pass_the_repetition_time_cannot_hold_is_refused():
+def test_a_low_pass_above_the_nyquist_frequency_is_refused():
     with pytest.raises(SignalError, match=r"low-pass is 0.3 Hz but a volume every 2 s"):
         clean_series(np.ones((50, 1)), None, sampling_hz=0.5, high_pass_hz=0, low_pass_hz=0.3)
 
@@ -97,7 +97,7 @@ def test_tsnr_ignores_slow_drift():
     assert np.isnan(tsnr(np.full((30, 1), 5.0))).all()
 
 
-def test_acompcor_finds_the_fluctuation_that_voxels_share():
+def test_acompcor_finds_the_common_fluctuation_of_voxels():
     rng = np.random.default_rng(0)
     breath = _sine(0.23)[:, None]
     bold = 500 + breath @ rng.standard_normal((1, 80)) + 0.3 * rng.standard_normal((300, 80))

@@ -193,10 +193,10 @@ class TestPositions:
         np.testing.assert_allclose(centre, [0, 0.01, 0.04], atol=1e-9)
         assert radius == pytest.approx(0.09)
 
-    def test_few_electrodes_tell_no_sphere(self, cap):
+    def test_few_electrodes_give_no_sphere(self, cap):
         assert fit_sphere(cap[:5])[1] is None
 
-    def test_flattened_the_nose_stays_up_and_the_right_right(self):
+    def test_the_flat_layout_has_the_nose_at_the_top_and_right_on_the_right(self):
         points = 0.09 * np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0],
                                   [0.6, 0, 0.8], [0, 0.6, 0.8], [-0.6, 0, 0.8]])  # fmt: skip
         flat = flatten_head(points)

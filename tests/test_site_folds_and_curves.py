@@ -75,14 +75,14 @@ def method(values, kind=Given, name="given"):
 
 
 class TestSites:
-    def test_each_is_left_out_once_and_nobody_of_it_is_trained_on(self):
+    def test_each_site_is_left_out_once_with_all_its_participants(self):
         folds = site_folds(Y, PEOPLE, SITES)
         assert len(folds.pairs) == 3
         for train, test in folds.pairs:
             assert set(SITES[train]).isdisjoint(SITES[test])
         assert sorted(np.concatenate([test for _, test in folds.pairs])) == list(range(60))
 
-    def test_a_score_is_the_mean_over_sites_and_blind_to_what_a_site_shares(self):
+    def test_a_score_is_the_mean_over_sites_and_ignores_site_offsets(self):
         rng = np.random.default_rng(0)
         said = Y + rng.normal(size=60)
         shifted = said + 10 * np.unique(SITES, return_inverse=True)[1]
@@ -93,7 +93,7 @@ class TestSites:
         assert found[0] == pytest.approx(np.mean(by_site))
         assert found[1] == pytest.approx(found[0])
 
-    def test_what_only_tells_sites_apart_scores_as_chance(self):
+    def test_site_effects_alone_score_at_chance(self):
         y = np.concatenate([np.repeat([0, 1], [15, 5]), Y[:20], np.repeat([0, 1], [5, 15])])
         values = np.unique(SITES, return_inverse=True)[1][:, None] + np.zeros((60, 3))
         values = values + np.random.default_rng(0).normal(size=(60, 3)) * 1e-3
@@ -116,37 +116,37 @@ class TestSites:
              np.repeat(["a", "b", "c", "d"], [20, 20, 10, 10]), r"every site has one class only"),
         ],
     )  # fmt: skip
-    def test_what_cannot_be_left_out_is_refused(self, y, groups, sites, words):
+    def test_invalid_site_folds_are_refused(self, y, groups, sites, words):
         with pytest.raises(DataError, match=words):
             site_folds(y, groups, sites)
 
 
 class TestEpisodes:
-    def test_have_k_people_of_each_class_and_test_everybody_else(self):
+    def test_have_k_training_participants_per_class_and_test_all_others(self):
         folds = episode_folds(Y, PEOPLE, 5, n_episodes=7)
         assert len(folds.pairs) == folds.n_repeats == 7
         for train, test in folds.pairs:
             assert np.bincount(Y[train]).tolist() == [5, 5]
             assert len(train) + len(test) == 60
 
-    def test_are_the_same_for_every_method_and_differ_between_seeds(self):
+    def test_are_identical_for_all_methods_and_differ_between_seeds(self):
         drawn = [
             [tuple(train) for train, _ in episode_folds(Y, PEOPLE, 5, seed=seed).pairs]
             for seed in (0, 0, 1)
         ]
         assert drawn[0] == drawn[1] != drawn[2]
 
-    def test_are_not_drawn_where_too_few_people_would_be_left(self):
+    def test_are_not_drawn_where_too_few_test_participants_remain(self):
         assert episode_folds(Y, PEOPLE, 25) is not None
         assert episode_folds(Y, PEOPLE, 26) is None
 
-    def test_people_who_have_all_classes_are_drawn_whole(self):
+    def test_participants_with_all_classes_are_drawn_with_all_recordings(self):
         groups = np.repeat(PEOPLE[:30], 2)
         train, test = episode_folds(Y, groups, 3, n_episodes=1).pairs[0]
         assert len(set(groups[train])) == 3
         assert set(groups[train]).isdisjoint(groups[test])
 
-    def test_a_curve_rises_with_people_where_there_is_something_to_learn(self):
+    def test_a_curve_rises_with_the_number_of_participants_where_there_is_an_effect(self):
         rng = np.random.default_rng(0)
         values = rng.normal(size=(60, 10)) + 0.8 * Y[:, None]
         rows = few_shot_curves(
@@ -158,14 +158,14 @@ class TestEpisodes:
         assert scores[-1] > 0.85
         assert all(row["low"] < row["score"] < row["high"] for row in rows)
 
-    def test_a_few_who_differ_in_design_are_tested_and_never_learned_from(self):
+    def test_few_participants_of_another_design_are_tested_but_never_trained_on(self):
         groups = np.r_[np.repeat(PEOPLE[:29], 2), PEOPLE[29:31]]  # two people have one class only
         folds = episode_folds(Y, groups, 10, n_episodes=5)
         for train, test in folds.pairs:
             assert not set(PEOPLE[29:31]) & set(groups[train])
             assert set(PEOPLE[29:31]) <= set(groups[test])
 
-    def test_a_difference_is_to_the_best_baseline_there_on_the_same_episodes(self):
+    def test_a_difference_is_to_the_best_baseline_on_the_same_episodes(self):
         rows = [
             {"method": name, "k": k, "score": np.mean(scores), "scores": scores}
             for k, each in {1: ([0.5, 0.7], [0.4, 0.6], [0.3, 0.3]),
@@ -180,7 +180,7 @@ class TestEpisodes:
 
 
 class TestLeaks:
-    def test_somebody_in_training_and_test_is_refused(self):
+    def test_a_participant_in_training_and_test_is_refused(self):
         groups = np.repeat(PEOPLE[:30], 2)
         rows = np.arange(60)
         with pytest.raises(DataError, match=r"d/000 is in training and test of fold 0"):
@@ -200,19 +200,19 @@ class TestLeaks:
 
 
 class TestComparison:
-    def test_is_the_plain_t_test_where_folds_share_nothing(self):
+    def test_equals_the_t_test_where_folds_share_no_training_rows(self):
         difference = np.random.default_rng(0).normal(0.1, size=12)
         found = corrected_t_test(difference, n_train=1, n_test=0)
         plain = ttest_1samp(difference, 0)
         assert found["t"] == pytest.approx(plain.statistic)
         assert found["p"] == pytest.approx(plain.pvalue)
 
-    def test_is_more_careful_where_they_share_training_rows(self):
+    def test_is_more_conservative_where_folds_share_training_rows(self):
         difference = np.random.default_rng(0).normal(0.1, size=25)
         plain = corrected_t_test(difference, n_train=1, n_test=0)
         assert corrected_t_test(difference, n_train=80, n_test=20)["p"] > plain["p"]
 
-    def test_of_folds_all_alike_there_is_none(self):
+    def test_is_undefined_without_variance_over_folds(self):
         assert corrected_t_test(np.zeros(5), 80, 20) is None
         assert corrected_t_test([0.1, np.nan], 80, 20) is None
 
@@ -226,7 +226,7 @@ class TestAudit:
         y = (age + 0.3 * rng.normal(size=60) > 0).astype(int)
         return age[:, None] + 0.3 * rng.normal(size=(60, 6)), y, pd.DataFrame({"age": age})
 
-    def test_finds_what_the_score_rests_on(self, confounded):
+    def test_finds_the_confound_that_explains_the_score(self, confounded):
         values, y, columns = confounded
         table, mine = table_of(60), method(values)
         folds = participant_folds(y, PEOPLE, n_splits=5)
@@ -252,13 +252,13 @@ class TestAudit:
         left = np.corrcoef(cleaned[0][0].T, design[train, 0])[-1, :-1]
         np.testing.assert_allclose(left, 0, atol=1e-9)
 
-    def test_classes_become_columns_and_what_is_missing_says_nothing(self):
+    def test_categories_are_one_hot_encoded_and_missing_values_have_no_effect(self):
         columns = pd.DataFrame({"site": ["a", "b", None, "a"], "age": [1.0, np.nan, 3.0, 4.0]})
         design = design_matrix(columns)
         assert design.shape == (4, 3)
         assert np.isnan(design[1, 2])
 
-    def test_a_column_that_cannot_be_read_says_why(self, confounded):
+    def test_a_column_that_cannot_be_predicted_has_a_reason(self, confounded):
         values, y, _ = confounded
         columns = pd.DataFrame({"kind": ["rare", *["usual"] * 59]})
         folds = participant_folds(y, PEOPLE, n_splits=5)

@@ -14,7 +14,7 @@ def _wave(time_s):
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_all_slices_show_the_middle_of_the_volume(axis):
+def test_all_slices_are_shifted_to_the_middle_of_the_volume(axis):
     times = np.array([0.0, 1.0, 0.5, 1.5])
     shape = [2, 2, 2]
     shape[axis] = 4

@@ -41,7 +41,7 @@ def people():
     })  # fmt: skip
 
 
-def test_one_site_is_left_out_at_a_time_and_twice_the_bytes_are_the_same(people, tmp_path):
+def test_one_site_is_left_out_at_a_time_and_outputs_are_reproducible(people, tmp_path):
     config = EvaluateConfig(target="group", groups="site", **QUICK)
     for name in ("one", "two"):
         found = evaluate_outputs(
@@ -61,7 +61,7 @@ def test_one_site_is_left_out_at_a_time_and_twice_the_bytes_are_the_same(people,
         assert path.read_bytes() == (tmp_path / "two" / "group" / path.name).read_bytes(), path.name
 
 
-def test_a_model_of_the_very_data_stands_beside_the_one_that_answers(people, tmp_path):
+def test_a_model_pretrained_on_the_same_data_is_compared_too(people, tmp_path):
     class Powers:
         def transform(self, X):
             return np.array([row[0].signal.std(axis=0) for row in X])
@@ -93,7 +93,7 @@ def test_a_model_of_the_very_data_stands_beside_the_one_that_answers(people, tmp
         ({}, {"n_splits": 13}, DataError, r"13 folds need as many participants .*there are 12"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_answered_is_refused_before_a_signal_is_read(
+def test_invalid_designs_are_refused_before_a_signal_is_read(
     people, change, settings, error, words
 ):
     def unread():
@@ -105,7 +105,7 @@ def test_what_cannot_be_answered_is_refused_before_a_signal_is_read(
         build_design(config, blind, participants=people.assign(**change))
 
 
-def test_motion_is_taken_from_the_quality_files_where_the_table_has_none(people, tmp_path):
+def test_motion_is_read_from_the_quality_files_where_the_table_has_none(people, tmp_path):
     moved = []
     for index, one in enumerate(recordings()):
         folder = tmp_path / f"sub-{one.participant}" / "func"

@@ -98,12 +98,12 @@ class TestKeys:
     def raw(self, tmp_path):
         return write_skeleton(tmp_path / "raw", ("01",))
 
-    def test_it_does_not_depend_on_the_place(self, raw, tmp_path):
+    def test_a_key_does_not_depend_on_the_folder(self, raw, tmp_path):
         before = self.key(raw)
         raw.rename(tmp_path / "moved")
         assert self.key(tmp_path / "moved") == before
 
-    def test_it_depends_on_settings_of_its_section_seed_and_sloppiness(self, raw):
+    def test_a_key_depends_on_settings_of_its_section_seed_and_sloppy(self, raw):
         before = self.key(raw)
         assert self.key(raw, eeg=EegConfig(low_pass_hz=40)) != before
         assert self.key(raw, run=RunConfig(random_seed=1)) != before
@@ -111,7 +111,7 @@ class TestKeys:
         assert self.key(raw, bold=BoldConfig(n_dummy=1)) == before
         assert self.key(raw, run=RunConfig(nprocs=7, verbose=2)) == before
 
-    def test_it_depends_on_the_files_beside_that_are_read(self, raw):
+    def test_a_key_depends_on_the_sidecars(self, raw):
         before = self.key(raw)
         folder = raw / "sub-01" / "eeg"
         (folder / "sub-01_task-rest_events.tsv").write_text("onset\tduration\n1\t0\n")
@@ -119,7 +119,7 @@ class TestKeys:
         (folder / "sub-01_electrodes.tsv").write_text("name\tx\ty\tz\n")
         assert len({before, events, self.key(raw)}) == 3
 
-    def test_bold_depends_on_the_t1w_image(self, raw):
+    def test_a_key_of_bold_depends_on_the_t1w_image(self, raw):
         name = "sub-01_task-rest_bold"
         before = self.key(raw, name)
         write_mri(raw, "01", task="other", seed=5)
@@ -184,7 +184,7 @@ class TestStatusFile:
         assert again["recordings"] == {"x": {"state": "done"}}
         assert again["brainfm_version"]
 
-    def test_what_nobody_works_on_is_shown_as_interrupted_and_never_as_running(self, tmp_path):
+    def test_an_unlocked_running_status_is_shown_as_interrupted(self, tmp_path):
         recordings = {"a": {"state": "running"}, "b": {"state": "done"}}
         status = {"participant": "01", "recordings": recordings}
         write_status(tmp_path, status, state="running")
@@ -197,7 +197,7 @@ class TestStatusFile:
         assert read_status(tmp_path, "01")["state"] == "running"
 
     @pytest.mark.parametrize("content", ["{", "[]", json.dumps({"recordings": 3})])
-    def test_a_damaged_one_counts_as_none(self, tmp_path, content):
+    def test_a_damaged_status_is_treated_as_missing(self, tmp_path, content):
         path = tmp_path / "sub-01" / "status.json"
         path.parent.mkdir()
         path.write_text(content)

@@ -20,7 +20,7 @@ class TestHaemodynamicResponse:
         assert response.argmax() / 10 == pytest.approx(5, abs=0.2)
         assert response.argmin() / 10 == pytest.approx(15.7, abs=1)
 
-    def test_an_event_is_answered_five_seconds_later(self):
+    def test_the_response_peaks_five_seconds_after_an_event(self):
         neural = np.zeros(600)
         neural[320 + 100] = 1
         bold = synthetic.convolve_response(neural, 10)
@@ -41,7 +41,7 @@ class TestAlpha:
         slow = power[(frequencies > 0.005) & (frequencies < 0.15)].sum() / power.sum()
         assert slow > 0.95
 
-    def test_the_rhythm_has_the_frequency_and_the_envelope_asked_for(self, generator):
+    def test_the_rhythm_has_the_given_frequency_and_envelope(self, generator):
         envelope = synthetic.alpha_envelope(60_000, 100, generator)
         rhythm = synthetic.alpha_rhythm(envelope, 100, 10.0, generator)
         frequencies, power = welch(rhythm, 100, nperseg=400)
@@ -51,7 +51,7 @@ class TestAlpha:
 
 
 class TestSources:
-    def test_parcels_of_one_network_correlate_as_asked_and_others_do_not(self, generator):
+    def test_parcels_of_one_network_have_the_given_correlation_and_others_none(self, generator):
         neural = synthetic.network_sources(
             ["Vis", "Vis", "Default"], 50_000, coupling=0.6, generator=generator
         )
@@ -78,7 +78,7 @@ class TestSources:
         assert slope == pytest.approx(-1, abs=0.1)
         assert noise.std(axis=0) == pytest.approx(1)
 
-    def test_mains_are_one_line_in_the_spectrum(self, generator):
+    def test_line_noise_is_one_peak_in_the_spectrum(self, generator):
         noise = synthetic.line_noise(4000, 3, 200, 50, generator)
         frequencies, power = welch(noise, 200, nperseg=1000, axis=0)
         assert (frequencies[power.argmax(axis=0)] == 50).all()
@@ -91,7 +91,7 @@ class TestSources:
 
 
 class TestImages:
-    def test_a_rigid_movement_keeps_lengths_and_hands(self):
+    def test_a_rigid_movement_preserves_lengths_and_handedness(self):
         matrix = synthetic.rigid_matrix([1, 2, 3, 0.1, -0.2, 0.3])
         assert matrix[:3, :3] @ matrix[:3, :3].T == pytest.approx(np.eye(3))
         assert np.linalg.det(matrix) == pytest.approx(1)
@@ -103,7 +103,7 @@ class TestImages:
         assert np.abs(motion[:, :3]).max() <= 0.4
         assert np.abs(motion[:, 3:]).max() <= 0.004
 
-    def test_contents_go_where_the_matrix_says(self):
+    def test_contents_move_as_the_matrix_states(self):
         volume = np.zeros((9, 9, 9))
         volume[4, 4, 4] = 1
         two_mm = np.diag([2.0, 2, 2, 1])

@@ -38,7 +38,7 @@ def assert_close(one, other, tolerance=1e-5):
 
 @both_modalities
 class TestAnEncoder:
-    def test_never_hears_of_a_missing_channel(self, encoder, name):
+    def test_ignores_a_missing_channel(self, encoder, name):
         windows = windows_of(name)
         shown = torch.ones_like(windows.usable)
         shown[:, 3] = False
@@ -49,7 +49,7 @@ class TestAnEncoder:
         assert_close(one.summary, two.summary)
         assert_close(one.tokens, two.tokens)
 
-    def test_never_hears_of_a_missing_patch(self, encoder, name):
+    def test_ignores_a_missing_patch(self, encoder, name):
         windows = windows_of(name)
         shown = torch.ones_like(windows.usable)
         shown[:, :, 4] = False
@@ -63,21 +63,21 @@ class TestAnEncoder:
         assert_close(one.summary, two.summary)
         assert_close(one.tokens[valid], two.tokens[valid])
 
-    def test_hears_of_a_patch_that_is_there(self, encoder, name):
+    def test_depends_on_every_present_patch(self, encoder, name):
         windows = windows_of(name)
         noisy = windows.signal.clone()
         noisy[:, :, 4] *= -1
         one, two = encoder({name: windows}), encoder({name: with_signal(windows, noisy)})
         assert (one.summary - two.summary).abs().max() > 1e-4
 
-    def test_tells_the_order_of_samples_within_a_patch(self, encoder, name):
+    def test_depends_on_the_order_of_samples_within_a_patch(self, encoder, name):
         signal = torch.randn(5, SPECS[name].patch, generator=torch.Generator().manual_seed(0))
         embed_patch = encoder.tokens[name].embed_patch
         change = embed_patch(signal) - embed_patch(signal.flip(-1))
         assert change.shape == (5, encoder.config.dim)
         assert (change.abs().amax(dim=1) > 1e-3).all()
 
-    def test_summarises_channels_in_any_order_alike(self, encoder, name):
+    def test_is_invariant_to_the_order_of_channels(self, encoder, name):
         recording = MAKERS[name]()
         order = np.random.default_rng(0).permutation(len(recording.channels))
         windows = [
@@ -119,7 +119,7 @@ def test_both_modalities_in_one_batch_and_every_weight_gets_a_gradient(encoder):
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_a_checkpoint_knows_its_tokenizer(tokenizer, tmp_path):
+def test_a_checkpoint_stores_its_tokenizer(tokenizer, tmp_path):
     encoder = BrainEncoder(EncoderConfig.preset("nano", tokenizer=tokenizer)).eval()
     prepared = prepare(eeg())
     loaded = load_checkpoint(save_checkpoint(tmp_path / "model", encoder, {})).encoder
@@ -139,7 +139,7 @@ def test_a_checkpoint_without_the_key_has_the_linear_tokenizer(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
-def test_compiled_it_says_the_same():
+def test_the_compiled_model_gives_the_same_output():
     torch.manual_seed(0)
     config = EncoderConfig(dim=16, depth=1, heads=2, n_queries=2, n_bold_anchors=8, n_eeg_anchors=8)
     encoder = BrainEncoder(config).eval()
@@ -164,7 +164,7 @@ def test_a_patch_is_cut_into_equal_steps():
     }  # fmt: skip
 
 
-def test_what_does_not_exist_is_refused_by_name():
+def test_an_unknown_tokenizer_is_refused_by_name():
     with pytest.raises(ModelError, match=r"tokenizer is 'wavelet'; expected one of patch, conv, r"):
         EncoderConfig.preset("nano", tokenizer="wavelet")
     with pytest.raises(ModelError, match=r"preset is 'huge'; expected one of nano, tiny, small, b"):

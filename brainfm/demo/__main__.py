@@ -26,10 +26,8 @@ def main(argv=None):
         prog="python -m brainfm.demo",
         description="Run both levels of brainfm on the demonstration dataset.",
     )
-    parser.add_argument("folder", nargs="?", default="out/demo",
-                        help="working folder; gets bids/ and brainfm/ (default: out/demo)")  # fmt: skip
-    parser.add_argument("options", nargs=argparse.REMAINDER,
-                        help="options of both levels; see brainfm --help")  # fmt: skip
+    parser.add_argument("folder", nargs="?", default="out/demo", help="default: out/demo")
+    parser.add_argument("options", nargs="...", help="options of both levels; see brainfm --help")
     known = parser.parse_args(argv)
     bids_dir, output_dir = Path(known.folder) / "bids", Path(known.folder) / "brainfm"
     start = time.monotonic()
