@@ -12,6 +12,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -264,8 +265,10 @@ def write_npy(path, array):
     -------
     path : Path
     """
-    with atomic(path) as partial:
-        np.save(partial, array, allow_pickle=False)
+    with atomic(path) as partial, partial.open("wb") as file:
+        # NumPy's writes to a file drop the error number, which tells that the disk is full.
+        stream = SimpleNamespace(write=file.write)
+        np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
     return Path(path)
 
 

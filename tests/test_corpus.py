@@ -20,7 +20,14 @@ from derivatives import (
 )
 
 from brainfm import add_to_corpus, read_corpus, withdraw_participant
-from brainfm.errors import DataError, MissingInput, NothingSelected, ReadWriteFailed, SignalError
+from brainfm.errors import (
+    CannotCreateOutput,
+    DataError,
+    MissingInput,
+    NothingSelected,
+    ReadWriteFailed,
+    SignalError,
+)
 from brainfm.files import atomic
 from brainfm.models.encoder import windows
 from brainfm.models.encoder.windows import prepare
@@ -311,7 +318,7 @@ class TestBadInput:
 
         def cramped():
             resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
-            with pytest.raises(ReadWriteFailed, match=r"could not be written .*is the disk full"):
+            with pytest.raises(CannotCreateOutput, match=r"written .*File too large.* untouched"):
                 add_to_corpus(two, corpus)
 
         in_processes(cramped)

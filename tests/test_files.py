@@ -155,3 +155,18 @@ def test_arrays_and_tables_are_read_as_written(tmp_path):
     table = read_tsv(write_tsv(tmp_path / "a.tsv", frame), na_values="n/a")
     pd.testing.assert_frame_equal(table, frame)
     assert "n/a" in (tmp_path / "a.tsv").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_array_on_a_full_disk_is_reported_as_such(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "open", lambda path, mode: open("/dev/full", mode))  # noqa: SIM115
+    with pytest.raises(ReadWriteFailed, match=r"No space left on device.*is the disk full\?"):
+        write_npy(tmp_path / "a.npy", np.zeros(100_000))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_written_as_numpy_writes_them(tmp_path, order):
+    array = np.asarray(np.random.default_rng(0).normal(size=(30, 4)), order=order)
+    np.save(tmp_path / "expected.npy", array)
+    write_npy(tmp_path / "a.npy", array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
