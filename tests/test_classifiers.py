@@ -323,5 +323,5 @@ class TestRefusals:
             estimator.set_params(model=checkpoint).fit(table, target)
 
     def test_lda_refuses_one_row_per_class(self, checkpoint, table, target):
-        with pytest.raises(BrainFMError, match=r"class 0 has one row: shrinkage LDA needs two"):
+        with pytest.raises(BrainFMError, match=r"class 0 has one row but shrinkage LDA needs two"):
             FewShotClassifier(checkpoint, head="lda").fit(table[:2], target[:2])
