@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from brainfm.demo.dataset import copy_demo
+
 _CONTRAST = ("eyesopen", "eyesclosed")
 
 
@@ -31,7 +33,8 @@ def main(argv=None):
     known = parser.parse_args(argv)
     bids_dir, output_dir = Path(known.folder) / "bids", Path(known.folder) / "brainfm"
     start = time.monotonic()
-    _copy(bids_dir)
+    print(f"The demo dataset is in {bids_dir}", flush=True)
+    copy_demo(bids_dir)
     codes = [
         _run_brainfm(bids_dir, output_dir, "participant", *known.options),
         _run_brainfm(bids_dir, output_dir, "group", "--contrast", *_CONTRAST, *known.options),
@@ -40,13 +43,6 @@ def main(argv=None):
     for report in sorted(output_dir.glob("*.html")):
         print(f"  {report.absolute()}")
     return next((code for code in codes if code), 0)
-
-
-def _copy(bids_dir):
-    from brainfm.demo.dataset import copy_demo
-
-    print(f"The demo dataset is in {bids_dir}", flush=True)
-    copy_demo(bids_dir)
 
 
 def _run_brainfm(*words):

@@ -22,6 +22,7 @@ from brainfm.stages.report.read import (
     latest_settings,
     read_group_table,
     read_json_object,
+    settings_rows,
 )
 from brainfm.stages.report.render import render, write_figure
 from brainfm.storage.bids.query import participants_of
@@ -60,24 +61,10 @@ def write_group_report(out_dir):
         "paragraphs": paragraphs,
         "references": references,
         "versions": software_versions(("bold", "eeg")),
-        "settings": _settings(out_dir),
+        "settings": settings_rows(latest_settings(out_dir), ("model", "pretrain", "evaluate")),
     }
-    context["contents"] = _contents(context)
     _remove_old_figures(folder / "figures", context)
     return write_text(out_dir / "group.html", render("group.html", **context))
-
-
-def _contents(context):
-    sections = [
-        ("evaluation", "Evaluation", True),
-        ("embeddings", "Embeddings", context["embeddings"]),
-        ("quality", "Quality", context["quality"]),
-        ("corpus", "Corpus", context["corpus"]),
-        ("model", "Pretraining", context["models"]),
-        ("methods", "Methods", True),
-        ("participants", "Participants", True),
-    ]
-    return [(anchor, title) for anchor, title, is_shown in sections if is_shown]
 
 
 def _remove_old_figures(folder, context):
@@ -174,12 +161,3 @@ def _participant_row(out_dir, participant):
             for recording in (*participant.of("bold"), *participant.of("eeg"))
         ),
     }
-
-
-def _settings(out_dir):
-    settings = latest_settings(out_dir)
-    return [
-        (f"{section}.{key}", format_value(value))
-        for section in ("model", "pretrain", "evaluate")
-        for key, value in settings.get(section, {}).items()
-    ]

@@ -15,23 +15,9 @@ from brainfm.stages.report.methods_text import (
     software_versions,
 )
 from brainfm.stages.report.quality import quality_tables
-from brainfm.stages.report.read import format_value
+from brainfm.stages.report.read import format_value, settings_rows
 from brainfm.stages.report.render import picture, render
 
-_INTRODUCTIONS = {
-    "T1w": "Check that the brain mask has no holes and excludes eyes and neck, and that the "
-    "cortical folds match the template.",
-    "bold": "Check the alignment with the T1w image, the head motion, and whether the known "
-    "networks appear in the connectivity matrix.",
-    "eeg": "Check that line noise and artefacts are removed and that brain rhythms are preserved.",
-}
-_STATES = {
-    "done": "all steps completed",
-    "failed": "some steps failed",
-    "running": "running",
-    "interrupted": "interrupted: run the same command again to continue",
-    "invalid": "excluded: the input did not pass validation",
-}
 _ENGINES = {
     "builtin": "fMRI by the built-in engine",
     "fmriprep": "fMRI by fMRIPrep",
@@ -65,28 +51,24 @@ def write_participant_report(out_dir, participant, *, errors=()):
     outputs = collect_outputs(out_dir, label)
     paragraphs, references = number_citations(participant_methods(outputs))
     kinds = [kind for kind in TITLES if outputs.of(kind)]
-    sections = [_section(outputs, kind) for kind in kinds]
-    embedding = participant_embeddings(outputs)
     html = render(
         "participant.html",
         title=f"sub-{label}",
         synthetic=outputs.is_synthetic,
         state=outputs.status.get("state", "unknown"),
-        state_words=_STATES.get(outputs.status.get("state"), "state unknown: no status.json"),
         badges=_badges(outputs, kinds),
         lede=_lede(outputs),
-        contents=_contents(sections, embedding),
         errors=_errors(outputs, errors),
         problems=[str(sentence) for sentence in outputs.status.get("problems") or []],
         missing=_missing(outputs),
         recordings=[_row(recording) for recording in outputs.recordings],
         quality=quality_tables(outputs),
-        sections=sections,
-        embedding=embedding,
+        sections=[_section(outputs, kind) for kind in kinds],
+        embedding=participant_embeddings(outputs),
         paragraphs=paragraphs,
         references=references,
         versions=software_versions(kinds),
-        settings=_settings(outputs),
+        settings=settings_rows(outputs.settings, ("run", "bold", "eeg", "model")),
     )
     return write_text(Path(out_dir) / f"sub-{label}.html", html)
 
@@ -108,16 +90,6 @@ def _lede(outputs):
     parts = [f"Dataset: {', '.join(names)}." if names else ""]
     parts.append(f"Last update: {updated} UTC." if updated else "")
     return " ".join(part for part in parts if part)
-
-
-def _contents(sections, embedding):
-    return [
-        ("summary", "Summary"),
-        *((section["anchor"], section["title"]) for section in sections),
-        *([("embedding", "Embedding")] if embedding else []),
-        ("methods", "Methods"),
-        ("errors", "Errors"),
-    ]
 
 
 def _missing(outputs):
@@ -153,7 +125,6 @@ def _section(outputs, kind):
     return {
         "anchor": kind.lower(),
         "title": TITLES[kind],
-        "intro": _INTRODUCTIONS[kind],
         "runs": [(r.anchor, r.title) for r in recordings] if len(recordings) > 1 else [],
         "alpha": _alpha(recordings) if kind == "eeg" else None,
         "parts": [_part(recording) for recording in recordings],
@@ -250,12 +221,3 @@ def _errors(outputs, errors):
     ]
     known = {entry["text"] for entry in found}
     return found + [{"text": str(t), "crash_file": None} for t in errors if str(t) not in known]
-
-
-def _settings(outputs):
-    return [
-        (f"{section}.{key}", format_value(value))
-        for section in ("run", "bold", "eeg", "model")
-        for key, value in outputs.settings.get(section, {}).items()
-        if not str(key).endswith(("_dir", "_file"))  # reports are shared: no local paths
-    ]

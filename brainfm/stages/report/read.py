@@ -86,6 +86,29 @@ def latest_settings(out_dir):
     return {}
 
 
+def settings_rows(settings, sections):
+    """Format settings as the rows of a table, without local paths, since reports are shared.
+
+    Parameters
+    ----------
+    settings : dict of dict
+        As :func:`latest_settings` returns it.
+    sections : sequence of str
+        Sections of the table.
+
+    Returns
+    -------
+    rows : list of (str, str)
+        ``section.name`` and value.
+    """
+    return [
+        (f"{section}.{name}", format_value(value))
+        for section in sections
+        for name, value in settings.get(section, {}).items()
+        if not name.endswith(("_dir", "_file"))
+    ]
+
+
 def participants_table(out_dir, dataset):
     """Read ``participants.tsv`` of the output or of the raw dataset it was made from.
 

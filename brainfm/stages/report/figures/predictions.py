@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import roc_curve
+from sklearn.metrics import confusion_matrix, roc_curve
 
 from brainfm.stages.report.figures.style import BLUE, GREY, KIND_COLOURS, figure_svg
 
@@ -148,9 +148,7 @@ def confusion_figure(predictions, evaluation, method):
         return _scatter(own, evaluation["question"]["name"])
     predicted = own[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
     true = own["target"].astype(str)
-    counts = np.array(
-        [[((true == a) & (predicted == j)).sum() for j in range(len(classes))] for a in classes]
-    )
+    counts = confusion_matrix(true, np.array(classes)[predicted], labels=classes)
     data = pd.DataFrame(counts, columns=[f"predicted {name}" for name in classes])
     data.insert(0, "true", classes)
 
