@@ -23,7 +23,8 @@ def setting(default, help, *, flags=(), choices=None, unit=None, at_least=None, 
     help : str
         One line.
     flags : sequence of str
-        Options of the command line; without any, it is ``--<section>-<name>``.
+        Options of the command line; without any, it is ``--<section>-<name>``, and ``--<name>`` in
+        the section ``run``.
     choices : tuple of str, optional
     unit : str, optional
     at_least : int, optional
@@ -45,9 +46,7 @@ class RunConfig:
     """Selection of recordings, folders and computing resources."""
 
     participant_label: tuple[str, ...] = setting(
-        (),
-        "labels of the participants to process, with or without 'sub-'",
-        flags=["--participant-label"],
+        (), "labels of the participants to process, with or without 'sub-'"
     )
     session_label: tuple[str, ...] = setting(
         (), "labels of the sessions to process", flags=["--session-label", "--session-id"]
@@ -61,7 +60,6 @@ class RunConfig:
     bids_filter_file: Path | None = setting(
         None,
         "JSON file of PyBIDS filters, {query: {entity: value}}, for the queries bold, t1w and eeg",
-        flags=["--bids-filter-file"],
     )
     derivatives: tuple[str, ...] = setting(
         (),
@@ -70,9 +68,7 @@ class RunConfig:
         metavar="NAME=PATH",
     )
     config_file: Path | None = setting(
-        None,
-        "TOML file of settings, for example the settings.toml of an earlier run",
-        flags=["--config-file"],
+        None, "TOML file of settings, for example the settings.toml of an earlier run"
     )
     work_dir: Path | None = setting(
         None, "folder of intermediate files (default: OUTPUT_DIR/work)", flags=["-w", "--work-dir"]
@@ -84,10 +80,7 @@ class RunConfig:
         at_least=1,
     )
     omp_nthreads: int | None = setting(
-        None,
-        "threads per process (default: nprocs - 1, at most 8)",
-        flags=["--omp-nthreads"],
-        at_least=1,
+        None, "threads per process (default: nprocs - 1, at most 8)", at_least=1
     )
     mem: str | None = setting(
         None,
@@ -96,32 +89,18 @@ class RunConfig:
         flags=["--mem", "--mem-mb", "--mem-gb"],
         metavar="SIZE",
     )
-    random_seed: int = setting(0, "seed of all random numbers", flags=["--random-seed"], at_least=0)
+    random_seed: int = setting(0, "seed of all random numbers", at_least=0)
     stop_on_first_crash: bool = setting(
-        False,
-        "stop all processing after the first step that fails",
-        flags=["--stop-on-first-crash"],
+        False, "stop all processing after the first step that fails"
     )
     dry_run: bool = setting(
-        False,
-        "check the input and list the planned steps, without processing or writing",
-        flags=["--dry-run"],
+        False, "check the input and list the planned steps, without processing or writing"
     )
-    reports_only: bool = setting(
-        False, "only write the reports again, from existing outputs", flags=["--reports-only"]
-    )
-    sloppy: bool = setting(
-        False, "use fast, low-quality settings; for tests only, not for results", flags=["--sloppy"]
-    )
-    use_plugin: Path | None = setting(
-        None, "YAML file with a Nipype plugin and its plugin_args", flags=["--use-plugin"]
-    )
-    resource_monitor: bool = setting(
-        False, "record memory and CPU use of every step", flags=["--resource-monitor"]
-    )
-    write_graph: bool = setting(
-        False, "draw a graph of the workflow into OUTPUT_DIR/logs", flags=["--write-graph"]
-    )
+    reports_only: bool = setting(False, "only write the reports again, from existing outputs")
+    sloppy: bool = setting(False, "use fast, low-quality settings; for tests only, not for results")
+    use_plugin: Path | None = setting(None, "YAML file with a Nipype plugin and its plugin_args")
+    resource_monitor: bool = setting(False, "record memory and CPU use of every step")
+    write_graph: bool = setting(False, "draw a graph of the workflow into OUTPUT_DIR/logs")
     verbose: int = setting(
         0, "print more messages; -vv also those of Nipype", flags=["-v", "--verbose"]
     )

@@ -155,7 +155,9 @@ def flags_of(section, item):
     list of str
         The preferred one first; those with underscores last.
     """
-    flags = list(item.metadata["flags"]) or [f"--{section}-{item.name.replace('_', '-')}"]
+    name = item.name.replace("_", "-")
+    default = f"--{name}" if section == "run" else f"--{section}-{name}"
+    flags = list(item.metadata["flags"]) or [default]
     snake = [f"--{flag[2:].replace('-', '_')}" for flag in flags if flag.startswith("--")]
     return list(dict.fromkeys([*flags, *snake]))
 

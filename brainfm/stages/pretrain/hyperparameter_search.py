@@ -21,9 +21,8 @@ import psutil
 from brainfm.errors import ModelError, UsageError
 from brainfm.files import write_text, write_tsv
 from brainfm.models.encoder.windows import prepare
-from brainfm.models.estimators.pretrainer import BrainPretrainer
 from brainfm.models.training.identifiability import split_half_identifiability
-from brainfm.stages.pretrain.run import split_corpus
+from brainfm.stages.pretrain.run import make_pretrainer, split_corpus
 
 try:
     import optuna
@@ -160,15 +159,7 @@ def _is_alive(worker):
 
 
 def _score(training, validation, settings, seed, device):
-    pretrainer = BrainPretrainer(
-        settings.preset,
-        max_epochs=settings.max_epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        window_s={"bold": settings.bold_window_s, "eeg": settings.eeg_window_s},
-        device=device,
-        random_state=seed,
-    ).fit(training)
+    pretrainer = make_pretrainer(settings, device=device, random_state=seed).fit(training)
     rows = [{one.modality: prepare(one) for one in row} for row in validation]
     return split_half_identifiability(pretrainer.encoder_, rows, validation.groups)
 
@@ -176,11 +167,14 @@ def _score(training, validation, settings, seed, device):
 def _write(study, out_dir):
     trials = study.get_trials(deepcopy=False)
     rows = [
-        {"trial": one.number, "state": one.state.name.lower(), "split_half_identifiability":
-        one.value,
-         **one.user_attrs.get("settings", {})}
+        {
+            "trial": one.number,
+            "state": one.state.name.lower(),
+            "split_half_identifiability": one.value,
+            **one.user_attrs.get("settings", {}),
+        }
         for one in trials
-    ]  # fmt: skip
+    ]
     write_tsv(out_dir / "trials.tsv", pd.DataFrame(rows))
     done = [one for one in trials if one.value is not None and np.isfinite(one.value)]
     if done:

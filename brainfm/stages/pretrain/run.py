@@ -86,14 +86,9 @@ def pretrain_corpus(
         log.info("%s is finished, from the same corpus and settings", folder)
         return folder
     resume_dir = Path(out_dir) / f".resume-{key}"
-    pretrainer = BrainPretrainer(
-        config.preset,
-        tokenizer=config.tokenizer,
+    pretrainer = make_pretrainer(
+        config,
         objective=_WITH_LABELS if config.phenotypes else "default",
-        max_epochs=config.max_epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        window_s={"bold": config.bold_window_s, "eeg": config.eeg_window_s},
         resume_dir=resume_dir,
         loop=loop,
         device=device,
@@ -107,6 +102,30 @@ def pretrain_corpus(
     pretrainer.save(folder, licence=licence)
     shutil.rmtree(resume_dir, ignore_errors=True)
     return folder
+
+
+def make_pretrainer(config, **options):
+    """Make an unfitted pretrainer from settings.
+
+    Parameters
+    ----------
+    config : brainfm.config.PretrainConfig
+    **options
+        Further arguments of :class:`brainfm.BrainPretrainer`.
+
+    Returns
+    -------
+    pretrainer : BrainPretrainer
+    """
+    return BrainPretrainer(
+        config.preset,
+        tokenizer=config.tokenizer,
+        max_epochs=config.max_epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        window_s={"bold": config.bold_window_s, "eeg": config.eeg_window_s},
+        **options,
+    )
 
 
 def split_corpus(corpus_dir):
