@@ -150,7 +150,7 @@ def _partial_folder(parent, target):
         if is_disk_error(error):
             raise _disk_error(target, error) from error
         raise CannotCreateOutput(
-            f"{target} could not be written ({error}). The former file is untouched."
+            f"{target} could not be written ({error}). The former file is unchanged."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -342,7 +342,7 @@ def read_tsv(path, **options):
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{Path(path).name} is no table of tab-separated values in UTF-8 ({reason}): fix it."
+            f"{Path(path).name} is not a table of tab-separated values in UTF-8 ({reason}): fix it."
         ) from error
 
 

@@ -41,7 +41,7 @@ def test_a_head_without_brain_is_refused(head):
     _, radius = head
     empty = np.random.default_rng(0).normal(10, 1, radius.shape)
     empty[radius < 62] = 0
-    with pytest.raises(SignalError, match="where a brain is expected: is it a T1-weighted"):
+    with pytest.raises(SignalError, match="the brain of the template: is it a T1-weighted"):
         extract_brain(empty, radius < 60, MM)
 
 

@@ -137,7 +137,7 @@ class TestSaving:
     def test_a_folder_without_checkpoint_is_never_replaced(self, tmp_path):
         (tmp_path / "results").mkdir()
         (tmp_path / "results" / "table.tsv").write_text("mine")
-        with pytest.raises(CannotCreateOutput, match=r"is no checkpoint: it would be lost"):
+        with pytest.raises(CannotCreateOutput, match=r"is not a checkpoint; it is not replaced"):
             save_checkpoint(tmp_path / "results", nano(), {})
         assert (tmp_path / "results" / "table.tsv").read_text() == "mine"
 
@@ -261,7 +261,7 @@ class TestRefusals:
     def test_a_file_cut_short(self, saved, kept):
         weights = saved / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:kept])
-        with pytest.raises(ModelError, match=r"cannot be read as safetensors .* get it again"):
+        with pytest.raises(ModelError, match=r"cannot be read as safetensors .* download it again"):
             load_checkpoint(saved)
 
     @pytest.mark.parametrize("make", [torch.save, lambda state, path: path.write_bytes(
@@ -269,7 +269,7 @@ class TestRefusals:
     )], ids=["torch.save", "pickle"])  # fmt: skip
     def test_a_pickle_under_the_name_of_safetensors_is_not_opened(self, saved, make, tmp_path):
         make({"summary": _Trap(tmp_path / "sprung")}, saved / "model.safetensors")
-        with pytest.raises(ModelError, match=r"holds a pickle under the name of safetensors"):
+        with pytest.raises(ModelError, match=r"is a pickle file with the extension of safetensors"):
             load_checkpoint(saved)
         assert not (tmp_path / "sprung").exists()
 
@@ -319,7 +319,7 @@ class TestRefusals:
         config = json.loads((saved / "config.json").read_text())
         del config["encoder"]
         (saved / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ModelError, match=r"has no 'encoder': it is not complete"):
+        with pytest.raises(ModelError, match=r"has no 'encoder': it is incomplete"):
             load_checkpoint(saved)
 
     def test_an_unknown_name_with_the_known_ones(self):
@@ -381,7 +381,7 @@ class TestScores:
         assert (saved / "README.md").read_text() == once
 
     def test_a_score_without_a_baseline_is_refused(self, saved):
-        with pytest.raises(ModelError, match=r"one method for 'sex': add a baseline"):
+        with pytest.raises(ModelError, match=r"one method for 'sex'; expected a baseline"):
             add_scores(saved, self.TABLE[:1])
 
     def test_other_columns_are_refused(self, saved):

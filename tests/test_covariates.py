@@ -36,7 +36,7 @@ def test_a_column_without_training_values_is_dropped(table):
 
 def test_an_unknown_participant_is_refused(table):
     features = CovariateFeatures.of(table[:4], pd.DataFrame({"age": [1.0, 2, 3, 4]})).fit(table[:4])
-    with pytest.raises(DataError, match=r"no covariates of .*sub-09.*are known: give them"):
+    with pytest.raises(DataError, match=r"no covariates of .*sub-09.*: add its row"):
         features.transform(table[9:])
 
 
@@ -105,7 +105,7 @@ class TestWithoutCovariates:
         people.loc[3, "age"] = np.nan
         step = WithoutCovariates(BandPowerFeatures(), people)
         assert np.isfinite(step.fit_transform(table)).all()
-        with pytest.raises(DataError, match="covariates has no row of sub-15: add one"):
+        with pytest.raises(DataError, match="covariates has no row of sub-15: add it"):
             WithoutCovariates(BandPowerFeatures(), people[:15]).fit(table)
         with pytest.raises(DataError, match="covariates has sub-00 more than once"):
             WithoutCovariates(BandPowerFeatures(), pd.concat([people, people[:1]])).fit(table)

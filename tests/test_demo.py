@@ -121,7 +121,7 @@ class TestCopiedDemo:
 
     def test_a_folder_with_other_files_is_refused(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("x")
-        with pytest.raises(CannotCreateOutput, match=r"already holds thesis.tex.*a new folder"):
+        with pytest.raises(CannotCreateOutput, match=r"contains thesis.tex.*a new folder"):
             copy_demo(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -140,7 +140,7 @@ def test_a_query_without_results_is_refused(dataset, tmp_path):
         load_recordings(dataset, modality="meg")
     with pytest.raises(UsageError, match=r"has no filter subject; expected participant, session"):
         load_recordings(dataset, subject="01")
-    with pytest.raises(MissingInput, match=r"is no folder"):
+    with pytest.raises(MissingInput, match=r"is not a folder"):
         load_recordings(tmp_path / "nowhere")
 
 
@@ -176,7 +176,7 @@ def test_the_interface_writes_the_same_file(dataset, checkpoint, tmp_path):
 
 
 def test_raw_files_and_unknown_models_are_refused(dataset, tmp_path):
-    with pytest.raises(DataError, match=r"raw data go through the participant level first"):
+    with pytest.raises(DataError, match=r"process raw data at the participant level first"):
         embed_recording(tmp_path / "sub-01_bold.nii.gz", tmp_path, "brainfm-tiny")
     with pytest.raises(ModelError, match=r"no checkpoint called 'other'"):
         embed_recording(next(dataset.rglob("*_timeseries.tsv")), tmp_path, "other")

@@ -97,7 +97,7 @@ def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
             partial.write_text("half")
             raise error
 
-    with pytest.raises(ReadWriteFailed, match=r"a.txt could not be written \(No space.*untouched"):
+    with pytest.raises(ReadWriteFailed, match=r"a.txt could not be written \(No space.*unchanged"):
         stop(OSError(28, "No space left on device"))
     with pytest.raises(KeyError):
         stop(KeyError())

@@ -230,8 +230,8 @@ except Exception:
     assert "has no such revision: lab/open at revision 0000" in found["revision"]
     assert "has no such revision: lab/open at revision devel" in found["branch"]
     assert "does not give access to lab/mine (status 401)" in found["write"]
-    assert "token holds spaces, line breaks" in found["newline"]
-    assert "or letters outside ASCII" in found["bytes"]
+    assert "token contains spaces, line breaks" in found["newline"]
+    assert "or non-ASCII letters" in found["bytes"]
     assert "lab/open exists already and is public" in found["public"]
 
 
@@ -245,7 +245,7 @@ def test_a_broken_checkpoint_is_not_published(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["model", "lab/model@main", "a/b/c", "../model", "lab/.."])
 def test_publishing_to_an_invalid_name_is_refused(name, tmp_path):
-    with pytest.raises(ModelError, match=r"is no name of a repository; expected org/name"):
+    with pytest.raises(ModelError, match=r"is not the name of a repository; expected org/name"):
         publish_checkpoint(save(tmp_path / "one", 0), name)
 
 

@@ -173,7 +173,7 @@ def test_every_objective_has_metrics(name):
             "magic",
             r"objective is 'magic'; expected .default., or one or several of masked,",
         ),
-        ({"masked": 0}, r"expected positive ones"),
+        ({"masked": 0}, r"expected positive weights"),
         ({}, r"expected 'default'"),
     ],
 )

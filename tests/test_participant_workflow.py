@@ -439,7 +439,7 @@ class TestReportsOnly:
     def test_without_an_output_there_is_nothing_to_report(self, brainfm, capsys):
         assert brainfm("--reports-only") == 66
         assert not brainfm.out.exists()
-        assert "holds no brainfm output yet" in capsys.readouterr().err
+        assert "has no brainfm output yet" in capsys.readouterr().err
 
 
 class TestPrivacy:

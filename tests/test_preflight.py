@@ -165,8 +165,8 @@ class TestProblemsOfAParticipant:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "channels.tsv is no table of tab-separated values in UTF-8"),
-            (b"\xff\xfe\x00", "channels.tsv is no table of tab-separated values in UTF-8"),
+            (b"", "channels.tsv is not a table of tab-separated values in UTF-8"),
+            (b"\xff\xfe\x00", "channels.tsv is not a table of tab-separated values in UTF-8"),
             (b"name\ttype\n", "has no channel of type EEG; expected some: fix its channels.tsv"),
         ],
     )
@@ -178,7 +178,7 @@ class TestProblemsOfAParticipant:
         ("electrodes", "system", "message"),
         [
             ("name\tx\ty\tz\nC3\t1\tabc\t2\n", '{"EEGCoordinateUnits": "m"}', "are not numbers"),
-            ("", '{"EEGCoordinateUnits": "m"}', "electrodes.tsv is no table"),
+            ("", '{"EEGCoordinateUnits": "m"}', "electrodes.tsv is not a table"),
             ("name\tx\ty\tz\nC3\t1\t2\t2\n", "[]", "is not a JSON object: fix it"),
             ("name\tx\ty\tz\nC3\t1\t2\t2\n", '{"EEGCoordinateUnits": []}', "expected m, cm, mm"),
         ],

@@ -250,4 +250,4 @@ class TestWithLabels:
     @pytest.mark.parametrize("words", [["--phenotypes", "age"], ["--participants", "x.tsv"]])
     def test_columns_and_their_table_go_together(self, corpus, tmp_path, capsys, words):
         assert main([str(corpus), str(tmp_path), *words]) == 64
-        assert "must be given together; one of them is missing" in capsys.readouterr().err
+        assert "must be given together; add the missing one" in capsys.readouterr().err

@@ -95,7 +95,7 @@ class TestRefusals:
             resolve("--config-file", toml("[bold]\nlow_pas_hz = 0.2\n"))
 
     def test_a_setting_outside_a_section_is_refused_with_its_section(self, toml):
-        with pytest.raises(UsageError, match=r"atlas is outside a section; put it under \[bold\]"):
+        with pytest.raises(UsageError, match=r"atlas is outside a section: move it to \[bold\]"):
             resolve("--config-file", toml('atlas = "x"\n'))
 
     def test_a_wrong_type_is_refused_with_its_source(self, toml):

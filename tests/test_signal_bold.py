@@ -77,7 +77,7 @@ def test_reduced_confounds_preserve_their_common_direction():
 
 
 def test_a_low_pass_above_the_nyquist_frequency_is_refused():
-    with pytest.raises(SignalError, match=r"low-pass is 0.3 Hz but a volume every 2 s"):
+    with pytest.raises(SignalError, match=r"low-pass is 0.3 Hz but with a volume every 2 s"):
         clean_series(np.ones((50, 1)), None, sampling_hz=0.5, high_pass_hz=0, low_pass_hz=0.3)
 
 

@@ -94,5 +94,5 @@ def test_an_unknown_dataset_is_refused_with_the_known_ones(two, corpus):
     add_to_corpus(two, corpus)
     with pytest.raises(NothingSelected, match=r"no dataset 'Won'; it has: One, Second"):
         withdraw_participant(corpus, "Won", "01")
-    with pytest.raises(NothingSelected, match=r"sub-03 of One was not withdrawn"):
+    with pytest.raises(NothingSelected, match=r"sub-03 of One is not withdrawn"):
         readmit_participant(corpus, "One", "03")

@@ -199,7 +199,9 @@ def _new_folder(parent):
                 f"{parent} cannot be created ({error.strerror}): choose another output_dir."
             ) from error
         return parent / (stamp + suffix)
-    raise CannotCreateOutput(f"{parent} holds too many logs of this second: run the command again.")
+    raise CannotCreateOutput(
+        f"{parent} already has 100 logs of this second: run the command again."
+    )
 
 
 def _set_environment(cache, omp_nthreads):

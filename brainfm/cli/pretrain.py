@@ -60,7 +60,7 @@ def _run(argv):
     if bool(table) != bool(config.phenotypes):
         raise UsageError(
             "--phenotypes COLUMN ... and --participants FILE, the participants.tsv that holds the "
-            "columns, must be given together; one of them is missing."
+            "columns, must be given together; add the missing one."
         )
     folder = pretrain_corpus(
         given["corpus_dir"],

@@ -61,13 +61,13 @@ def rewrite_reports(job):
     """
     if not (job.output_dir / "dataset_description.json").is_file():
         raise MissingInput(
-            f"{job.output_dir} holds no brainfm output yet; run without --reports-only first."
+            f"{job.output_dir} has no brainfm output yet; run without --reports-only first."
         )
     known = participants_of(job.output_dir)
     wanted = [label for label in job.settings.run.participant_label or known if label in known]
     if not wanted:
         raise NothingSelected(
-            f"{job.output_dir} holds none of the participants given; it holds: "
+            f"{job.output_dir} has no report of the participants given; it has: "
             f"{', '.join(known) or 'none'}."
         )
     if job.settings.run.dry_run:

@@ -173,7 +173,7 @@ def _from_file(path):
     for section, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(
-                f"{path}: {section} is outside a section; put it under [{_home_of(section)}]."
+                f"{path}: {section} is outside a section: move it to [{_home_of(section)}]."
             )
         for name, value in table.items():
             values[_known(f"{section}.{name}", path)] = value

@@ -63,8 +63,8 @@ def _check_no_other_files(dest):
     other = sorted({path.name for path in dest.iterdir()} - known) if dest.is_dir() else []
     if other:
         raise CannotCreateOutput(
-            f"{dest} already holds {other[0]}, which is not part of the demonstration dataset: "
-            "name an empty or a new folder."
+            f"{dest} contains {other[0]}, which is not part of the demonstration dataset: "
+            "choose an empty or a new folder."
         )
 
 

@@ -201,7 +201,7 @@ def _check_counts(y, groups, n_splits, task):
         if members[rare] < 2:
             raise DataError(
                 f"class {rare!s} has one participant and cannot be in training and in test: "
-                "leave the class out, merge it with another, or add participants."
+                "exclude the class, merge it with another, or add participants."
             )
         # Where every participant has every class, members[rare] is the number of participants.
         people = members[rare]

@@ -57,7 +57,7 @@ def site_folds(y, groups, sites, *, task="classification", units=None):
 def _check_sites(y, groups, sites, names, task):
     if len(names) < 2:
         raise DataError(
-            f"all rows are of one site ({names[0]}): leave --groups out, or name a column with "
+            f"all rows are of one site ({names[0]}): omit --groups, or choose a column with "
             "several values."
         )
     for person in np.unique(groups):

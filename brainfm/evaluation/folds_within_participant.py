@@ -44,7 +44,7 @@ def cut_windows(recording, window_s):
     if not n_windows:
         raise DataError(
             f"{recording!r} lasts {recording.duration_s:.1f} s; expected at least one window of "
-            f"{window_s:g} s: leave it out."
+            f"{window_s:g} s: exclude it."
         )
     return [
         replace(

@@ -23,11 +23,11 @@ def check_target(y, task):
     missing = pd.isna(y) | np.isin(y.astype(str), ("", "n/a", "nan"))
     if missing.any():
         raise DataError(
-            f"the target is missing in {missing.sum()} of {len(y)} rows: leave those rows out."
+            f"the target is missing in {missing.sum()} of {len(y)} rows: exclude those rows."
         )
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise DataError(
-            f"the target is infinite in {np.isinf(y).sum()} of {len(y)} rows: leave them out."
+            f"the target is infinite in {np.isinf(y).sum()} of {len(y)} rows: exclude them."
         )
     values = np.unique(y)
     if len(values) < 2:

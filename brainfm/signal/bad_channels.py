@@ -130,7 +130,5 @@ def _checked(signal, sampling_hz):
             "n_channels) of at least eight seconds."
         )
     if not np.isfinite(signal).all():
-        raise SignalError(
-            "signal holds samples that are not finite: leave those channels out before."
-        )
+        raise SignalError("signal holds samples that are not finite: exclude those channels first.")
     return signal

@@ -131,15 +131,16 @@ def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
     """
     if low_pass_hz >= sampling_hz / 2:
         raise SignalError(
-            f"the low-pass is {low_pass_hz:g} Hz but a volume every {1 / sampling_hz:g} s holds "
-            f"nothing above {sampling_hz / 2:g} Hz: lower --bold-low-pass-hz, or set it to 0."
+            f"the low-pass is {low_pass_hz:g} Hz but with a volume every {1 / sampling_hz:g} s it "
+            f"must be below {sampling_hz / 2:g} Hz: lower --bold-low-pass-hz, or set it to 0."
         )
     n_regressors = 0 if confounds is None else confounds.shape[1]
     n_passed = passed_components(len(series), sampling_hz, high_pass_hz, low_pass_hz)
     if n_passed <= n_regressors:
         raise SignalError(
             f"{len(series)} volumes hold {n_passed} independent values in the pass band, and "
-            f"{n_regressors} confounds are to be regressed out: nothing would be left."
+            f"{n_regressors} confounds are to be regressed out, "
+            "which leaves no signal: use fewer confounds or a wider band."
         )
     has_data = np.isfinite(series).all(axis=0)
     cleaned = np.full(series.shape, np.nan)

@@ -98,12 +98,14 @@ def fit_to_template(positions, template):
     if len(positions) < 4:
         raise SignalError(
             f"{len(positions)} electrodes are shared with the template; expected at least four "
-            "to find how the head lies: add anatomical landmarks to coordsystem.json."
+            "to align the head: add anatomical landmarks to coordsystem.json."
         )
     centred, target = positions - positions.mean(axis=0), template - template.mean(axis=0)
     left, strength, right = np.linalg.svd(centred.T @ target)
     if strength[1] < 1e-9 * strength[0]:
-        raise SignalError("the shared electrodes lie on a line; expected a cap.")
+        raise SignalError(
+            "the electrodes shared with the template lie on a line: fix their positions."
+        )
     flip = np.array([1, 1, np.sign(np.linalg.det(left @ right))])  # excludes reflections
     rotation = (left * flip) @ right
     scale = float((strength * flip).sum() / (centred**2).sum())

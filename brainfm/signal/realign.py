@@ -141,7 +141,7 @@ def _target_of(reference, mask, affine, fwhm_mm):
     if mask.sum() < _FEWEST_VOXELS:
         raise SignalError(
             f"the brain mask of the BOLD reference holds {int(mask.sum())} voxels; expected "
-            f"{_FEWEST_VOXELS} or more to estimate motion: look at the run, or leave it out."
+            f"{_FEWEST_VOXELS} or more to estimate motion: check the run, or exclude it."
         )
     smooth = _smooth(reference, affine, fwhm_mm)
     gradient = np.stack(np.gradient(smooth), axis=-1)[mask] @ np.linalg.inv(affine[:3, :3])

@@ -59,7 +59,7 @@ def convolve_response(neural, sampling_hz):
     if len(neural) <= lead:
         raise SignalError(
             f"neural activity lasts {len(neural) / sampling_hz:g} s; expected more than "
-            f"{HRF_S:g} s: begin it that much before the first volume."
+            f"{HRF_S:g} s: start it that much before the first volume."
         )
     response = haemodynamic_response(sampling_hz)
     response = response.reshape(-1, *[1] * (neural.ndim - 1))

@@ -68,7 +68,7 @@ def extract_brain(head, prior, voxel_mm):
     if dice(mask, prior) < 0.5:
         raise SignalError(
             f"the brain found in the T1w image overlaps only {dice(mask, prior):.2f} (Dice) with "
-            "where a brain is expected: is it a T1-weighted image of a whole head, and is its "
+            "the brain of the template: is it a T1-weighted image of a whole head, and is its "
             "orientation right?"
         )
     return mask

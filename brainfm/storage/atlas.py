@@ -105,7 +105,8 @@ def _read_table(path):
         raise DataError(f"{path} has columns {', '.join(table)}; expected index and name.")
     if table["name"].duplicated().any():
         raise DataError(
-            f"{path} names {table['name'][table['name'].duplicated()].iloc[0]!r} twice."
+            f"{path} has {table['name'][table['name'].duplicated()].iloc[0]!r} twice; "
+            "expected unique names."
         )
     table = table[table["index"] > 0].sort_values("index", ignore_index=True)
     matches = [_YEO_NAME.match(str(name)) for name in table["name"]]
@@ -124,7 +125,7 @@ def _relabel(image_path, table):
     if absent:
         raise DataError(
             f"{image_path.name} and its table disagree on label {absent[0]} ({len(absent)} in "
-            "all): both must hold the same parcels."
+            "all); expected the same parcels in both."
         )
     new = np.searchsorted(table["index"].to_numpy(), labels) + 1
     new = np.where(labels > 0, new, 0).astype(np.int16)

@@ -124,7 +124,7 @@ def _check(config, where):
 def _check_types(section, types, where, required=()):
     for name in required:
         if name not in section:
-            raise ModelError(f"{where} has no {name!r}: it is not complete; get it again.")
+            raise ModelError(f"{where} has no {name!r}: it is incomplete; download it again.")
     for name, kind in types.items():
         if name in section:
             _check_type(name, section[name], kind, where)

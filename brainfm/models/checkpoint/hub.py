@@ -107,8 +107,8 @@ def upload(folder, repo, *, private, token, message):
     """
     if token is not None and not re.fullmatch(r"[!-~]+", token):  # HTTP libraries would log it
         raise ModelError(
-            "the token holds spaces, line breaks or letters outside ASCII: give it as the Hub "
-            "shows it, without the rest of its line."
+            "the token contains spaces, line breaks or non-ASCII letters: copy it "
+            "from the Hub again."
         )
     library = _library()
     with _translated_errors(library, repo):

@@ -247,12 +247,12 @@ def _tensors(data, path):
     except SafetensorError as error:
         if data.startswith((b"PK\x03\x04", b"\x80")):
             raise ModelError(
-                f"{path} holds a pickle under the name of safetensors: it is not opened, since "
-                "reading a pickle runs the code in it. Get the weights as safetensors."
+                f"{path} is a pickle file with the extension of safetensors; it is not opened, "
+                "since reading a pickle can run code. Download the weights as safetensors."
             ) from error
         raise ModelError(
             f"{path} cannot be read as safetensors ({error}): it is truncated or of another "
-            "format; get it again."
+            "format; download it again."
         ) from error
     broken = [name for name, value in found.items() if not value.isfinite().all()]
     if broken:
@@ -274,7 +274,7 @@ def _check_replaceable(folder):
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if folder.exists() and not is_checkpoint and not is_empty:
         raise CannotCreateOutput(
-            f"{folder} is there and is no checkpoint: it would be lost; choose another folder."
+            f"{folder} exists and is not a checkpoint; it is not replaced: choose another folder."
         )
 
 

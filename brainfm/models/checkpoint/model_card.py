@@ -213,8 +213,8 @@ def score_rows(scores):
     alone = [task for task, methods in scores.groupby("task")["method"] if methods.nunique() < 2]
     if alone:
         raise ModelError(
-            f"scores has one method for {alone[0]!r}: add a baseline on the same folds, since a "
-            "score alone says little."
+            f"scores has one method for {alone[0]!r}; expected a baseline on the same folds "
+            "too: add it."
         )
     return [
         {key: float(value) if key in ("score", "low", "high") else str(value)

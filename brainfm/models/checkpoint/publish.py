@@ -65,7 +65,7 @@ def publish_checkpoint(folder, repo_id, *, private=True, token=None):
     """
     named = hub.split_name(repo_id)
     if named is None or "@" in repo_id:
-        raise ModelError(f"{repo_id!r} is no name of a repository; expected org/name.")
+        raise ModelError(f"{repo_id!r} is not the name of a repository; expected org/name.")
     checkpoint = load_checkpoint(folder)
     info, card = checkpoint_texts(folder)
     card = finished_card(card, info).replace(

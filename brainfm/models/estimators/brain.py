@@ -395,7 +395,7 @@ class BrainRegressor(RegressorMixin, _BrainEstimator):
         try:
             y = np.asarray(y, dtype=float)
         except (TypeError, ValueError) as error:
-            raise ModelError(f"y is not numeric ({error}): give numbers.") from error
+            raise ModelError(f"y is not numeric ({error}); expected numbers.") from error
         check_target(y, "regression")
         if self.adaptation == "prototype":
             raise ModelError("adaptation is 'prototype', which needs classes; use 'probe'.")

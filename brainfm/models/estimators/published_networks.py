@@ -168,7 +168,7 @@ def _long_enough(recording):
     if signal.shape[1] < _WINDOW:
         raise ModelError(
             f"{recording!r} has {signal.shape[1] / SPECS['eeg'].sampling_hz:.3g} s of signal but "
-            f"a window is {_WINDOW_S} s long: leave it out."
+            f"a window is {_WINDOW_S} s long: exclude it."
         )
     return signal
 

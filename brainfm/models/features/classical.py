@@ -378,7 +378,7 @@ def usable_channels(recording):
     keep = recording.mask & np.isfinite(signal).all(axis=0) & (np.ptp(signal, axis=0) > 0)
     if keep.sum() < 2:
         raise SignalError(
-            f"{recording!r} has {keep.sum()} usable channels; expected at least 2: leave it out."
+            f"{recording!r} has {keep.sum()} usable channels; expected at least 2: exclude it."
         )
     return tuple(np.array(recording.channels)[keep]), signal[:, keep], recording.sampling_hz
 

@@ -75,7 +75,7 @@ class CovariateFeatures(FeatureExtractorMixin):
         """
         unknown = [row[0] for row in X if row[0].key not in self.values]
         if unknown:
-            raise DataError(f"no covariates of {unknown[0]!r} are known: give them too.")
+            raise DataError(f"no covariates of {unknown[0]!r}: add its row.")
         return np.array([self.values[row[0].key] for row in X])
 
     def fit_precomputed(self, precomputed):
@@ -231,13 +231,13 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
         labels = self.covariates["participant_id"].astype(str).str.removeprefix("sub-")
         if labels.duplicated().any():
             twice = labels[labels.duplicated()].iloc[0]
-            raise DataError(f"covariates has sub-{twice} more than once: give one row each.")
+            raise DataError(f"covariates has sub-{twice} more than once; expected one row.")
         row_of = {label: row for row, label in enumerate(labels)}
         people = [
             row.participant if isinstance(row, Recording) else row[0].participant for row in X
         ]
         unknown = [label for label in people if label not in row_of]
         if unknown:
-            raise DataError(f"covariates has no row of sub-{unknown[0]}: add one.")
+            raise DataError(f"covariates has no row of sub-{unknown[0]}: add it.")
         design = design_matrix(self.covariates.drop(columns="participant_id"))
         return design[[row_of[label] for label in people]]

@@ -35,8 +35,8 @@ class AtomicCheckpointIO(L.pytorch.plugins.io.TorchCheckpointIO):
         except (BrainFMError, RuntimeError) as error:  # PyTorch turns some OSErrors into the latter
             raise ReadWriteFailed(
                 f"the state of the training could not be written to {path} "
-                f"({error.__cause__ or error}): is the disk full? The last good state is "
-                "untouched; make room and run the same command again."
+                f"({error.__cause__ or error}): is the disk full? The last complete state is "
+                "unchanged; free disk space and run the same command again."
             ) from error
 
 

@@ -182,7 +182,7 @@ class PretrainModule(L.LightningModule):
         if not torch.isfinite(norm):
             raise ModelError(
                 f"the gradient is {float(norm)} in step {self.global_step + 1} although the loss "
-                "is finite: take a lower learning rate, or precision 32."
+                "is finite: use a lower learning rate, or precision 32."
             )
 
     def on_validation_epoch_start(self):

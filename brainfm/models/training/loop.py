@@ -50,7 +50,7 @@ class Pretraining(nn.Module):
             names = ", ".join(sorted(set(batch.participants)))
             raise ModelError(
                 f"the loss is {float(loss.detach())} on the batch with {names}: look at these "
-                "recordings for values no scanner or amplifier gives; if they are fine, take a "
+                "recordings for implausible values; if there are none, use a "
                 "lower learning rate."
             )
         return loss, metrics

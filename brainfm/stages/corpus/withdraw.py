@@ -62,7 +62,7 @@ def readmit_participant(corpus_dir, dataset, participant):
     """
     participant = _label(corpus_dir, dataset, participant)
     if (dataset, participant) not in read_withdrawn(corpus_dir):
-        raise NothingSelected(f"sub-{participant} of {dataset} was not withdrawn.")
+        raise NothingSelected(f"sub-{participant} of {dataset} is not withdrawn: check its label.")
     changes.readmit(corpus_dir, dataset, participant)
 
 

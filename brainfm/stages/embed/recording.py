@@ -116,7 +116,7 @@ def _read(path, positions):
         return read_eeg(path)
     raise DataError(
         f"{path.name} cannot be embedded: expected *_timeseries.tsv of parcels or *_eeg.vhdr; "
-        "raw data go through the participant level first."
+        "process raw data at the participant level first."
     )
 
 

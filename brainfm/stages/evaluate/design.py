@@ -234,7 +234,7 @@ def _confounds(table, participants, target, config):
     if absent and config.confounds != EvaluateConfig().confounds:
         raise UsageError(
             f"--evaluate-confounds has {', '.join(absent)}, but participants.tsv has "
-            f"{', '.join(columns) or 'no columns'}."
+            f"{', '.join(columns) or 'no columns'}: change the list."
         )
     if absent:
         _log.info("not audited, because participants.tsv has no such column: %s", ", ".join(absent))

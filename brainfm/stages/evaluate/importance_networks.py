@@ -42,13 +42,13 @@ def check_networks(networks, target, y):
         raise UsageError(f"--networks has {', '.join(unknown)}; the atlas has {', '.join(known)}.")
     if target.modality != "bold":
         raise UsageError(
-            "--networks needs parcel series of fMRI, but the recordings are EEG: leave it out."
+            "--networks needs parcel series of fMRI, but the recordings are EEG: omit it."
         )
     n_classes = len(np.unique(y))
     if target.task == "classification" and n_classes != 2:
         raise UsageError(
             f"--networks needs two classes or a numeric target; {target.name} has {n_classes} "
-            "classes: leave --networks out, or choose another target."
+            "classes: omit --networks, or choose another target."
         )
 
 

@@ -263,7 +263,7 @@ def _brain_of(volume, affine):
         mask = compute_epi_mask(nib.Nifti1Image(np.asarray(volume, np.float32), affine))
     except Exception as error:
         raise DataError(
-            f"no brain is found in the BOLD volumes ({error}): look at the run, or leave it out."
+            f"no brain is found in the BOLD volumes ({error}): check the run, or exclude it."
         ) from error
     return np.asarray(mask.dataobj) > 0
 

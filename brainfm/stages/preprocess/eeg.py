@@ -184,7 +184,7 @@ def _find_bad(run, filtered, broken, config):
         raise DataError(
             f"{run.path}: {len(bad)} of {len(names)} channels are bad "
             f"({', '.join(f'{name} {reason}' for name, reason in list(bad.items())[:4])}, ...); "
-            f"at most {config.max_bad_share:.0%} may be: take the recording out, or raise "
+            f"expected at most {config.max_bad_share:.0%}: exclude the recording, or raise "
             "--eeg-max-bad-share."
         )
     return bad
@@ -198,7 +198,7 @@ def _check_unit(run, signal):
         raise DataError(f"{run.path}: all samples of all channels are 0; expected a signal.")
     if middle_v > _LOUDEST_V or 0 < middle_v < _QUIETEST_V:
         raise DataError(
-            f"{run.path}: the usual sample is {middle_v:.3g} V; expected EEG of about 1e-5 V. "
+            f"{run.path}: the median amplitude is {middle_v:.3g} V; expected EEG of about 1e-5 V. "
             "The unit in the file's header seems wrong (microvolts taken for volts, or the "
             "reverse): correct the header or the units in channels.tsv."
         )

@@ -195,8 +195,8 @@ def _optimise(fixed, moving, transform, *, mask, step, shrink=1, least=0.01):
         method.Execute(fixed, moving)
     except RuntimeError as error:
         raise DataError(
-            "two images of one head could not be aligned, since their fields of view do not "
-            f"overlap after centring ({str(error).strip().splitlines()[-1]}): look at both images."
+            "two images of one participant could not be aligned: their fields of view do not "
+            f"overlap after centring ({str(error).strip().splitlines()[-1]}): check both images."
         ) from error
     return method.GetMetricValue()
 
@@ -218,7 +218,7 @@ def _head_centre(data, affine, *, head_mm=160):
     head = ndi.binary_opening(data > low + 0.15 * (high - low))
     pieces, n_pieces = ndi.label(head)
     if not n_pieces:
-        raise DataError("the T1w image shows no head: look at it.")
+        raise DataError("no head is found in the T1w image: check the image, or exclude it.")
     head = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
     top = np.flatnonzero(head.sum(axis=(0, 1)) > 20).max(initial=0)
     bottom = max(0, int(top - head_mm / np.linalg.norm(affine[:3, 2])))

@@ -158,7 +158,9 @@ def _root_of(path):
     """Return the folder that holds the participant's folder."""
     folders = [folder for folder in path.parents if folder.name.startswith("sub-")]
     if not folders:
-        raise DataError(f"{path} is in no sub-<label> folder; expected a file of a BIDS dataset.")
+        raise DataError(
+            f"{path} is not in a sub-<label> folder; expected a file of a BIDS dataset."
+        )
     return folders[-1].parent
 
 

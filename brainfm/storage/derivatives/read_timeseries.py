@@ -82,7 +82,7 @@ def _peek(path):
     if len(first) != len(header):
         raise DataError(
             f"{path} has {len(header)} column names and {len(first)} values in its first row: "
-            "expected one column a parcel and one row a volume."
+            "expected one column per parcel and one row per volume."
         )
     return tuple(header), first, n_times
 
@@ -91,7 +91,7 @@ def _sampling_hz(path, sidecar):
     sampling, repetition = sidecar.get("SamplingFrequency"), sidecar.get("RepetitionTime")
     if sampling is None and repetition is None:
         raise DataError(
-            f"{path.with_suffix('.json')} names neither SamplingFrequency (Hz) nor "
+            f"{path.with_suffix('.json')} has neither SamplingFrequency (Hz) nor "
             "RepetitionTime (s): add one of them."
         )
     return float(sampling) if sampling is not None else 1 / float(repetition)
@@ -107,8 +107,7 @@ def _parcel_positions(path, names, sidecar, table):
     if lost:
         raise DataError(
             f"{source} has no position for {len(lost)} of the {len(names)} parcels of "
-            f"{path.name} ({', '.join(lost[:3])}): give the table of the atlas these series "
-            "were made with."
+            f"{path.name} ({', '.join(lost[:3])}): give the table of the atlas of these series."
         )
     return np.array([known[name] for name in names], dtype=float)
 

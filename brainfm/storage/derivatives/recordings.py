@@ -39,7 +39,7 @@ def find_recordings(root, *, modality=None, positions=None, **labels):
     """
     root = Path(root)
     if not root.is_dir():
-        raise MissingInput(f"{root} is no folder: give the root of a derivative dataset.")
+        raise MissingInput(f"{root} is not a folder; expected the root of a derivative dataset.")
     wanted = {key: _as_labels(key, value) for key, value in labels.items() if value is not None}
     found = []
     for path in _standardised_files(root, wanted.get("participant")):

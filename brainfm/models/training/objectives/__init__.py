@@ -50,7 +50,7 @@ def objective_weights(objective):
         )
     if min(weights.values()) <= 0:
         raise ModelError(
-            f"weights of the objective are {weights}; expected positive ones: leave out the others."
+            f"weights of the objective are {weights}; expected positive weights: omit the others."
         )
     return weights
 
