@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import LeaveOneGroupOut
 
 from brainfm.errors import DataError
 from brainfm.evaluation.folds import Folds, independent_units
@@ -42,9 +43,7 @@ def site_folds(y, groups, sites, *, task="classification", units=None):
     _check_sites(y, groups, sites, names, task)
     units, strata = independent_units(y, groups, units, sites)
     return Folds(
-        pairs=tuple(
-            (np.flatnonzero(sites != name), np.flatnonzero(sites == name)) for name in names
-        ),
+        pairs=tuple(LeaveOneGroupOut().split(y, groups=sites)),
         repeat=(0,) * len(names),
         kind="site",
         people=groups,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn.model_selection import LeaveOneGroupOut
 
 from brainfm.errors import DataError, UsageError
 from brainfm.evaluation.folds import Folds
@@ -96,10 +97,7 @@ def recording_folds(y, groups, recordings, *, n_splits):
     fold_of = {one: number % n_splits for each in same_class for number, one in enumerate(each)}
     fold = np.array([fold_of[one] for one in recordings])
     return Folds(
-        pairs=tuple(
-            (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
-            for number in range(n_splits)
-        ),
+        pairs=tuple(LeaveOneGroupOut().split(y, groups=fold)),
         repeat=(0,) * n_splits,
         kind="recording",
         people=groups,

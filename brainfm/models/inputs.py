@@ -49,6 +49,15 @@ def as_table(X, *, positions=None, sampling_hz=None, modality=None):
     return X
 
 
+class TableInputMixin:
+    """Conversion of ``X`` for estimators with ``positions``, ``sampling_hz`` and ``modality``."""
+
+    def _table(self, X):
+        return as_table(
+            X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
+        )
+
+
 def device_of(name):
     """Return a torch device.
 

@@ -28,7 +28,7 @@ from pyriemann.geometry.tangentspace import tangent_space
 from threadpoolctl import ThreadpoolController
 
 from brainfm.models.encoder.tokens import SHRINKAGE
-from brainfm.models.encoder.windows import SPECS, Windows, all_windows
+from brainfm.models.encoder.windows import SPECS, all_windows
 
 #: Bins of 1 Hz of a patch spectrum, both ends included: finer than
 #: :data:`brainfm.signal.eeg.BANDS_HZ`, and fixed by the checkpoints.
@@ -259,7 +259,10 @@ def _band_covariances(series):
 
 def _encode(encoder, modality, windows, batch_size):
     device = next(encoder.parameters()).device
-    return [encoder({modality: one.to(device)}) for one in _pieces(windows, batch_size)]
+    return [
+        encoder({modality: windows[start : start + batch_size].to(device)})
+        for start in range(0, len(windows), batch_size)
+    ]
 
 
 def _context(pieces, n_queries):
@@ -270,12 +273,6 @@ def _context(pieces, n_queries):
     tokens = tokens.unflatten(1, (-1, n_queries))[valid]  # valid patches, q d
     log_sd = tokens.std(dim=0, correction=0).clamp_min(_LEAST_SD).log().mean(dim=0)
     return summary.mean(0).numpy(), tokens.mean(0).flatten().numpy(), log_sd.numpy()
-
-
-def _pieces(windows, size):
-    for start in range(0, len(windows), size):
-        parts = {name: value[start : start + size] for name, value in vars(windows).items()}
-        yield Windows(**parts)
 
 
 def _anchor_bands(spectrum, patches):

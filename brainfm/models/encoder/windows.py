@@ -106,6 +106,9 @@ class Windows:
     def __len__(self):
         return len(self.signal)
 
+    def __getitem__(self, rows):
+        return replace(self, **{name: value[rows] for name, value in vars(self).items()})
+
     def to(self, device):
         """Return the same windows on another device."""
         return replace(self, **{name: getattr(self, name).to(device) for name in vars(self)})

@@ -19,12 +19,12 @@ from brainfm.models.estimators.adaptation import (
 )
 from brainfm.models.estimators.heads import encode_class_weight
 from brainfm.models.features.registry import FEATURES, names_of
-from brainfm.models.inputs import as_table
+from brainfm.models.inputs import TableInputMixin
 from brainfm.models.targets import check_target
 from brainfm.recording import RecordingTable
 
 
-class _BrainEstimator(BaseEstimator):
+class _BrainEstimator(TableInputMixin, BaseEstimator):
     """Base class: one estimator per fused feature set."""
 
     def _fit_blocks(self, X, y, groups, make_block):
@@ -63,11 +63,6 @@ class _BrainEstimator(BaseEstimator):
                 f"{' and '.join(sorted(wanted))}: fit it on both, or leave the row out."
             )
         return total / count[:, None]
-
-    def _table(self, X):
-        return as_table(
-            X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
-        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

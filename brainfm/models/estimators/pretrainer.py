@@ -24,7 +24,7 @@ from brainfm.models.encoder.readout import (
 )
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.features.embedder import embed_table
-from brainfm.models.inputs import as_table, device_of
+from brainfm.models.inputs import TableInputMixin, device_of
 from brainfm.models.training.initialisation import (
     ConnectivityPCA,
     fit_anchors,
@@ -37,7 +37,7 @@ from brainfm.models.training.objectives import PhenotypeTargets, build_objective
 log = logging.getLogger("brainfm")
 
 
-class BrainPretrainer(TransformerMixin, BaseEstimator):
+class BrainPretrainer(TableInputMixin, TransformerMixin, BaseEstimator):
     """Pretrain an encoder on recordings, by default without labels, and embed with it.
 
     Parameters
@@ -298,11 +298,6 @@ class BrainPretrainer(TransformerMixin, BaseEstimator):
                 "seed": self.random_state,
             },
         }
-
-    def _table(self, X):
-        return as_table(
-            X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
-        )
 
     def _validation(self, held_out, reduce):
         X, y = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)

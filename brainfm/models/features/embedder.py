@@ -9,10 +9,10 @@ from brainfm.errors import ModelError
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.encoder.readout import embed, embedding_dim, embedding_feature_names
 from brainfm.models.encoder.windows import SPECS, prepare
-from brainfm.models.inputs import as_table, device_of
+from brainfm.models.inputs import TableInputMixin, device_of
 
 
-class BrainEmbedder(TransformerMixin, BaseEstimator):
+class BrainEmbedder(TableInputMixin, TransformerMixin, BaseEstimator):
     """Turn recordings into vectors with a pretrained encoder.
 
     Parameters
@@ -158,11 +158,6 @@ class BrainEmbedder(TransformerMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "checkpoint_")
-
-    def _table(self, X):
-        return as_table(
-            X, positions=self.positions, sampling_hz=self.sampling_hz, modality=self.modality
-        )
 
 
 def modalities_of(table):

@@ -7,8 +7,6 @@ compute the same loss. N processes learn what one process learns from the same b
 order of floating-point sums.
 """
 
-from dataclasses import replace
-
 import torch
 from torch import distributed
 
@@ -36,7 +34,7 @@ class SharedEncoder:
             return self._encode(batch, visible)
         own = _share(n_windows)
         encoded = self._encode(
-            {name: _rows(windows, own) for name, windows in batch.items()},
+            {name: windows[own] for name, windows in batch.items()},
             visible and {name: shown[own] for name, shown in visible.items()},
         )
         return Encoded(
@@ -77,10 +75,6 @@ def _share(n_windows):
     size = -(-n_windows // n_processes())
     first = distributed.get_rank() * size
     return torch.arange(first, first + size).clamp_max(n_windows - 1)
-
-
-def _rows(windows, rows):
-    return replace(windows, **{name: value[rows] for name, value in vars(windows).items()})
 
 
 class _Gather(torch.autograd.Function):

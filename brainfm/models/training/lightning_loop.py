@@ -90,7 +90,8 @@ class LightningLoop(LoopConfig):
         return learner.history
 
     def _trainer(self, state, n_done, device, max_epochs, validation):
-        in_slurm = L.fabric.plugins.environments.SLURMEnvironment.detect()
+        slurm = L.fabric.plugins.environments.SLURMEnvironment
+        by_script = [slurm(auto_requeue=False)] if slurm.detect() else []
         is_shared = self.n_processes * self.n_nodes > 1
         callbacks = [state]
         if self.patience is not None:
@@ -102,7 +103,7 @@ class LightningLoop(LoopConfig):
             num_nodes=self.n_nodes,
             # A batch without EEG has no gradients for the weights of EEG.
             strategy="ddp_find_unused_parameters_true" if is_shared else "auto",
-            plugins=[AtomicCheckpointIO(), *([_requeued_by_script()] if in_slurm else [])],
+            plugins=[AtomicCheckpointIO(), *by_script],
             callbacks=callbacks,
             logger=self._logger(state.folder, n_done),
             max_epochs=max_epochs,
@@ -292,7 +293,3 @@ def _ignore_signals(_worker):
     """Leave signals to the process group to the training process."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def _requeued_by_script():
-    return L.fabric.plugins.environments.SLURMEnvironment(auto_requeue=False)
