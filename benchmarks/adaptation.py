@@ -62,7 +62,7 @@ def models(checkpoint, modality):
 
 def scored(model, cohort):
     """Cross-validate a classifier; return its row of the table."""
-    table, y = cohort.table[cohort.judged], cohort.tasks[0].classes[cohort.judged]
+    table, y = cohort.table[cohort.test_rows], cohort.tasks[0].classes[cohort.test_rows]
     folds = participant_folds(y, table.groups, n_splits=5)
     predicted, start = np.full((1, len(y), len(np.unique(y))), np.nan), time.monotonic()
     for train, test in folds.pairs[:5]:

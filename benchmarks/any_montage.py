@@ -3,7 +3,8 @@
     python benchmarks/any_montage.py CHECKPOINT abide=FOLDER eegmat=FOLDER adhd=FOLDER
         --cache FOLDER --out FOLDER
 
-Two versions of everybody's recording are embedded: one with all channels, and one through other
+Two versions of the recording of each participant are embedded: one with all channels, and one
+through other
 channels. For BOLD those are the atlas coarsened to about half as many parcels (each merged with
 its nearest neighbour of the same hemisphere), or a random half of the parcels; for EEG a random
 half of the electrodes. *Halves* are two versions without a channel in common. Both versions are
@@ -93,7 +94,7 @@ def encoders_of(checkpoint, corpus):
 
 def compare(cohort, checkpoint, corpus, cache):
     """Yield the rows of each pair of versions of one cohort."""
-    rows = cohort.judged
+    rows = cohort.test_rows
     if cohort.name == "eegmat":  # one recording a person
         rows = rows[[cohort.table[int(row)][0].task == "rest" for row in rows]]
     whole = [cohort.table[int(row)][0] for row in rows]
@@ -159,7 +160,7 @@ def coarse_groups(names, positions):
 
 
 def version(recordings, part, view):
-    """Return the recordings of everybody in one part of the run, through one view.
+    """Return the recordings of all participants in one part of the run, through one view.
 
     Parameters
     ----------
@@ -268,13 +269,13 @@ def identified(one, other, sites):
         np.where(n_same > 0, below / np.maximum(n_same, 1), np.nan),
     )
     drawn = np.random.default_rng(SEED).integers(len(own), size=(N_BOOTSTRAP, len(own)))
-    told = []
+    scores = []
     for each in values:
-        told += [
+        scores += [
             np.nanmean(each),
             *np.nanpercentile(np.nanmean(each[drawn].astype(float), axis=1), [2.5, 97.5]),
         ]
-    return [*map(float, told), len(own)]
+    return [*map(float, scores), len(own)]
 
 
 def markdown(table):

@@ -25,7 +25,7 @@ log = logging.getLogger("brainfm")
 
 #: Seconds of EEGMAT: rest is three times longer than arithmetic; the middle is compared.
 EEGMAT_S = 55
-#: With fewer held-back people than this, everybody is judged, with a note.
+#: With fewer held-back people than this, all are tested, with a note.
 FEWEST_HELD_BACK = 20
 
 
@@ -87,7 +87,7 @@ class Cohort:
         return self.table.groups
 
     @property
-    def judged(self):
+    def test_rows(self):
         """Rows scores are computed on: of people not seen, or all if those are too few."""
         return np.flatnonzero(~self.seen) if self.enough else np.arange(len(self.seen))
 
@@ -98,7 +98,7 @@ class Cohort:
 
     @property
     def at_new_site(self):
-        """Rows of sites nobody of whom was seen."""
+        """Rows of sites without a participant in training."""
         return ~self.seen & ~np.isin(self.sites, self.sites[self.seen])
 
 

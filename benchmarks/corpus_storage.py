@@ -40,7 +40,7 @@ _HEADER = 128
 
 
 class Npy:
-    """One file a recording, time first; mapped anew for each window, as brainfm does it.
+    """One file a recording, time first; mapped again for each window, as brainfm does it.
 
     Shapes come from the manifest, and the header of these files has 128 bytes.
     """
@@ -218,7 +218,7 @@ class _Ranges(SimpleHTTPRequestHandler):
         self.server.counted.n_bytes += last - first + 1
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Print nothing."""
 
 
 def main():

@@ -45,7 +45,7 @@ def main():
         load_checkpoint("brainfm-tiny"),
     )
     rows = []
-    for half, (learned, judged) in enumerate(site_halves(cohort)):
+    for half, (learned, test_rows) in enumerate(site_halves(cohort)):
         for name, weight in MODELS.items():
             checkpoint = trained(arguments, weight, set(cohort.sites[learned]), f"{name}-{half}")
             vectors = embedded(
@@ -56,7 +56,7 @@ def main():
             for title, matrix in mixtures(name, vectors, parts, learned):
                 block = Block(f"{title}-{half}", matrix, columns_alike=False)
                 method = Method(title, "baseline", ((block,),))
-                rows += list(scored(cohort, learned, judged, method))
+                rows += list(scored(cohort, learned, test_rows, method))
             print(f"scored {name}, half {half + 1} of the sites", flush=True)
     table = pd.DataFrame(rows).groupby(["method", "setting"], sort=False)["score"].mean().unstack()
     table["mean"] = table.mean(axis=1)

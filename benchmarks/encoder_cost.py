@@ -7,7 +7,8 @@ number of channels) into ``--out``. Finished within four minutes on two quiet co
 ``--repeats`` for steadier numbers.
 
 All weights are random, all signals noise: neither changes the cost. Methods take turns, one run
-each a round, and medians are told, so that what else the machine does falls on all alike. A method
+each a round, and medians are reported, so that other load on the machine affects all alike. A
+method
 that takes seconds gets fewer rounds. Rows of braindecode appear if it can be imported; its encoders
 get the same seconds of signal at the rate their authors chose.
 """

@@ -70,11 +70,11 @@ def main():
 
 
 def evaluated(cohort, settings, embedder, out):
-    """Run the stage on the people who were held back."""
+    """Run the stage on the held-out participants."""
     people = pd.read_csv(
         Path(cohort.root) / "participants.tsv", sep="\t", dtype={"participant_id": str}
     )
-    recordings = [cohort.table[row][0] for row in cohort.judged]
+    recordings = [cohort.table[row][0] for row in cohort.test_rows]
     return evaluate_outputs(
         out, EvaluateConfig(**settings), recordings=recordings, participants=people,
         embedder=embedder, n_jobs=N_JOBS,

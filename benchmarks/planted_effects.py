@@ -46,7 +46,7 @@ def main():
     torch.set_num_threads(1)
     checkpoint = load_checkpoint("brainfm-tiny")
     cohort = load_cohort("abide", arguments.data["abide"], arguments.cache, checkpoint)
-    table = cohort.table[cohort.judged]
+    table = cohort.table[cohort.test_rows]
     plain = features_of(table, table)
     rows = list(rates(plain, plain, 40, N_NULL, "null", 0.0))
     print(pd.DataFrame(rows).to_string(index=False), flush=True)

@@ -5,7 +5,7 @@
 
 DATA_DIR holds the unpacked datasets ``abide-cc200`` (parcel series) and ``eegmat`` (raw EEG).
 The EEG goes through brainfm's own participant stage first. Left out of pretraining, so that the
-checkpoint can be judged on them: a fifth of all participants (by the hash of dataset and
+checkpoint can be tested on them: a fifth of all participants (by the hash of dataset and
 participant, :func:`brainfm.storage.corpus.manifest.split_of`) and the whole ABIDE sites in
 HELD_OUT_SITES.
 The same command goes on where it was stopped, and gives the same weights on the same machine.
@@ -36,7 +36,7 @@ log = logging.getLogger("brainfm")
 
 
 def is_held_out_site(site):
-    """Tell whether a whole site is kept apart: about one in six, by the hash of its name."""
+    """Tell whether a whole site is held out: about one in six, by the hash of its name."""
     return site is not None and hashlib.sha256(site.encode()).digest()[0] < 256 / 6
 
 

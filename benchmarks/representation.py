@@ -73,12 +73,12 @@ def settings(cohort, task):
     settings : dict of str to (splits, note)
         ``splits`` is a list of (train, test) rows.
     """
-    judged, groups = cohort.judged, cohort.groups
+    test_rows, groups = cohort.test_rows, cohort.groups
     balanced = cohort.tasks[0].classes  # the same folds for all tasks of a cohort
     note = "people held back from pretraining"
     if cohort.seen.all() or not cohort.enough:
         note = "all people: too few were held back, so most were pretrained on (without labels)"
-    found = {"cross-validation": (repeated_folds(judged, balanced, groups), note)}
+    found = {"cross-validation": (repeated_folds(test_rows, balanced, groups), note)}
     if cohort.seen.any() and cohort.enough:
         seen, new = np.flatnonzero(cohort.seen), np.flatnonzero(~cohort.seen)
         found["labels of the corpus"] = ([(seen, new)], note)
@@ -86,7 +86,7 @@ def settings(cohort, task):
         if len(far) >= 20:
             found["labels of the corpus, new sites"] = ([(seen, far)], "sites nobody was seen of")
     for k in SHOTS:
-        drawn = episodes(judged, task.classes, groups, k)
+        drawn = episodes(test_rows, task.classes, groups, k)
         if drawn:
             found[f"few-shot {k}"] = (drawn, note)
     return found

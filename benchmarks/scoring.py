@@ -102,14 +102,14 @@ def within(agree, pairs, people, splits=None):
     splits = np.ones((len(people), len(agree))) if splits is None else splits
     drawn = people[:, pairs.larger] * people[:, pairs.smaller]  # (n_draws, n_pairs)
     good = drawn * (splits @ np.nan_to_num(agree))
-    told = drawn * (splits @ np.isfinite(agree))
+    defined = drawn * (splits @ np.isfinite(agree))
     member = np.eye(pairs.stratum.max() + 1)[pairs.stratum]  # (n_pairs, n_strata)
     n_people = people @ _in_stratum(pairs, people.shape[1])
     weight = (drawn @ member) / (n_people + 1)
     of_stratum = np.divide(
-        good @ member, told @ member, out=np.zeros(weight.shape), where=told @ member > 0
+        good @ member, defined @ member, out=np.zeros(weight.shape), where=defined @ member > 0
     )
-    weight = np.where(told @ member > 0, weight, 0)
+    weight = np.where(defined @ member > 0, weight, 0)
     with np.errstate(invalid="ignore"):  # a draw without any pair has no score
         return (weight * of_stratum).sum(axis=1) / weight.sum(axis=1)
 
@@ -185,7 +185,7 @@ def repeated_folds(rows, classes, groups, *, n_repeats=10, n_folds=5):
 
 
 def episodes(rows, classes, groups, k, *, n_episodes=50, least_left=5, seed=0):
-    """Draw few-shot episodes: ``k`` people a class to train on, everybody else is tested.
+    """Draw few-shot episodes: ``k`` people a class to train on, all others are tested.
 
     Where each person has all classes (rest and task), ``k`` people with all they have.
 

@@ -44,12 +44,12 @@ def main():
         load_checkpoint("brainfm-tiny"),
     )
     rows = []
-    for number, (learned, judged) in enumerate(site_halves(cohort)):
+    for number, (learned, test_rows) in enumerate(site_halves(cohort)):
         for title, matrix in choices(cohort, learned):
             found = Method(
                 title, "baseline", ((Block(f"{title}-{number}", matrix, columns_alike=False),),)
             )
-            rows += list(scored(cohort, learned, judged, found))
+            rows += list(scored(cohort, learned, test_rows, found))
             print(f"scored {title}, half {number + 1} of the sites", flush=True)
     table = pd.DataFrame(rows).groupby(["method", "setting"], sort=False)["score"].mean().unstack()
     table = table[list(dict.fromkeys(row["setting"] for row in rows))]
@@ -60,7 +60,7 @@ def main():
 
 
 def site_halves(cohort):
-    """Return rows to learn from and rows to judge on, twice; both were trained on."""
+    """Return training and test rows, twice; both were trained on."""
     seen = np.flatnonzero(cohort.seen)
     sites = np.random.default_rng(0).permutation(np.unique(cohort.sites[seen]))
     parts = [seen[np.isin(cohort.sites[seen], half)] for half in (sites[::2], sites[1::2])]
@@ -108,18 +108,18 @@ def connectivity(cohort, learned, n_places, width):
     return whole, np.stack(both, axis=1)
 
 
-def scored(cohort, learned, judged, method):
+def scored(cohort, learned, test_rows, method):
     """Yield a row of ``score_all`` for each task and setting."""
     kernels = Kernels(None)
     for task in cohort.tasks:
         splits = {
             "cross-validation": repeated_folds(
-                judged, cohort.tasks[0].classes, cohort.groups, n_repeats=3
+                test_rows, cohort.tasks[0].classes, cohort.groups, n_repeats=3
             ),
-            "labels of other sites": [(learned, judged)],
+            "labels of other sites": [(learned, test_rows)],
         }
         for k in (5, 25):
-            splits[f"few-shot {k}"] = episodes(judged, task.classes, cohort.groups, k)
+            splits[f"few-shot {k}"] = episodes(test_rows, task.classes, cohort.groups, k)
         for setting, drawn in splits.items():
             if drawn:
                 yield from score_all(
