@@ -271,7 +271,7 @@ class TestFusion:
             "loudness", lambda: FunctionTransformer(loudness), modality="eeg"
         )
         request.addfinalizer(lambda: features.FEATURES.pop("loudness"))
-        with pytest.raises(BrainFMError, match=r"'loudness' are known already"):
+        with pytest.raises(BrainFMError, match=r"'loudness' are already registered"):
             features.register_features("loudness", None, modality="eeg")
         classifier = BrainClassifier(checkpoint, fusion=("eeg", "loudness")).fit(table, target)
         assert set(classifier.blocks_) == {"eeg", "loudness"}
