@@ -159,7 +159,7 @@ def _partial_folder(parent, target):
 def _disk_error(path, error):
     return ReadWriteFailed(
         f"{path} could not be written ({error.strerror}): is the disk full? The former file is "
-        "untouched; make room and run the same command again."
+        "unchanged; free disk space and run the same command again."
     )
 
 

@@ -318,7 +318,7 @@ class TestBadInput:
 
         def cramped():
             resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
-            with pytest.raises(CannotCreateOutput, match=r"written .*File too large.* untouched"):
+            with pytest.raises(CannotCreateOutput, match=r"written .*File too large.* unchanged"):
                 add_to_corpus(two, corpus)
 
         in_processes(cramped)

@@ -227,6 +227,6 @@ class TestRefusals:
     def test_eeg_shorter_than_a_window(self, linear):
         short = listener(0, 1, duration_s=3)
         with pytest.raises(
-            ModelError, match=r"has 3 s of signal but a window is 4 s long: leave it"
+            ModelError, match=r"has 3 s of signal but a window is 4 s long: exclude it"
         ):
             linear.fit([short, listener(1, 0)], [0, 1])

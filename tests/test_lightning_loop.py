@@ -214,7 +214,7 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(good) // 2, limits[1]))
     try:
-        with pytest.raises(ReadWriteFailed, match=r"is the disk full\? The last good state"):
+        with pytest.raises(ReadWriteFailed, match=r"is the disk full\? The last complete state"):
             pretrain(folder, loop=LightningLoop())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
