@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from participant_level import brainfm, raw  # noqa: F401  (fixtures)
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Tools of this environment (ruff, lint-imports, bids-validator-deno) are run by their names.

@@ -133,6 +133,16 @@ def test_filters_take_labels_with_and_without_prefix(dataset, filters, n_rows):
     assert len(load_recordings(dataset, **filters)) == n_rows
 
 
+def test_one_recording_under_two_orders_of_entities_is_refused(dataset):
+    series = next(dataset.rglob("*_desc-denoised_timeseries.tsv"))
+    first, *others = series.name.removesuffix("_timeseries.tsv").split("_")
+    again = "_".join([first, *others[::-1], "timeseries.tsv"])
+    assert again != series.name
+    series.with_name(again).write_bytes(series.read_bytes())
+    with pytest.raises(DataError, match=r"have the same entities in a different order.* remove"):
+        find_recordings(dataset)
+
+
 def test_a_query_without_results_is_refused(dataset, tmp_path):
     with pytest.raises(NothingSelected, match=r"'task': 'none'.*run the participant level first"):
         load_recordings(dataset, task="none")

@@ -109,7 +109,7 @@ def select_one_design(chosen, y, *, n_splits):
     y : ndarray of str, shape (n_chosen,)
         Task of each.
     n_splits : int
-        Number of folds; with fewer participants nobody is excluded.
+        Number of folds; with fewer participants, no recording is excluded.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from brainfm.errors import MissingInput, SignalError
+from brainfm.errors import DataError, MissingInput, SignalError
 from brainfm.files import read_json
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.names import run_entities
@@ -35,14 +35,15 @@ def find_recordings(root, *, modality=None, positions=None, **labels):
     MissingInput
         If the folder does not exist, or a recording has no positions.
     DataError
-        If a file is not what its name says.
+        If a file is not what its name says, or two names differ only in the order of entities.
     """
     root = Path(root)
     if not root.is_dir():
         raise MissingInput(f"{root} is not a folder; expected the root of a derivative dataset.")
     wanted = {key: _as_labels(key, value) for key, value in labels.items() if value is not None}
-    found = []
-    for path in _standardised_files(root, wanted.get("participant")):
+    found, paths = [], list(_standardised_files(root, wanted.get("participant")))
+    _check_names(paths)
+    for path in paths:
         kind = "eeg" if path.suffix == ".vhdr" else "bold"
         if modality in (None, kind) and _matches(path, wanted):
             try:
@@ -109,6 +110,19 @@ def _standardised_files(root, participants):
             for path in sorted(folder.glob(pattern)):
                 if path.suffix == ".vhdr" or "atlas" in entities_of(path):
                     yield path
+
+
+def _check_names(paths):
+    """Refuse two names with the same entities, which would be one recording twice."""
+    names = {}
+    for path in paths:
+        key = path.parent, path.name.rpartition("_")[2], frozenset(entities_of(path).items())
+        if key in names:
+            raise DataError(
+                f"{names[key]} and {path.name} have the same entities in a different order; "
+                "expected one file for each recording: remove the older one."
+            )
+        names[key] = path.name
 
 
 def _matches(path, wanted):

@@ -3,7 +3,7 @@ Few-shot curves: how many people does it take?
 ==============================================
 
 A few-shot curve shows the score when a classifier learns from k people of each class and is tested
-on everybody else. All methods see the same draws of people. Here the two groups are synthetic: the
+on all others. All methods see the same draws of people. Here the two groups are synthetic: the
 parcels of the frontoparietal and of the default network share a signal in one of them, whose size
 differs from person to person.
 """

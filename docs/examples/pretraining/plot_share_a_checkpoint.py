@@ -49,7 +49,7 @@ add_scores(shared, scores)
 print((shared / "README.md").read_text())
 
 # %%
-# Whoever receives the folder loads it by its path. A file that does not fit is refused with a
+# Other people load the folder by its path. A file that does not fit is refused with a
 # message that says why.
 
 print(load_checkpoint(shared).report)
