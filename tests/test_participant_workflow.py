@@ -292,7 +292,7 @@ class TestFailures:
         monkeypatch.setenv("BRAINFM_FAKE_KILL", "sub-02_task-rest_eeg")
         assert brainfm(nprocs="2") == 75
         assert (
-            "TemporaryFailure: the process was killed, most likely because memory ran out"
+            "TemporaryFailure: the process ended without reporting an error, most likely killed"
             in status(brainfm.out, "02")["recordings"]["sub-02_task-rest_eeg"]["error"]
         )
         monkeypatch.delenv("BRAINFM_FAKE_KILL")

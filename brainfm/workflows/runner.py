@@ -118,8 +118,8 @@ def _failure_of(node):
         )
     else:
         error = TemporaryFailure(
-            "the process was killed, most likely because memory ran out; give the job more "
-            "memory, or --nprocs 1, and run the same command again."
+            "the process ended without reporting an error, most likely killed because memory ran "
+            "out; give the job more memory, or --nprocs 1, and run the same command again."
         )
     return replace(Failure.from_exception(error, step=node.fullname), traceback="")
 
