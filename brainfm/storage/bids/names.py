@@ -27,8 +27,7 @@ def extension_of(path):
     extension : str
         From the first dot on; empty without one.
     """
-    name = Path(path).name
-    return name[name.index(".") :] if "." in name else ""
+    return "".join(Path(path).name.partition(".")[1:])
 
 
 def stem_of(path):
@@ -43,8 +42,7 @@ def stem_of(path):
     stem : str
         Such as ``sub-01_task-rest_run-1``.
     """
-    name = Path(path).name
-    return name[: len(name) - len(extension_of(name))].rpartition("_")[0]
+    return Path(path).name.partition(".")[0].rpartition("_")[0]
 
 
 def entities_of(path):

@@ -9,7 +9,7 @@ selected.
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainfm.errors import MissingInput, UsageError
@@ -129,14 +129,13 @@ def raw_runs(bids_dir, *, participants, sessions=(), tasks=(), runs=(), filters=
     sidecars, found = Sidecars(bids_dir), []
     for participant in participants:
         for path, modality in _files_of(participant, sidecars):
-            entities = entities_of(path)
-            if modality != "t1w" and not _labels_match(entities, wanted):
+            if modality != "t1w" and not _labels_match(entities_of(path), wanted):
                 continue
-            run = _read_run(path, modality, entities, sidecars)
+            run = _read_run(path, modality, participant, sidecars)
             if modality not in filters or is_selected(
                 path.relative_to(bids_dir), run.metadata, filters[modality]
             ):
-                found.append(_of_folder(run, participant))
+                found.append(run)
     return found
 
 
@@ -200,20 +199,14 @@ def _unpadded(label):
     return str(int(label)) if label.isdigit() else label
 
 
-def _read_run(path, modality, entities, sidecars):
+def _read_run(path, modality, participant, sidecars):
+    """Read the sidecars of a run, which is of its folder's participant whatever its name says."""
+    entities = entities_of(path)
     metadata, problems = sidecars.metadata_of(path, entities, QUERIES[modality][1])
+    if entities.get("sub") != participant:
+        entities["sub"] = participant
+        problem = f"{path.name} does not carry the participant of its folder: rename it."
+        problems = (*problems, problem)
     return RawRun(
         path=path, modality=modality, entities=entities, metadata=metadata, problems=problems
-    )
-
-
-def _of_folder(run, participant):
-    """Return the run as one of its folder's participant, whatever its name says."""
-    if run.entities.get("sub") == participant:
-        return run
-    problem = f"{run.path.name} does not carry the participant of its folder: rename it."
-    return replace(
-        run,
-        entities={**run.entities, "sub": participant},
-        problems=(*run.problems, problem),
     )

@@ -15,7 +15,6 @@ from brainfm.storage.lock import WorkLock
 
 #: Settings that change how a run is processed, not its result.
 _NOT_IN_KEY = {"fmriprep_container", "fs_license_file", "device", "batch_size"}
-_CHUNK = 2**20
 
 
 def status_path(output_dir, participant):
@@ -124,11 +123,8 @@ def sha256_of(path):
     OSError
         If the file cannot be read.
     """
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def key_of_source(run, others=()):
@@ -202,8 +198,8 @@ def key_of(facts):
     return hashlib.sha256(repr(_sorted(facts)).encode()).hexdigest()
 
 
-def outputs_of(output_dir, run):
-    """Find the output files of a run by their names.
+def assign_outputs(output_dir, run):
+    """Find the output files of a run by their names, and hash each once.
 
     A file belongs to the run whose entities it carries; ``space``, ``atlas``, ``desc`` and the
     like do not count. It lies in the folder of the run or among the figures.
@@ -215,7 +211,8 @@ def outputs_of(output_dir, run):
 
     Returns
     -------
-    files : list of Path, sorted
+    outputs : dict of str to str
+        SHA-256 of each file by its path relative to the output, sorted.
     """
     folder, suffix, _ = QUERIES[run.modality]
     participant = Path(output_dir) / f"sub-{run.participant}"
@@ -225,24 +222,7 @@ def outputs_of(output_dir, run):
         files += [
             p for p in _files_of_run(figures, run) if p.name.split(".")[0].endswith(f"_{suffix}")
         ]
-    return sorted(files)
-
-
-def assign_outputs(output_dir, run):
-    """Hash the output files of a run, each once.
-
-    Parameters
-    ----------
-    output_dir : Path
-    run : brainfm.storage.bids.query.RawRun
-
-    Returns
-    -------
-    outputs : dict of str to str
-        SHA-256 of each file by its path relative to the output.
-    """
-    files = outputs_of(output_dir, run)
-    return {str(path.relative_to(output_dir)): sha256_of(path) for path in files}
+    return {str(path.relative_to(output_dir)): sha256_of(path) for path in sorted(files)}
 
 
 def _files_of_run(folder, run):
@@ -281,13 +261,13 @@ def _files_beside(run):
     systems of a session apply to all its EEG runs and are included.
     """
     of_session = ("_electrodes", "_coordsystem")
-    files = {run.path}
-    for path in run.path.parent.iterdir():
-        is_own = stem_of(path) == run.stem and path.suffix != ".json"
-        is_shared = run.modality == "eeg" and path.name.split(".")[0].endswith(of_session)
-        if (is_own or is_shared) and path.is_file():
-            files.add(path)
-    return sorted(files)
+    beside = [
+        path
+        for path in run.path.parent.iterdir()
+        if (stem_of(path) == run.stem and path.suffix != ".json")
+        or (run.modality == "eeg" and path.name.split(".")[0].endswith(of_session))
+    ]
+    return sorted({run.path, *filter(Path.is_file, beside)})
 
 
 def _sorted(value):
