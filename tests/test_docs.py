@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -22,6 +21,8 @@ from brainfm.config import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf8")
+#: Built by ``make docs``, which fails at any warning.
+HTML = ROOT / "docs" / "_build" / "html"
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*/plot_*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
          *sorted((ROOT / "docs").glob("[a-z]*/*.md"))]  # fmt: skip
@@ -202,16 +203,9 @@ def dead_links(html):
     return dead
 
 
-def test_the_documentation_builds_without_a_warning_and_no_link_is_dead(tmp_path):
-    made = ("_build", "auto_examples", "generated", "__pycache__", "house.svg")
-    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns(*made))
-    for name in ("CHANGES.md", "CONTRIBUTING.md"):
-        shutil.copy(ROOT / name, tmp_path)
-    # the examples are not run here: each has a test of its own
-    words = ["sphinx-build", "-W", "--keep-going", "-q", "-D", "plot_gallery=0", "docs", "html"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert dead_links(tmp_path.resolve() / "html") == []
+@pytest.mark.skipif(not HTML.is_dir(), reason="make docs builds the pages")
+def test_no_link_of_the_built_pages_is_dead():
+    assert dead_links(HTML.resolve()) == []
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGES.md", "CONTRIBUTING.md", "CITATION.cff",
