@@ -6,6 +6,7 @@ import os
 import tomllib
 import types
 import typing
+from collections import defaultdict
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,6 +21,8 @@ OF_ONE_CALL = ("config_file", "dry_run", "reports_only")
 _PREFIX_OF = {"participant_label": "sub-", "session_label": "ses-", "task_label": "task-",
               "run_label": "run-"}  # fmt: skip
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text",
+               Path: "a path"}  # fmt: skip
 
 
 def resolve_settings(arguments, environment=os.environ):
@@ -80,12 +83,12 @@ def coerce(key, value, source):
         If the value cannot be converted.
     """
     item = _items()[key]
+    kind = _kind_of(item)
     try:
-        value = _convert(item.type, value)
+        value = _convert(kind, value)
     except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"{key} is {value!r} ({source}); expected {_type_name(item.type)}."
-        ) from error
+        expected = _TYPE_NAMES.get(kind, "a list of words")
+        raise UsageError(f"{key} is {value!r} ({source}); expected {expected}.") from error
     if item.name in _PREFIX_OF:
         value = tuple(dict.fromkeys(v.removeprefix(_PREFIX_OF[item.name]) for v in value))
     if _is_path(item, value):  # each step runs in its own folder
@@ -120,11 +123,8 @@ def settings_as_toml(settings, sources=None, *, header=()):
                 continue
             value = getattr(getattr(settings, section.name), item.name)
             source = (sources or {}).get(f"{section.name}.{item.name}")
-            comment = f"  # {source}" if source else ""
-            if value is None:
-                lines.append(f"# {item.name} is not set{comment}")
-            else:
-                lines.append(f"{item.name} = {_toml(value)}{comment}")
+            text = f"# {item.name} is not set" if value is None else f"{item.name} = {_toml(value)}"
+            lines.append(f"{text}  # {source}" if source else text)
     return "\n".join(lines) + "\n"
 
 
@@ -151,15 +151,11 @@ def _items():
 
 
 def _build(values):
-    sections = {}
-    for section in fields(Settings):
-        own = {
-            key.partition(".")[2]: value
-            for key, value in values.items()
-            if key.partition(".")[0] == section.name
-        }
-        sections[section.name] = section.type(**own)
-    return Settings(**sections)
+    of_section = defaultdict(dict)
+    for key, value in values.items():
+        section, name = key.split(".")
+        of_section[section][name] = value
+    return Settings(**{item.name: item.type(**of_section[item.name]) for item in fields(Settings)})
 
 
 def _from_file(path):
@@ -172,8 +168,9 @@ def _from_file(path):
     values = {}
     for section, table in tables.items():
         if not isinstance(table, dict):
+            homes = [key.partition(".")[0] for key in _items() if key.endswith(f".{section}")]
             raise UsageError(
-                f"{path}: {section} is outside a section: move it to [{_home_of(section)}]."
+                f"{path}: {section} is outside a section: move it to [{[*homes, 'run'][0]}]."
             )
         for name, value in table.items():
             values[_known(f"{section}.{name}", path)] = value
@@ -205,47 +202,25 @@ def _known(key, path):
     raise UsageError(f"{path}: there is no setting {key}.{meant}")
 
 
-def _home_of(name):
-    return next((key.partition(".")[0] for key in _items() if key.endswith("." + name)), "run")
+def _kind_of(item):
+    """Return the type of a setting that is given: ``float`` of ``float | None``."""
+    return typing.get_args(item.type)[0] if isinstance(item.type, types.UnionType) else item.type
 
 
 def _convert(kind, value):
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if value is None:
-        if type(None) in options:
-            return None
-        raise TypeError
-    kind = options[0]
     if kind == tuple[str, ...]:
         words = value.replace(",", " ").split() if isinstance(value, str) else value
         return tuple(str(word) for word in words)
     if kind is bool:
-        return value if isinstance(value, bool) else _bool_of(value)
-    if isinstance(value, bool | list | dict):
+        value = _WORDS.get(value.lower()) if isinstance(value, str) else value
+    if isinstance(value, bool) != (kind is bool) or isinstance(value, list | dict | None):
         raise TypeError
     if kind is int and isinstance(value, float):
         raise TypeError
     return kind(value)
 
 
-def _bool_of(value):
-    if not isinstance(value, str) or value.lower() not in _WORDS:
-        raise ValueError
-    return _WORDS[value.lower()]
-
-
-def _type_name(kind):
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text",
-             Path: "a path"}  # fmt: skip
-    return names.get(options[0], "a list of words")
-
-
 def _toml(value):
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, int | float):
+    if isinstance(value, float):  # JSON has other words for numbers that are not finite
         return repr(value)
-    return json.dumps(str(value), ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)
