@@ -235,7 +235,7 @@ class LoopConfig:
     )
 
     def __post_init__(self):
-        _check_choices("loop", self)
+        _check_values("loop", self)
         for name, least in {"n_processes": 1, "n_nodes": 1, "patience": 1, "n_workers": 0}.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -310,8 +310,7 @@ class Settings:
                 f"{self.eeg.sampling_hz:g}: the low-pass must stay below half the sampling rate."
             )
         for section in fields(self):
-            _check_choices(section.name, getattr(self, section.name))
-            _check_least(section.name, getattr(self, section.name))
+            _check_values(section.name, getattr(self, section.name))
 
 
 def memory_gb(text):
@@ -350,17 +349,13 @@ def _check_band(section, high_pass_hz, low_pass_hz):
         )
 
 
-def _check_choices(name, section):
+def _check_values(name, section):
     for item in fields(section):
-        choices, value = item.metadata.get("choices"), getattr(section, item.name)
+        choices, least = item.metadata["choices"], item.metadata["at_least"]
+        value = getattr(section, item.name)
         if choices and value not in choices:
             raise UsageError(
                 f"{name}.{item.name} is {value!r}; expected one of {', '.join(choices)}."
             )
-
-
-def _check_least(name, section):
-    for item in fields(section):
-        least, value = item.metadata["at_least"], getattr(section, item.name)
         if least is not None and value is not None and value < least:
             raise UsageError(f"{name}.{item.name} is {value}; expected {least} or more.")

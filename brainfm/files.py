@@ -139,24 +139,20 @@ def _partial_folder(parent, target):
         parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
     except OSError as error:
-        if is_disk_error(error):
-            raise _disk_error(parent, error) from error
-        raise CannotCreateOutput(
-            f"{parent} cannot be written ({error.strerror}): choose a folder you may write to."
-        ) from error
+        text = f"cannot be written ({error.strerror}): choose a folder you may write to."
+        raise _refusal(parent, error, text) from error
     try:
         yield partial
     except OSError as error:
-        if is_disk_error(error):
-            raise _disk_error(target, error) from error
-        raise CannotCreateOutput(
-            f"{target} could not be written ({error}). The former file is unchanged."
-        ) from error
+        text = f"could not be written ({error}). The former file is unchanged."
+        raise _refusal(target, error, text) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _disk_error(path, error):
+def _refusal(path, error, text):
+    if not is_disk_error(error):
+        return CannotCreateOutput(f"{path} {text}")
     return ReadWriteFailed(
         f"{path} could not be written ({error.strerror}): is the disk full? The former file is "
         "unchanged; free disk space and run the same command again."

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -104,7 +105,7 @@ class Recording:
         if channels is None:
             channels = [str(index) for index in range(signal.shape[1])]
         return cls(
-            read=_InMemory(signal),
+            read=partial(np.asarray, signal),
             shape=signal.shape,
             sampling_hz=float(sampling_hz),
             modality=modality,
@@ -234,16 +235,6 @@ class RecordingTable:
         return f"<RecordingTable: {len(self)} rows of {people} participants>"
 
 
-@dataclass(frozen=True)
-class _InMemory:
-    """Picklable callable that returns a signal in memory."""
-
-    signal: np.ndarray
-
-    def __call__(self):
-        return self.signal
-
-
 def _check_recording(recording):
     n_channels = recording.shape[1]
     if recording.modality not in MODALITIES:
@@ -255,12 +246,9 @@ def _check_recording(recording):
             f"sampling_hz is {recording.sampling_hz}; expected samples per second above 0 "
             "(for BOLD, 1 / RepetitionTime)."
         )
-    for name, size in {
-        "channels": (len(recording.channels),),
-        "positions": recording.positions.shape,
-        "mask": recording.mask.shape,
-    }.items():
-        expected = (n_channels, 3) if name == "positions" else (n_channels,)
+    expected_of = {"channels": (n_channels,), "positions": (n_channels, 3), "mask": (n_channels,)}
+    for name, expected in expected_of.items():
+        size = np.shape(getattr(recording, name))
         if size != expected:
             raise SignalError(
                 f"{name} has shape {size} but the signal has {n_channels} channels: "

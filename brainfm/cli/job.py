@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from glob import glob
+from itertools import count
 from pathlib import Path
 
 from brainfm import __version__
@@ -127,9 +128,8 @@ class Job:
             If the folder cannot be created.
         """
         self.log_dir = _new_folder(self.output_dir / "logs")
-        _write_messages(self.log, self.log_dir)
-        command = shlex.join(["brainfm", *self.argv])
-        header = [command, "reuse with --config-file"]
+        _write_messages(self.log, self.log_dir / "brainfm.log", "%(asctime)s %(levelname)s")
+        header = [shlex.join(["brainfm", *self.argv]), "reuse with --config-file"]
         text = settings_as_toml(self.settings, self.sources, header=header)
         write_text(self.log_dir / "settings.toml", text)
         self.log.info("brainfm %s, %s level: %s", __version__, self.level, self.output_dir)
@@ -162,9 +162,9 @@ def _show_messages(log, verbose):
         logging.getLogger("nipype").addHandler(handler)
 
 
-def _write_messages(log, log_dir):
-    handler = logging.FileHandler(log_dir / "brainfm.log", encoding="utf8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+def _write_messages(log, path, prefix):
+    handler = logging.FileHandler(path, encoding="utf8")
+    handler.setFormatter(logging.Formatter(f"{prefix} %(message)s"))
     log.addHandler(handler)
 
 
@@ -177,19 +177,16 @@ def redirect_nipype_log(log_dir):
     """
     engine = logging.getLogger("nipype")
     for handler in list(engine.handlers):
-        stream = getattr(handler, "stream", None)
-        if isinstance(handler, logging.FileHandler) or stream is not sys.stderr:
+        if getattr(handler, "stream", None) is not sys.stderr:
             engine.removeHandler(handler)
-    handler = logging.FileHandler(log_dir / "nipype.log", encoding="utf8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
-    engine.addHandler(handler)
+    _write_messages(engine, log_dir / "nipype.log", "%(asctime)s %(name)s")
     engine.propagate = False
 
 
 def _new_folder(parent):
     stamp = f"{datetime.now():%Y%m%dT%H%M%S}"
-    for attempt in range(100):
-        suffix = "" if not attempt else f"-{socket.gethostname()}-{os.getpid()}-{attempt}"
+    for attempt in count():
+        suffix = f"-{socket.gethostname()}-{os.getpid()}-{attempt}" if attempt else ""
         try:
             (parent / (stamp + suffix)).mkdir(parents=True)
         except FileExistsError:
@@ -199,9 +196,6 @@ def _new_folder(parent):
                 f"{parent} cannot be created ({error.strerror}): choose another output_dir."
             ) from error
         return parent / (stamp + suffix)
-    raise CannotCreateOutput(
-        f"{parent} already has 100 logs of this second: run the command again."
-    )
 
 
 def _set_environment(cache, omp_nthreads):

@@ -131,7 +131,7 @@ def parse_command(argv):
     try:
         known, unknown = parser.parse_known_args(argv)
     except UsageError as error:
-        raise UsageError(f"{error}{_advice(argv)}") from error
+        raise UsageError(f"{error}{_advice(parser, argv)}") from error
     if unknown:
         raise UsageError(_unknown_words(parser, unknown))
     if known.level not in LEVELS:
@@ -164,31 +164,29 @@ def flags_of(section, item):
 
 def _add_setting(group, section, item):
     flags = flags_of(section, item)
-    snake = [flag for flag in flags if "_" in flag]
-    shown = [flag for flag in flags if flag not in snake]
     options = {"dest": f"{section}.{item.name}", **_action(item)}
+    shown = [flag for flag in flags if "_" not in flag]
     group.add_argument(*shown, help=_help_text(item), **options)
-    if snake:  # accepted but not listed in the help
-        group.add_argument(*snake, help=argparse.SUPPRESS, **options)
+    if shown != flags:  # accepted but not listed in the help
+        group.add_argument(*flags[len(shown) :], help=argparse.SUPPRESS, **options)
 
 
 def _action(item):
-    if item.name == "mem":
-        return {"action": _Memory, "nargs": "+", "metavar": _metavar(item)}
     if item.name == "verbose":
         return {"action": "count"}
     if item.type is bool:
         return {"action": argparse.BooleanOptionalAction}
-    if item.type == tuple[str, ...]:
-        return {"action": _Extend, "nargs": "+", "metavar": _metavar(item)}
-    if item.metadata["choices"]:
-        return {"metavar": "{" + ",".join(item.metadata["choices"]) + "}"}
+    if item.name == "mem" or item.type == tuple[str, ...]:
+        action = _Memory if item.name == "mem" else _Extend
+        return {"action": action, "nargs": "+", "metavar": _metavar(item)}
     return {"metavar": _metavar(item)}
 
 
 def _metavar(item):
     if item.metadata["metavar"] or item.type == tuple[str, ...]:
         return item.metadata["metavar"] or "LABEL"
+    if item.metadata["choices"]:
+        return "{" + ",".join(item.metadata["choices"]) + "}"
     if item.metadata["unit"]:
         return {"s": "SECONDS"}.get(item.metadata["unit"], item.metadata["unit"].upper())
     kind = (typing.get_args(item.type) or (item.type,))[0]
@@ -203,24 +201,16 @@ def _help_text(item):
     return text.replace("%", "%%")
 
 
-def _advice(argv):
+def _advice(parser, argv):
     """Return the corrected command if a list option took up the arguments, else a hint."""
     takes_list = {
-        flag
-        for section in fields(Settings)
-        for item in fields(section.type)
-        if item.type == tuple[str, ...] or item.name == "mem"
-        for flag in flags_of(section.name, item)
+        flag for action in parser._actions if action.nargs == "+" for flag in action.option_strings
     }
-    runs, option = [], None
-    for index, word in enumerate(argv):
-        if word.startswith("-"):
-            option = word
-        elif option in takes_list or option is None:
-            runs.append(index)
-        if word in LEVELS and option in takes_list and runs[-3:] == [index - 2, index - 1, index]:
-            head = argv[index - 2 : index + 1]
-            rest = [*argv[: index - 2], *argv[index + 1 :]]
+    for index in [index for index, word in enumerate(argv) if word in LEVELS]:
+        start = max(0, index - 2)
+        option = next((word for word in argv[:start][::-1] if word.startswith("-")), None)
+        head, rest = argv[start : index + 1], [*argv[:start], *argv[index + 1 :]]
+        if option in takes_list and not any(word.startswith("-") for word in head):
             return (
                 f".\n{option} takes a list and took up the three arguments. Put options last:"
                 f"\n\n    brainfm {shlex.join([*head, *rest])}\n"

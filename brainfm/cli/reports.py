@@ -83,6 +83,5 @@ def rewrite_reports(job):
 
 
 def _errors_of(output_dir, label):
-    status = read_status(output_dir, label)
-    failed = {n: e for n, e in status["recordings"].items() if e.get("state") == "failed"}
-    return [f"{name}: {entry.get('error')}" for name, entry in failed.items()]
+    entries = read_status(output_dir, label)["recordings"].items()
+    return [f"{name}: {one.get('error')}" for name, one in entries if one.get("state") == "failed"]

@@ -1,6 +1,7 @@
 """CPUs and memory available to this job, from affinity, Slurm and control groups."""
 
 import os
+import re
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -21,13 +22,9 @@ def available_cpus(environment=os.environ, *, cgroups=_CGROUPS):
         The smallest of the scheduling affinity, ``SLURM_CPUS_PER_TASK`` and the CPU quota of the
         control group; at least 1.
     """
-    limits = [len(os.sched_getaffinity(0))]
-    if environment.get("SLURM_CPUS_PER_TASK", "").isdigit():
-        limits.append(int(environment["SLURM_CPUS_PER_TASK"]))
-    quota = _cpu_quota(cgroups)
-    if quota:
-        limits.append(int(quota))
-    return max(1, min(limits))
+    of_slurm = _whole_number(environment.get("SLURM_CPUS_PER_TASK", ""))
+    limits = [len(os.sched_getaffinity(0)), of_slurm, _cgroup_cpus(cgroups)]
+    return max(1, min(limit for limit in limits if limit is not None))
 
 
 def memory_limit_gb(environment=os.environ, *, cgroups=_CGROUPS):
@@ -47,52 +44,39 @@ def memory_limit_gb(environment=os.environ, *, cgroups=_CGROUPS):
     """
     import psutil
 
-    limits = [psutil.virtual_memory().total]
-    limits += [value for value in (_slurm_bytes(environment), _cgroup_bytes(cgroups)) if value]
-    return min(limits) / 1e9
+    limits = [psutil.virtual_memory().total, _slurm_bytes(environment), _cgroup_bytes(cgroups)]
+    return min(filter(None, limits)) / 1e9
 
 
-def _cpu_quota(cgroups):
-    for folder in _own_cgroups(cgroups):
-        words = _read(folder / "cpu.max").split()
-        if len(words) == 2 and words[0] != "max":
-            return max(1, int(words[0]) // int(words[1]))
-    quota = _read(cgroups / "cpu" / "cpu.cfs_quota_us").strip()
-    period = _read(cgroups / "cpu" / "cpu.cfs_period_us").strip()
-    if quota.isdigit() and period.isdigit():
-        return max(1, int(quota) // int(period))
-    return None
+def _cgroup_cpus(cgroups):
+    quotas = [_read(folder / "cpu.max") for folder in _own_cgroups(cgroups)]
+    first = cgroups / "cpu"
+    quotas.append(f"{_read(first / 'cpu.cfs_quota_us')} {_read(first / 'cpu.cfs_period_us')}")
+    found = [[int(word) for word in text.split()] for text in quotas if text[:1].isdigit()]
+    return min((quota // period for quota, period in found), default=None)
 
 
 def _cgroup_bytes(cgroups):
     files = [folder / "memory.max" for folder in _own_cgroups(cgroups)]
     files.append(cgroups / "memory" / "memory.limit_in_bytes")
-    found = [int(text) for file in files if (text := _read(file).strip()).isdigit()]
-    return min(found) if found else None
+    return min(filter(None, [_whole_number(_read(file)) for file in files]), default=None)
 
 
 def _slurm_bytes(environment):
-    per_node = environment.get("SLURM_MEM_PER_NODE", "")
-    per_cpu = environment.get("SLURM_MEM_PER_CPU", "")
-    if per_node.isdigit() and int(per_node):
-        return int(per_node) * 2**20  # Slurm gives MiB
-    if per_cpu.isdigit():
-        n_cpus = environment.get("SLURM_CPUS_PER_TASK", "1")
-        return int(per_cpu) * 2**20 * (int(n_cpus) if n_cpus.isdigit() else 1)
-    return None
+    names = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_PER_TASK")
+    per_node, per_cpu, n_cpus = (_whole_number(environment.get(name, "")) for name in names)
+    return (per_node or (per_cpu or 0) * (n_cpus or 1)) * 2**20  # Slurm gives MiB
 
 
 def _own_cgroups(cgroups):
-    """Yield the control groups of this process, from its own up to the root (version 2)."""
-    own = next(
-        (line[3:] for line in _read(Path("/proc/self/cgroup")).splitlines() if line[:3] == "0::"),
-        "/",
-    )
-    folder = Path(cgroups) / own.lstrip("/")
-    while folder != Path(cgroups):
-        yield folder
-        folder = folder.parent
-    yield Path(cgroups)
+    """Return the control groups of this process, from its own up to the root (version 2)."""
+    own = re.search(r"^0::/(.*)", _read(Path("/proc/self/cgroup")), re.MULTILINE)
+    folder = cgroups / (own[1] if own else "")
+    return [one for one in (folder, *folder.parents) if one.is_relative_to(cgroups)]
+
+
+def _whole_number(text):
+    return int(text) if text.strip().isdigit() else None
 
 
 def _read(path):

@@ -83,7 +83,7 @@ def coerce(key, value, source):
         If the value cannot be converted.
     """
     item = _items()[key]
-    kind = _kind_of(item)
+    kind = typing.get_args(item.type)[0] if isinstance(item.type, types.UnionType) else item.type
     try:
         value = _convert(kind, value)
     except (TypeError, ValueError) as error:
@@ -200,11 +200,6 @@ def _known(key, path):
     offer = (same_name or close)[:1]
     meant = f" Did you mean {offer[0]}?" if offer else ""
     raise UsageError(f"{path}: there is no setting {key}.{meant}")
-
-
-def _kind_of(item):
-    """Return the type of a setting that is given: ``float`` of ``float | None``."""
-    return typing.get_args(item.type)[0] if isinstance(item.type, types.UnionType) else item.type
 
 
 def _convert(kind, value):
