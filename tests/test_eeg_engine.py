@@ -13,10 +13,10 @@ from brainfm.config import EegConfig
 from brainfm.errors import DataError
 from brainfm.files import read_json
 from brainfm.signal.eeg import line_noise_ratio, relative_alpha
-from brainfm.stages.preprocess.eeg import OCCIPITAL, clean_eeg
+from brainfm.stages.preprocess.eeg import clean_eeg
 from brainfm.stages.preprocess.eeg_figures import draw_eeg_figures
 from brainfm.stages.preprocess.eeg_ica import find_components
-from brainfm.stages.preprocess.eeg_qc import summarise, write_summary
+from brainfm.stages.preprocess.eeg_qc import OCCIPITAL, write_summary
 from brainfm.stages.preprocess.eeg_sidecar import channels_table
 from brainfm.workflows.eeg import init_eeg_wf
 
@@ -110,7 +110,7 @@ class TestComponents:
         why = "6 good channels, at least 8 are needed"
         assert cleaned.quality["ica_skipped"] == why
         assert cleaned.quality["n_ica_components"] == 0
-        summary = write_summary(tmp_path / "summary.pkl", summarise(cleaned, OCCIPITAL))
+        summary = write_summary(tmp_path / "summary.pkl", cleaned)
         files = draw_eeg_figures(summary, tmp_path / "out")
         captions = [read_json(path.with_suffix(".json"))["caption"] for path in files]
         assert any(why in caption for caption in captions)
@@ -200,8 +200,8 @@ class TestRealPerson:
         )
 
     def test_figures_are_drawn_small(self, real, tmp_path):
-        summary = summarise(real["eyesopen"], OCCIPITAL)
-        files = draw_eeg_figures(write_summary(tmp_path / "summary.pkl", summary), tmp_path)
+        summary = write_summary(tmp_path / "summary.pkl", real["eyesopen"])
+        files = draw_eeg_figures(summary, tmp_path)
         assert len(files) == len(FIGURES)
         for path in files:
             assert path.stat().st_size < 300_000

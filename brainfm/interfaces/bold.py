@@ -184,7 +184,7 @@ class WriteConfounds(SimpleInterface):
         i = self.inputs
         settings = ("out_dir", "source_file", "repetition_time_s", "n_dummy", "high_pass_hz")
         confounds, tissues = write_confounds(
-            NormalisedBold(bold=i.bold, reference=i.bold, mask=i.mask),
+            NormalisedBold(bold=i.bold, mask=i.mask),
             i.segmentation,
             i.motion,
             i.t1w_to_template,

@@ -11,8 +11,6 @@ from scipy.signal import butter, sosfiltfilt
 
 from brainfm.errors import SignalError
 
-#: Reasons, in the order in which they are reported.
-REASONS = ("flat", "loud", "noisy", "uncorrelated")
 _FLAT_SHARE = 0.02  # of the median amplitude of all channels
 _FLAT_V = 0.05e-6
 _ROBUST_Z = 5.0
@@ -47,7 +45,8 @@ def find_bad_channels(signal, sampling_hz):
     Returns
     -------
     bad : dict of str to ndarray of int
-        Channel indices of each of :data:`REASONS`. A flat channel has no other reason.
+        Channel indices of each reason: flat, loud, noisy, uncorrelated. A flat channel has no other
+        reason.
 
     Raises
     ------
@@ -63,13 +62,15 @@ def find_bad_channels(signal, sampling_hz):
     signal = _checked(signal, sampling_hz)
     amplitude = _amplitude(signal)
     flat = amplitude < max(_FLAT_V, _FLAT_SHARE * np.median(amplitude))
-    found = {"flat": flat}
     beta = _amplitude(_band(signal, sampling_hz, 14.0, 30.0))
-    found["loud"] = _outstanding(beta, _LOUD_RATIO, ~flat)
-    fast = _amplitude(_band(signal, sampling_hz, 30.0, None))
-    found["noisy"] = _outstanding(fast, _NOISY_RATIO, ~flat)
-    found["uncorrelated"] = _uncorrelated(_band(signal, sampling_hz, 1.0, 30.0), sampling_hz, ~flat)
-    return {reason: np.flatnonzero(found[reason]) for reason in REASONS}
+    fast = _amplitude(_band(signal, sampling_hz, 30.0))
+    found = {
+        "flat": flat,
+        "loud": _outstanding(beta, _LOUD_RATIO, ~flat),
+        "noisy": _outstanding(fast, _NOISY_RATIO, ~flat),
+        "uncorrelated": _uncorrelated(_band(signal, sampling_hz, 1.0, 30.0), sampling_hz, ~flat),
+    }
+    return {reason: np.flatnonzero(channels) for reason, channels in found.items()}
 
 
 def _amplitude(signal):
@@ -89,8 +90,7 @@ def _outstanding(value, ratio, usable):
 
 
 def _uncorrelated(signal, sampling_hz, usable):
-    n_channels = signal.shape[1]
-    bad = np.zeros(n_channels, dtype=bool)
+    bad = np.zeros(signal.shape[1], dtype=bool)
     index = np.flatnonzero(usable)
     if len(index) < _FEWEST_COMPARED:
         return bad
@@ -107,19 +107,13 @@ def _uncorrelated(signal, sampling_hz, usable):
     return bad
 
 
-def _band(signal, sampling_hz, low_hz, high_hz):
-    """Band-pass with zero phase; an edge near or above the Nyquist frequency is ignored."""
-    nyquist = sampling_hz / 2
-    if high_hz is not None and high_hz >= 0.95 * nyquist:
-        high_hz = None
-    if low_hz is not None and low_hz >= 0.95 * nyquist:
+def _band(signal, sampling_hz, low_hz, high_hz=np.inf):
+    """Filter with zero phase; an upper edge near or above the Nyquist frequency is ignored."""
+    highest_hz = 0.95 * (sampling_hz / 2)
+    if low_hz >= highest_hz:
         return np.zeros_like(signal)
-    if low_hz is None and high_hz is None:
-        return signal
-    kind = "highpass" if high_hz is None else "lowpass" if low_hz is None else "bandpass"
-    edges = [edge for edge in (low_hz, high_hz) if edge is not None]
-    sos = butter(4, edges if len(edges) == 2 else edges[0], kind, fs=sampling_hz, output="sos")
-    return sosfiltfilt(sos, signal, axis=0)
+    edges, kind = (low_hz, "highpass") if high_hz >= highest_hz else ((low_hz, high_hz), "bandpass")
+    return sosfiltfilt(butter(4, edges, kind, fs=sampling_hz, output="sos"), signal, axis=0)
 
 
 def _checked(signal, sampling_hz):

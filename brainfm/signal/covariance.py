@@ -37,8 +37,7 @@ def impute_nan(array, mean):
     -------
     imputed : ndarray of float, shape (...)
     """
-    missing = np.isnan(array)
-    return np.where(missing, mean, array) if missing.any() else array
+    return np.where(np.isnan(array), mean, array)
 
 
 def impute_channels(matrices, mean):

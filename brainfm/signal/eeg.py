@@ -75,6 +75,31 @@ def band_power(signal, sampling_hz, bands=BANDS_HZ):
     return np.stack(columns, axis=1)
 
 
+def relative_power(signal, sampling_hz, bands=BANDS_HZ):
+    """Compute the power in each frequency band relative to 1 to 45 Hz.
+
+    Parameters
+    ----------
+    signal : ndarray of float, shape (n_times, n_channels), in volts
+    sampling_hz : float
+    bands : dict of str to (float, float)
+        Edges in Hz.
+
+    Returns
+    -------
+    share : ndarray of float, shape (n_channels, n_bands), 0 to 1
+        NaN as in :func:`band_power`, and for channels without power.
+
+    Raises
+    ------
+    SignalError
+        See :func:`spectrum`.
+    """
+    powers = band_power(signal, sampling_hz, {**bands, "total": TOTAL_HZ})
+    power, total = powers[:, :-1], powers[:, -1:]
+    return np.divide(power, total, out=np.full(power.shape, np.nan), where=total > 0)
+
+
 def relative_alpha(signal, sampling_hz):
     """Compute the power in the alpha band (8 to 13 Hz) relative to 1 to 45 Hz.
 
@@ -93,9 +118,7 @@ def relative_alpha(signal, sampling_hz):
     SignalError
         See :func:`spectrum`.
     """
-    bands = {"alpha": BANDS_HZ["alpha"], "total": TOTAL_HZ}
-    alpha, total = band_power(signal, sampling_hz, bands).T
-    return np.divide(alpha, total, out=np.full(alpha.shape, np.nan), where=total > 0)
+    return relative_power(signal, sampling_hz, {"alpha": BANDS_HZ["alpha"]})[:, 0]
 
 
 def aperiodic(signal, sampling_hz):

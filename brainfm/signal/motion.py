@@ -6,11 +6,10 @@ from brainfm.errors import SignalError
 
 PARAMETERS = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 #: Columns of :func:`friston24`, with the names of fMRIPrep.
-FRISTON24 = (
-    *PARAMETERS,
-    *(f"{name}_derivative1" for name in PARAMETERS),
-    *(f"{name}_power2" for name in PARAMETERS),
-    *(f"{name}_derivative1_power2" for name in PARAMETERS),
+FRISTON24 = tuple(
+    f"{name}{kind}"
+    for kind in ("", "_derivative1", "_power2", "_derivative1_power2")
+    for name in PARAMETERS
 )
 
 

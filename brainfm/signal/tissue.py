@@ -60,11 +60,11 @@ def extract_brain(head, prior, voxel_mm):
     near = _distance(prior, voxel_mm) <= 6
     deep = _depth(prior, voxel_mm) >= 10
     tissue = near & (head > 0.85 * csf_below) & (head < bright)
-    core = _largest((_depth(tissue, voxel_mm) >= min(3, 1.5 * voxel_mm)) | (deep & tissue))
+    core = largest_component((_depth(tissue, voxel_mm) >= min(3, 1.5 * voxel_mm)) | (deep & tissue))
     grown = (_distance(core, voxel_mm) <= 3) & tissue
     closed = _depth(_distance(grown, voxel_mm) <= 12, voxel_mm) > 12
     filled = ndi.binary_fill_holes(closed | grown) & near
-    mask = _largest(ndi.gaussian_filter(filled.astype(np.float32), 2 / voxel_mm) > 0.5)
+    mask = largest_component(ndi.gaussian_filter(filled.astype(np.float32), 2 / voxel_mm) > 0.5)
     if dice(mask, prior) < 0.5:
         raise SignalError(
             f"the brain found in the T1w image overlaps only {dice(mask, prior):.2f} (Dice) with "
@@ -154,7 +154,18 @@ def segment_tissues(t1w, priors, mask, *, n_iterations=15):
     return labels
 
 
-def _largest(mask):
+def largest_component(mask):
+    """Return the largest connected component of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (nx, ny, nz)
+
+    Returns
+    -------
+    component : ndarray of bool, shape (nx, ny, nz)
+        Empty if the mask is.
+    """
     pieces, n_pieces = ndi.label(mask)
     if not n_pieces:
         return np.zeros_like(mask)

@@ -5,6 +5,7 @@ left-posterior-superior coordinates; only this module converts between the two.
 """
 
 from functools import cache
+from pathlib import Path
 
 import ants
 import nibabel as nib
@@ -19,7 +20,7 @@ from nilearn.datasets import (
 
 from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import DataError, MissingInput
-from brainfm.files import atomic
+from brainfm.files import atomic, write_json
 from brainfm.storage.templateflow import find_template_map
 
 _FLIP = np.diag([-1.0, -1.0, 1.0])
@@ -52,7 +53,7 @@ def read_image(path):
         raise DataError(f"{path} cannot be read ({error}): copy or convert it again.") from error
 
 
-def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None):
+def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None, sidecar=None):
     """Write an array as NIfTI, whole or not at all.
 
     Parameters
@@ -64,6 +65,8 @@ def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None)
     dtype : dtype
         ``uint8`` for labels and masks; ``int16`` stores real values with a scale factor.
     repetition_time_s : float, optional
+    sidecar : dict, optional
+        Content of the JSON file beside the image.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None)
         image.header.set_zooms((*image.header.get_zooms()[:3], repetition_time_s))
     with atomic(path) as partial:
         nib.save(image, partial)
+    if sidecar:
+        write_json(Path(path).with_suffix("").with_suffix(".json"), sidecar)
     return path
 
 

@@ -58,13 +58,11 @@ def embed_recording(path, out_dir, model, *, batch_size=32, device="auto", posit
     path = Path(path)
     recording = _read(path, positions)
     checkpoint = model if isinstance(model, Checkpoint) else load_checkpoint(model)
-    vector = embed(
-        checkpoint.encoder.to(device_of(device)), prepare(recording), batch_size=batch_size
-    )
+    encoder = checkpoint.encoder.to(device_of(device))
+    vector = embed(encoder, prepare(recording), batch_size=batch_size)
     embedding = write_npy(embedding_path(path, out_dir, checkpoint.name), vector)
-    write_json(
-        embedding.with_suffix(".json"), _sidecar(path, out_dir, recording, checkpoint, vector)
-    )
+    sidecar = _sidecar(path, out_dir, recording, checkpoint, vector)
+    write_json(embedding.with_suffix(".json"), sidecar)
     return embedding
 
 

@@ -12,7 +12,7 @@ from scipy.ndimage import binary_dilation, spline_filter
 
 from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import DataError
-from brainfm.files import write_json, write_npy
+from brainfm.files import write_npy
 from brainfm.signal.realign import estimate_motion, rigid_matrices, sample_volume
 from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
 from brainfm.stages.preprocess.registration import register_rigid
@@ -61,12 +61,11 @@ class NormalisedBold:
 
     Parameters
     ----------
-    bold, reference, mask : Path
-        Run, mean volume and brain mask.
+    bold, mask : Path
+        Run and brain mask.
     """
 
     bold: Path
-    reference: Path
     mask: Path
 
 
@@ -138,9 +137,7 @@ def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False)
     brain, mask = read_image(brain_file), np.asarray(read_image(brain_mask_file).dataobj) > 0.5
     reference = read_image(realigned.reference)
     inside = np.asarray(read_image(realigned.mask).dataobj) > 0.5
-    transform, _ = register_rigid(
-        brain, reference, fixed_mask=mask, moving_mask=inside, sloppy=sloppy
-    )
+    transform = register_rigid(brain, reference, fixed_mask=mask, moving_mask=inside, sloppy=sloppy)
     path = Path(out_dir) / "t1w_to_bold.tfm"
     sitk.WriteTransform(transform, str(path))
     return path
@@ -172,7 +169,8 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
     NormalisedBold
     """
     grid = template("mask", OUTPUT_VOXEL_MM, space)
-    points = transform_grid(read_transform([*t1w_to_template, t1w_to_bold]), grid)
+    transform = read_transform([*t1w_to_template, t1w_to_bold])
+    points = transform_grid(transform, grid)
     inside = binary_dilation(np.asarray(grid.dataobj) > 0.5, iterations=2)
     image = _read_run(realigned.bold)
     matrices = np.load(realigned.matrices)
@@ -182,40 +180,9 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
         coefficients = spline_filter(volumes[..., index], order=3, output=np.float32)
         moved = points[inside] @ matrix[:3, :3].T + matrix[:3, 3]
         data[inside, index] = np.clip(sample_volume(coefficients, image.affine, moved), 0, None)
-    mask = _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid)
+    mask = np.asarray(resample_image(read_image(realigned.mask), grid, transform).dataobj) > 0.5
     path = partial(derivative_path, out_dir, source_file, datatype="func", space=space)
     return _write_normalised(path, data, mask, grid.affine, metadata)
-
-
-def is_slice_timed(metadata):
-    """Return whether slice timing is corrected.
-
-    Parameters
-    ----------
-    metadata : dict
-        Sidecars of the raw run.
-
-    Returns
-    -------
-    bool
-    """
-    return bool(metadata.get("SliceTiming"))
-
-
-def bold_in_t1w(realigned_file, head_file, t1w_to_bold):
-    """Resample an image on the grid of the BOLD reference onto the T1w image.
-
-    Parameters
-    ----------
-    realigned_file, head_file : path
-    t1w_to_bold : path
-
-    Returns
-    -------
-    nibabel.Nifti1Image
-    """
-    return resample_image(read_image(realigned_file), read_image(head_file),
-                     read_transform([t1w_to_bold]))  # fmt: skip
 
 
 def _read_run(path):
@@ -268,25 +235,11 @@ def _brain_of(volume, affine):
     return np.asarray(mask.dataobj) > 0
 
 
-def _mask_in_template(realigned, t1w_to_bold, t1w_to_template, grid):
-    transform = read_transform([*t1w_to_template, t1w_to_bold])
-    return np.asarray(resample_image(read_image(realigned.mask), grid, transform).dataobj) > 0.5
-
-
 def _write_normalised(path, data, mask, affine, metadata):
     """Write run, mean and mask with their sidecars."""
+    path = partial(path, extension=".nii.gz")
     repetition_time_s, space = float(metadata["RepetitionTime"]), path.keywords["space"]
-    timed = is_slice_timed(metadata)
-    image = partial(path, desc="preproc", suffix="bold")
-    brain = partial(path, desc="brain", suffix="mask")
-    files = NormalisedBold(
-        bold=image(extension=".nii.gz"),
-        reference=path(suffix="boldref", extension=".nii.gz"),
-        mask=brain(extension=".nii.gz"),
-    )
-    write_image(files.bold, data, affine, dtype=np.int16, repetition_time_s=repetition_time_s)
-    write_image(files.reference, data.mean(axis=3), affine, dtype=np.int16)
-    write_image(files.mask, mask, affine, dtype=np.uint8)
+    timed = bool(metadata.get("SliceTiming"))
     sidecar = {
         "Description": "Realigned, aligned to T1w and normalised in one cubic interpolation",
         "RepetitionTime": repetition_time_s,
@@ -297,9 +250,14 @@ def _write_normalised(path, data, mask, affine, metadata):
     }
     if "TaskName" in metadata:
         sidecar["TaskName"] = metadata["TaskName"]
-    write_json(image(extension=".json"), sidecar)
-    write_json(
-        brain(extension=".json"),
-        {"Description": "Brain of the mean BOLD volume (nilearn), normalised", "Type": "Brain"},
-    )
-    return files
+    brain = {"Description": "Brain of the mean BOLD volume (nilearn), normalised", "Type": "Brain"}
+    write_image(path(suffix="boldref"), data.mean(axis=3), affine, dtype=np.int16)
+    return NormalisedBold(
+        bold=write_image(
+            path(desc="preproc", suffix="bold"), data, affine, dtype=np.int16,
+            repetition_time_s=repetition_time_s, sidecar=sidecar,
+        ),
+        mask=write_image(
+            path(desc="brain", suffix="mask"), mask, affine, dtype=np.uint8, sidecar=brain
+        ),
+    )  # fmt: skip

@@ -1,7 +1,5 @@
 """Figures for the quality control of anatomy, alignment, motion and connectivity."""
 
-from pathlib import Path
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import nibabel as nib
@@ -9,9 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from niworkflows.viz.plots import plot_carpet
 
-from brainfm.storage.derivatives.figures import write_figure
+from brainfm.storage.derivatives.figures import STYLE, write_figure
 
-_STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 _CONTOUR, _LINE, _WARN = "#e67e22", "#1f4e79", "#c0392b"
 _VIEWS = {"sagittal": 0, "coronal": 1, "axial": 2}
 _SLICES = 7
@@ -73,15 +70,13 @@ def draw_motion(confounds, voxels, path, *, repetition_time_s, fd_threshold_mm):
     .. [1] Power, 2017, NeuroImage 154. https://doi.org/10.1016/j.neuroimage.2016.08.009
     """
     time_s = np.arange(len(confounds)) * repetition_time_s
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = plt.figure(figsize=(11, 8))  # pyplot: plot_carpet draws on its current figure
         grid = figure.add_gridspec(5, 1, height_ratios=[1, 1, 1, 1, 3], hspace=0.15, left=0.07,
                                    right=0.99, top=0.96, bottom=0.11)  # fmt: skip
         axes = [figure.add_subplot(row) for row in list(grid)[:4]]
-        for ax, kind, factor, unit in (
-            (axes[0], "trans", 1, "mm"),
-            (axes[1], "rot", 180 / np.pi, "degrees"),
-        ):
+        motions = (("trans", 1, "mm"), ("rot", 180 / np.pi, "degrees"))
+        for ax, (kind, factor, unit) in zip(axes, motions, strict=False):
             for letter, colour in zip("xyz", (_LINE, "#7f8c8d", _CONTOUR), strict=True):
                 values = confounds[f"{kind}_{letter}"] * factor
                 ax.plot(time_s, values, color=colour, linewidth=1, label=letter)
@@ -109,9 +104,8 @@ def draw_motion(confounds, voxels, path, *, repetition_time_s, fd_threshold_mm):
         "tissue, standardised after removing the linear trend: vertical bands across all tissues "
         "follow motion or breathing."
     )
-    write_figure(figure, path, title="Motion and carpet plot", caption=caption)
     plt.close(figure)
-    return Path(path)
+    return write_figure(figure, path, title="Motion and carpet plot", caption=caption)
 
 
 def draw_connectivity(matrix, networks, path):
@@ -132,7 +126,7 @@ def draw_connectivity(matrix, networks, path):
     order = np.argsort(np.asarray(networks), kind="stable")
     names = np.asarray(networks)[order]
     shown = np.array(matrix, dtype=float)[np.ix_(order, order)]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 6), layout="constrained")
         ax = figure.subplots()
         colours = mpl.colormaps["RdBu_r"].with_extremes(bad="#d9d9d9")
@@ -146,15 +140,12 @@ def draw_connectivity(matrix, networks, path):
         ax.set_xticks([])
         figure.colorbar(drawn, ax=ax, label="Pearson correlation", shrink=0.8)
     n_missing = int(np.isnan(np.diag(shown)).sum())
+    grey = f"Grey: {n_missing} outside the field of view."
     caption = (
         f"Correlation between the denoised signals of {len(shown)} parcels, ordered by network. "
-        + (
-            f"Grey: {n_missing} outside the field of view."
-            if n_missing
-            else "Every parcel is covered."
-        )
+        f"{grey if n_missing else 'Every parcel is covered.'}"
     )
-    return write_figure(figure, Path(path), title="Connectivity between parcels", caption=caption)
+    return write_figure(figure, path, title="Connectivity between parcels", caption=caption)
 
 
 def _draw_carpet(cell, voxels, repetition_time_s):

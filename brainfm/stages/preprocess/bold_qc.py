@@ -9,7 +9,6 @@ from brainfm.files import read_json, read_tsv, write_json
 from brainfm.signal.bold import tsnr
 from brainfm.signal.connectivity import upper_triangle
 from brainfm.signal.tissue import CSF, GM, WM, dice
-from brainfm.stages.preprocess.bold import bold_in_t1w
 from brainfm.stages.preprocess.bold_figures import draw_connectivity, draw_motion, draw_overlay
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import read_image, read_transform, resample_image, template
@@ -78,10 +77,11 @@ def alignment_qc(reference_file, mask_file, t1w_to_bold, anatomy, out_dir, *, so
     """
     head, mask = read_image(anatomy["head"]), read_image(anatomy["mask"])
     brain = np.asarray(mask.dataobj) > 0.5
-    moved = bold_in_t1w(reference_file, anatomy["head"], t1w_to_bold)
-    moved_mask = bold_in_t1w(mask_file, anatomy["head"], t1w_to_bold)
-    segmentation = read_image(anatomy["segmentation"])
-    wm = np.asarray(segmentation.dataobj) == WM
+    way = read_transform([t1w_to_bold])
+    moved, moved_mask = (
+        resample_image(read_image(file), head, way) for file in (reference_file, mask_file)
+    )
+    wm = np.asarray(read_image(anatomy["segmentation"]).dataobj) == WM
     draw_overlay(
         moved,
         nib.Nifti1Image(wm.astype(np.float32), head.affine),

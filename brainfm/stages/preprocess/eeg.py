@@ -12,7 +12,7 @@ from brainfm.signal.bad_channels import find_bad_channels
 from brainfm.signal.eeg import alpha_peak_hz, line_noise_ratio, relative_alpha
 from brainfm.signal.montage import fit_sphere
 from brainfm.stages.preprocess.eeg_ica import Components, find_components
-from brainfm.stages.preprocess.eeg_qc import summarise, write_summary
+from brainfm.stages.preprocess.eeg_qc import OCCIPITAL, write_summary
 from brainfm.stages.preprocess.eeg_sidecar import channels_table, sidecar_of
 from brainfm.storage.bids.electrodes import electrode_positions
 from brainfm.storage.bids.read_eeg import EegRun, read_eeg_run
@@ -20,7 +20,6 @@ from brainfm.storage.derivatives.write_eeg import write_eeg_derivative
 
 log = logging.getLogger("brainfm")
 
-OCCIPITAL = ("O1", "Oz", "O2")
 _LOUDEST_V = 10e-3
 _QUIETEST_V = 1e-9
 #: Highest low-pass as a share of the Nyquist frequency, below the anti-aliasing filter.
@@ -89,7 +88,7 @@ def preprocess_eeg(eeg_file, out_dir, config, *, seed=0, sloppy=False, summary_f
     """
     cleaned = clean_eeg(eeg_file, config, seed=seed, sloppy=sloppy)
     if summary_file:
-        write_summary(summary_file, summarise(cleaned, OCCIPITAL))
+        write_summary(summary_file, cleaned)
     return write_eeg_derivative(
         cleaned.run,
         cleaned.clean,

@@ -1,6 +1,9 @@
 """Figures for the quality control of a cleaned EEG."""
 
+import pickle
 import textwrap
+from collections import Counter
+from pathlib import Path
 
 import matplotlib as mpl
 import mne
@@ -9,9 +12,8 @@ from matplotlib.figure import Figure
 
 from brainfm.signal.eeg import BANDS_HZ
 from brainfm.signal.montage import fit_sphere, flatten_head
-from brainfm.stages.preprocess.eeg_qc import read_summary
 from brainfm.storage.bids.electrodes import electrode_positions
-from brainfm.storage.derivatives.figures import write_figure
+from brainfm.storage.derivatives.figures import STYLE, write_figure
 from brainfm.storage.derivatives.names import derivative_path
 
 _BEFORE, _AFTER, _BAD = "#b8b8b8", "#1f4e79", "#c0392b"
@@ -37,18 +39,18 @@ def draw_eeg_figures(summary_file, out_dir):
     list of Path
         ``<out>/sub-*/figures/{stem}_desc-{psd,components,bands,sensors,traces}_eeg.png``.
     """
-    summary = read_summary(summary_file)
+    summary = pickle.loads(Path(summary_file).read_bytes())  # noqa: S301
     drawn = {
-        "psd": _draw_psd,
-        "traces": _draw_traces,
-        "components": _draw_components,
-        "sensors": _draw_sensors,
-        "bands": _draw_bands,
+        "psd": ("Power spectra before and after", _draw_psd),
+        "traces": ("Signal before and after", _draw_traces),
+        "components": ("Independent components removed", _draw_components),
+        "sensors": ("Electrodes and bad channels", _draw_sensors),
+        "bands": ("Band power on the scalp", _draw_bands),
     }
     files = []
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        for name, draw in drawn.items():
-            figure, title, caption = draw(summary)
+    with mpl.rc_context(STYLE):
+        for name, (title, draw) in drawn.items():
+            figure, caption = draw(summary)
             path = derivative_path(
                 out_dir, f"{summary.stem}_eeg.vhdr",
                 datatype="figures", desc=name, suffix="eeg", extension=".png",
@@ -65,7 +67,7 @@ def _draw_psd(summary):
         axis.set_title(f"{name} cleaning, {density.shape[1]} channels")
     for name, colour in (("before", _BEFORE), ("after", _AFTER)):
         frequencies_hz, density = summary.spectra[name]
-        shown = list(summary.occipital) or slice(None)
+        shown = summary.occipital or slice(None)
         mean = _decibel(density[:, shown]).mean(axis=1)
         axes[2].plot(frequencies_hz, mean, color=colour, linewidth=2, label=name)
     axes[2].axvspan(*BANDS_HZ["alpha"], color="#f2e6c9", zorder=0, label="alpha")
@@ -84,7 +86,7 @@ def _draw_psd(summary):
         f"{summary.filters['low_pass_hz']:g} Hz. With eyes closed, a peak of the occipital "
         "channels in the alpha band (8 to 13 Hz) is expected."
     )
-    return figure, "Power spectra before and after", caption
+    return figure, caption
 
 
 def _decibel(density):
@@ -134,7 +136,7 @@ def _draw_traces(summary):
         f"{len(shown)} of {len(names)} channels, average reference. Red names are bad channels. "
         "The black lines should show brain rhythms, without blinks and muscle bursts."
     )
-    return figure, "Signal before and after", caption
+    return figure, caption
 
 
 def _spread_channels(summary):
@@ -155,35 +157,36 @@ def _round_down(value):
 
 def _draw_components(summary):
     components = summary.components
-    title = "Independent components removed"
     if components["skipped"]:
-        text = f"ICA was skipped: {components['skipped']}. Eye and muscle activity remains."
-        return _text_figure(text), title, text
-    counts = {label: components["labels"].count(label) for label in set(components["labels"])}
+        return _text_figure(
+            f"ICA was skipped: {components['skipped']}. Eye and muscle activity remains."
+        )
+    counts = Counter(component["Label"] for component in components["described"])
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
-    found = f"ICLabel on {len(components['labels'])} components: {listed}."
-    removed = components["removed"][:_MOST_COMPONENTS]
+    found = f"ICLabel on {counts.total()} components: {listed}."
+    removed = [component for component in components["described"] if component["Removed"]]
     if not removed:
-        text = f"No component is an artefact with a probability above the threshold. {found}"
-        return _text_figure(text), title, text
-    figure = Figure(figsize=(11, 2.5 * np.ceil(len(removed) / 2)), layout="constrained")
-    axes = figure.subplots(-(-len(removed) // 2), 4, squeeze=False).reshape(-1, 2)
-    for (head, spectrum), index in zip(axes, removed, strict=False):
-        _draw_component(head, spectrum, components, index)
-    for pair in axes[len(removed) :]:
-        for axis in pair:
-            axis.set_axis_off()
-    more = len(components["removed"]) - len(removed)
+        return _text_figure(
+            f"No component is an artefact with a probability above the threshold. {found}"
+        )
+    shown = removed[:_MOST_COMPONENTS]
+    figure = Figure(figsize=(11, 2.5 * np.ceil(len(shown) / 2)), layout="constrained")
+    axes = figure.subplots(-(-len(shown) // 2), 4, squeeze=False).reshape(-1, 2)
+    for (head, spectrum), component in zip(axes, shown, strict=False):
+        _draw_component(head, spectrum, components, component)
+    for axis in axes[len(shown) :].flat:
+        axis.set_axis_off()
+    more = len(removed) - len(shown)
     caption = (
-        f"Number of components removed: {len(components['removed'])}"
+        f"Number of components removed: {len(removed)}"
         f"{f', {more} of them not drawn' if more else ''}. Topography, label with its probability, "
         f"and spectrum of each. {found}"
     )
-    return figure, title, caption
+    return figure, caption
 
 
-def _draw_component(head, spectrum, components, index):
-    component = components["described"][index]
+def _draw_component(head, spectrum, components, component):
+    index = component["Component"]
     mne.viz.plot_topomap(
         components["maps"][:, index], components["info"], axes=head, show=False, sensors=False,
         sphere=head_sphere(components["info"]), cmap="RdBu_r",
@@ -217,7 +220,7 @@ def _draw_sensors(summary):
         f"{len(names)} electrodes, seen from above with the nose at the top. "
         f"Bad and interpolated (red): {bad}. Excluded, without position: {missing}."
     )
-    return figure, "Electrodes and bad channels", caption
+    return figure, caption
 
 
 def _draw_head(axis):
@@ -246,11 +249,9 @@ def head_sphere(info):
 
 
 def _draw_bands(summary):
-    title = "Band power on the scalp"
     drawn = np.flatnonzero(np.isfinite(summary.band_share).all(axis=1))
     if len(drawn) < _FEWEST_MAPPED:
-        text = f"{len(drawn)} channels are too few for a scalp map."
-        return _text_figure(text), title, text
+        return _text_figure(f"{len(drawn)} channels are too few for a scalp map.")
     info = mne.pick_info(summary.info, drawn)
     figure = Figure(figsize=(11, 2.6), layout="constrained")
     axes = figure.subplots(1, len(BANDS_HZ))
@@ -271,10 +272,11 @@ def _draw_bands(summary):
         "own scale. Alpha is expected to be strongest at the back of the head, most with "
         "eyes closed."
     )
-    return figure, title, caption
+    return figure, caption
 
 
 def _text_figure(text):
+    """Return a figure of a text, which is also its caption."""
     figure = Figure(figsize=(11, 1.2))
     figure.text(0.02, 0.5, "\n".join(textwrap.wrap(text, 120)), va="center")
-    return figure
+    return figure, text

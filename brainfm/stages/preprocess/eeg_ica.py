@@ -1,7 +1,7 @@
 """Independent components of EEG, classified by ICLabel."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mne
 import numpy as np
@@ -32,9 +32,9 @@ class Components:
         Reason if the ICA was skipped; then there are no components.
     """
 
-    ica: mne.preprocessing.ICA | None
-    probabilities: np.ndarray
-    removed: tuple[int, ...]
+    ica: mne.preprocessing.ICA | None = None
+    probabilities: np.ndarray = field(default_factory=lambda: np.zeros((0, len(LABELS))))
+    removed: tuple[int, ...] = ()
     skipped: str | None = None
 
     @property
@@ -86,9 +86,7 @@ def find_components(raw, *, threshold, seed, sloppy=False):
     copy = _fitted_band(raw)
     n_components, reason = _n_components(copy, most=10 if sloppy else _MOST_COMPONENTS)
     if reason:
-        return Components(
-            ica=None, probabilities=np.zeros((0, len(LABELS))), removed=(), skipped=reason
-        )
+        return Components(skipped=reason)
     ica = mne.preprocessing.ICA(
         n_components=n_components,
         method="picard",
@@ -103,9 +101,7 @@ def find_components(raw, *, threshold, seed, sloppy=False):
         probabilities = np.asarray(iclabel_label_components(copy, ica, inplace=False))
     artefact = np.isin(LABELS, ARTEFACTS)[probabilities.argmax(axis=1)]
     removed = np.flatnonzero(artefact & (probabilities.max(axis=1) > threshold))
-    return Components(
-        ica=ica, probabilities=probabilities, removed=tuple(int(index) for index in removed)
-    )
+    return Components(ica=ica, probabilities=probabilities, removed=tuple(removed.tolist()))
 
 
 def _fitted_band(raw):

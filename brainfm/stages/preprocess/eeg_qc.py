@@ -1,74 +1,43 @@
 """Summary of a cleaned EEG: the small arrays its figures are drawn from."""
 
 import pickle
-from dataclasses import dataclass
-from pathlib import Path
+from types import SimpleNamespace
 
-import mne
 import numpy as np
 
 from brainfm.files import write_bytes
-from brainfm.signal.eeg import BANDS_HZ, TOTAL_HZ, band_power, spectrum
+from brainfm.signal.eeg import relative_power, spectrum
 
-EXCERPT_S = 10.0
+OCCIPITAL = ("O1", "Oz", "O2")
+_EXCERPT_S = 10.0
 _FINEST_HZ = 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class EegSummary:
-    """Arrays for the figures of one run; voltages in volts.
+def write_summary(path, cleaned):
+    """Write the arrays the figures are drawn from, as a pickle in the work folder of the run.
 
     Parameters
     ----------
-    stem : str
-    info : mne.Info
-    bad : dict of str to str
-        Reason of each bad channel.
-    without_position : tuple of str
-        Channels left out because they have no position.
-    line_hz : float
-    filters : dict
-    spectra : dict
-        ``before`` and ``after``: frequencies (Hz) and densities of raw and cleaned recording.
-    occipital : tuple of int
-    band_share : ndarray of float, shape (n_channels, n_bands)
-        Relative band power.
-    excerpt : dict
-        ``before`` and ``after``, both average-referenced and band-passed: they differ only by
-        the components removed and the channels interpolated.
-    components : dict
-        Among them ``maps``, of shape (n_channels_fitted, n_components).
-    """
-
-    stem: str
-    info: mne.Info
-    bad: dict
-    without_position: tuple[str, ...]
-    line_hz: float
-    filters: dict
-    spectra: dict
-    occipital: tuple[int, ...]
-    band_share: np.ndarray
-    excerpt: dict
-    components: dict
-
-
-def summarise(cleaned, occipital):
-    """Compute the arrays the figures are drawn from.
-
-    Parameters
-    ----------
+    path : path
     cleaned : brainfm.stages.preprocess.eeg.CleanEeg
-    occipital : iterable of str
 
     Returns
     -------
-    EegSummary
+    path : Path
+        File with a SimpleNamespace; voltages are in volts.
+
+        - ``stem``, ``info``, ``bad``, ``filters``, ``without_position``, ``line_hz``: of the run
+        - ``spectra``: ``before`` and ``after``, frequencies (Hz) and densities of the raw and the
+          cleaned recording
+        - ``occipital``: indices of :data:`OCCIPITAL`
+        - ``band_share``: relative band power, shape (n_channels, n_bands)
+        - ``excerpt``: ``before`` and ``after``, both average-referenced and band-passed: they
+          differ only by the components removed and the channels interpolated
+        - ``components``: among them ``maps``, of shape (n_channels_fitted, n_components)
     """
     run, clean = cleaned.run, cleaned.clean
     names = clean.ch_names
-    powers = band_power(clean.get_data().T, clean.info["sfreq"], {**BANDS_HZ, "total": TOTAL_HZ})
-    return EegSummary(
+    summary = SimpleNamespace(
         stem=run.stem,
         info=clean.info,
         bad=cleaned.bad,
@@ -76,45 +45,12 @@ def summarise(cleaned, occipital):
         line_hz=run.line_hz,
         filters=cleaned.filters,
         spectra={"before": _spectrum(run.raw), "after": _spectrum(clean)},
-        occipital=tuple(names.index(name) for name in occipital if name in names),
-        band_share=np.divide(
-            powers[:, :-1],
-            powers[:, -1:],
-            out=np.full(powers[:, :-1].shape, np.nan),
-            where=powers[:, -1:] > 0,
-        ),
+        occipital=[names.index(name) for name in OCCIPITAL if name in names],
+        band_share=relative_power(clean.get_data().T, clean.info["sfreq"]),
         excerpt=_excerpt(cleaned),
         components=_components(cleaned),
     )
-
-
-def write_summary(path, summary):
-    """Pickle a summary for :func:`read_summary`.
-
-    Parameters
-    ----------
-    path : path
-    summary : EegSummary
-
-    Returns
-    -------
-    path : Path
-    """
     return write_bytes(path, pickle.dumps(summary))
-
-
-def read_summary(path):
-    """Read a summary that :func:`write_summary` wrote in the work folder of the same run.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    EegSummary
-    """
-    return pickle.loads(Path(path).read_bytes())  # noqa: S301
 
 
 def _spectrum(raw):
@@ -128,7 +64,7 @@ def _excerpt(cleaned):
     before = before.resample(sampling_hz, verbose="error").get_data().T
     after = cleaned.clean.get_data().T
     n_times = min(len(before), len(after))
-    n_window = min(n_times, int(EXCERPT_S * sampling_hz))
+    n_window = min(n_times, int(_EXCERPT_S * sampling_hz))
     good = [i for i, name in enumerate(cleaned.clean.ch_names) if name not in cleaned.bad]
     change = ((before[:n_times, good] - after[:n_times, good]) ** 2).sum(axis=1)
     starts = np.arange(0, n_times - n_window + 1, max(1, int(sampling_hz)))
@@ -144,16 +80,14 @@ def _excerpt(cleaned):
 
 def _components(cleaned):
     found = cleaned.components
+    summary = {"skipped": found.skipped, "described": found.describe()}
     if found.skipped:
-        return {"skipped": found.skipped, "removed": (), "labels": [], "described": []}
+        return summary
     picked = cleaned.filtered.copy().pick(found.ica.ch_names, verbose="error")
     picked.set_eeg_reference("average", verbose="error")
     sources = found.ica.get_sources(picked).get_data().T  # (n_times, n_components)
     return {
-        "skipped": None,
-        "removed": found.removed,
-        "labels": found.labels,
-        "described": found.describe(),
+        **summary,
         "maps": found.ica.get_components(),
         "info": picked.info,
         "spectra": spectrum(sources, picked.info["sfreq"]),

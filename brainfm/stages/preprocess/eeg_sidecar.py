@@ -28,11 +28,10 @@ def sidecar_of(cleaned, config, seed):
     dict
     """
     run, clean = cleaned.run, cleaned.clean
-    propagated = {key: run.metadata[key] for key in _PROPAGATED if key in run.metadata}
     return {
         "Description": "EEG without line noise and artefact components, bad channels interpolated",
-        "TaskName": _task_of(run),
-        **propagated,
+        "TaskName": run.stem.partition("task-")[2].partition("_")[0],
+        **{key: run.metadata[key] for key in _PROPAGATED if key in run.metadata},
         "Sources": [run.source],
         "EEGReference": "average",
         "OriginalReference": run.metadata.get("EEGReference", "n/a"),
@@ -94,11 +93,6 @@ def _status_description(reason, is_left):
     if reason is None:
         return None
     return reason if is_left else f"interpolated: {reason}"
-
-
-def _task_of(run):
-    from_name = run.stem.partition("task-")[2].partition("_")[0]
-    return run.metadata.get("TaskName") or from_name
 
 
 def _filters(cleaned, config):

@@ -6,6 +6,7 @@ Transforms are those of ITK: from points of the fixed image to points of the mov
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import ants
@@ -15,6 +16,7 @@ from scipy import ndimage as ndi
 
 from brainfm.errors import DataError
 from brainfm.files import atomic
+from brainfm.signal.tissue import largest_component
 from brainfm.storage.images import to_ants, to_sitk
 
 _STARTS_DEGREES = (0, -20, 20)
@@ -51,18 +53,12 @@ def register_affine(head, brain, brain_mask, *, sloppy=False):
     mask = _mask_like(fixed, ndi.binary_dilation(inside, iterations=3))
     centre = _to_world(brain_mask, np.argwhere(inside).mean(axis=0))
     target = _to_world(head, _head_centre(np.asarray(head.dataobj), head.affine))
-    tried = []
-    for degrees in _STARTS_DEGREES[:1] if sloppy else _STARTS_DEGREES:
-        start = sitk.Similarity3DTransform()
-        start.SetCenter(centre)
-        start.SetTranslation(target - centre)
-        start.SetRotation([1, 0, 0], np.deg2rad(degrees))
-        tried.append((_optimise(fixed, moving, start, mask=mask, step=2.0), start))
-    best = min(tried, key=lambda pair: pair[0])[1]
-    affine = sitk.AffineTransform(3)
-    affine.SetCenter(centre)
-    affine.SetMatrix(best.GetMatrix())
-    affine.SetTranslation(best.GetTranslation())
+    starts = [
+        sitk.Similarity3DTransform(1, [1, 0, 0], tilt, target - centre, centre)
+        for tilt in _tilts(sloppy)
+    ]
+    best = _best_of(starts, fixed, moving, mask=mask)
+    affine = sitk.AffineTransform(best.GetMatrix(), best.GetTranslation(), centre)
     _optimise(fixed, moving, affine, mask=mask, step=1.0)
     return affine
 
@@ -83,10 +79,8 @@ def register_rigid(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy
 
     Returns
     -------
-    transform : SimpleITK.Euler3DTransform
+    SimpleITK.Euler3DTransform
         From points of the fixed image to points of the moving image.
-    information : float
-        Mutual information, in nats; higher is better.
 
     Raises
     ------
@@ -102,13 +96,10 @@ def register_rigid(fixed_image, moving_image, *, fixed_mask, moving_mask, sloppy
     mask = _mask_like(fixed, ndi.binary_dilation(fixed_mask, iterations=3))
     centre = _to_world(fixed_image, np.argwhere(fixed_mask).mean(axis=0))
     target = _to_world(moving_image, np.argwhere(moving_mask).mean(axis=0))
-    tried = []
-    for degrees in _STARTS_DEGREES[:1] if sloppy else _STARTS_DEGREES:
-        start = sitk.Euler3DTransform(centre, np.deg2rad(degrees), 0, 0, target - centre)
-        tried.append((_optimise(fixed, moving, start, mask=mask, step=2.0, shrink=2), start))
-    best = min(tried, key=lambda pair: pair[0])[1]
-    value = _optimise(fixed, moving, best, mask=mask, step=0.5, least=0.001)
-    return best, -value
+    starts = [sitk.Euler3DTransform(centre, tilt, 0, 0, target - centre) for tilt in _tilts(sloppy)]
+    best = _best_of(starts, fixed, moving, mask=mask, shrink=2)
+    _optimise(fixed, moving, best, mask=mask, step=0.5, least=0.001)
+    return best
 
 
 def register_syn(brain_image, template_image, affine, out_dir, *, seed, threads, sloppy=False):
@@ -137,7 +128,8 @@ def register_syn(brain_image, template_image, affine, out_dir, *, seed, threads,
     .. [1] Avants et al., 2008, Med Image Anal 12(1). https://doi.org/10.1016/j.media.2007.06.004
     """
     out_dir = Path(out_dir)
-    with tempfile.TemporaryDirectory() as scratch, _itk_settings(seed, threads):
+    settings = {"ANTS_RANDOM_SEED": seed + 1, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads}
+    with tempfile.TemporaryDirectory() as scratch, _itk_settings(**settings):
         found = ants.registration(
             to_ants(template_image),
             to_ants(brain_image),
@@ -157,25 +149,28 @@ def register_syn(brain_image, template_image, affine, out_dir, *, seed, threads,
     return [paths[f] for f in found["fwdtransforms"]], [paths[f] for f in found["invtransforms"]]
 
 
-class _itk_settings:  # noqa: N801
+@contextmanager
+def _itk_settings(**settings):
     """Set environment variables of ITK, and restore them."""
+    before = {name: os.environ[name] for name in settings if name in os.environ}
+    os.environ.update({name: str(value) for name, value in settings.items()})
+    try:
+        yield
+    finally:
+        for name in settings:
+            del os.environ[name]
+        os.environ.update(before)
 
-    def __init__(self, seed, threads):
-        self._values = {
-            "ANTS_RANDOM_SEED": str(seed + 1),
-            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads),
-        }
 
-    def __enter__(self):
-        self._before = {name: os.environ.get(name) for name in self._values}
-        os.environ.update(self._values)
+def _tilts(sloppy):
+    """Return the initial tilts of the head, in radians."""
+    return np.deg2rad(_STARTS_DEGREES[:1] if sloppy else _STARTS_DEGREES).tolist()
 
-    def __exit__(self, *_):
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
+
+def _best_of(starts, fixed, moving, **options):
+    """Optimise each initial transform, and return the one with the largest information."""
+    values = [_optimise(fixed, moving, start, step=2.0, **options) for start in starts]
+    return starts[np.argmin(values)]
 
 
 def _optimise(fixed, moving, transform, *, mask, step, shrink=1, least=0.01):
@@ -215,11 +210,9 @@ def _to_world(image, voxel):
 def _head_centre(data, affine, *, head_mm=160):
     """Return the centre, in voxels, of the upper 160 mm of a head: necks differ in length."""
     low, high = np.percentile(data, [2, 98])
-    head = ndi.binary_opening(data > low + 0.15 * (high - low))
-    pieces, n_pieces = ndi.label(head)
-    if not n_pieces:
+    head = largest_component(ndi.binary_opening(data > low + 0.15 * (high - low)))
+    if not head.any():
         raise DataError("no head is found in the T1w image: check the image, or exclude it.")
-    head = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
     top = np.flatnonzero(head.sum(axis=(0, 1)) > 20).max(initial=0)
     bottom = max(0, int(top - head_mm / np.linalg.norm(affine[:3, 2])))
     head[:, :, :bottom] = False

@@ -9,9 +9,10 @@ import SimpleITK as sitk  # noqa: N813
 
 from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import DataError
-from brainfm.files import write_json
+from brainfm.signal.connectivity import pearson
 from brainfm.signal.tissue import dice, extract_brain, segment_tissues
 from brainfm.stages.preprocess.registration import register_affine, register_syn
+from brainfm.storage.derivatives.labels import dataset_root
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
     from_sitk,
@@ -182,34 +183,30 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
     space = prepared.space
     grid, transform = template("mask", voxel_mm, space), read_transform(t1w_to_template)
     inside = np.asarray(resample_image(mask, grid, transform).dataobj) > 0.5
-    path = partial(derivative_path, out_dir, t1w_file, datatype="anat", space=space)
-    image, brain = (
-        partial(path, desc="preproc", suffix="T1w"),
-        partial(path, desc="brain", suffix="mask"),
-    )
-    names = (image(extension=".nii.gz"), brain(extension=".nii.gz"))
-    moved = resample_image(t1w, grid, transform)
-    write_image(names[0], np.asarray(moved.dataobj), grid.affine, dtype=np.int16)
-    write_image(names[1], inside, grid.affine, dtype=np.uint8)
+    source = Path(t1w_file).absolute().relative_to(dataset_root(t1w_file))
     provenance = {
-        "Sources": [f"bids:raw:{_below_participant(t1w_file)}"],
+        "Sources": [f"bids:raw:{source.as_posix()}"],
         "Resolution": f"{voxel_mm} mm, of the template {template_source(space)}",
     }
-    write_json(
-        image(extension=".json"),
-        {"Description": "T1w without bias field, normalised", "SkullStripped": False, **provenance},
+    image = {"Description": "T1w without bias field, normalised", "SkullStripped": False}
+    brain = {
+        "Description": "Brain found in the T1w image by its intensities, normalised",
+        "Type": "Brain",
+        "DiceTemplate": round(dice(inside, np.asarray(grid.dataobj) > 0.5), 4),
+    }
+    path = partial(
+        derivative_path, out_dir, t1w_file, datatype="anat", space=space, extension=".nii.gz"
     )
-    overlap = dice(inside, np.asarray(grid.dataobj) > 0.5)
-    write_json(
-        brain(extension=".json"),
-        {
-            "Description": "Brain found in the T1w image by its intensities, normalised",
-            "Type": "Brain",
-            "DiceTemplate": round(overlap, 4),
-            **provenance,
-        },
-    )
-    return names
+    return (
+        write_image(
+            path(desc="preproc", suffix="T1w"), resample_image(t1w, grid, transform).dataobj,
+            grid.affine, dtype=np.int16, sidecar=image | provenance,
+        ),
+        write_image(
+            path(desc="brain", suffix="mask"), inside, grid.affine, dtype=np.uint8,
+            sidecar=brain | provenance,
+        ),
+    )  # fmt: skip
 
 
 def inverse_transform(template_to_t1w):
@@ -226,10 +223,7 @@ def inverse_transform(template_to_t1w):
     """
     affine, field = template_to_t1w
     forward = sitk.AffineTransform(sitk.ReadTransform(str(affine)))
-    composite = sitk.CompositeTransform(3)
-    composite.AddTransform(read_transform([field]))
-    composite.AddTransform(forward.GetInverse())  # applied first
-    return composite
+    return sitk.CompositeTransform([read_transform([field]), forward.GetInverse()])  # last first
 
 
 def work_voxel_mm(sloppy):
@@ -247,14 +241,11 @@ def work_voxel_mm(sloppy):
 
 
 def _check_is_t1w(t1w_file, coarse, affine, brain):
-    grid, inside = brain
-    inside = np.asarray(inside.dataobj) > 0.5
-    values = np.asarray(resample_image(coarse, grid, affine).dataobj)[inside]
-    expected = np.asarray(grid.dataobj)[inside]
-    spread = values.std() * expected.std()
-    correlation = (
-        np.mean((values - values.mean()) * (expected - expected.mean())) / spread if spread else 0
-    )
+    grid, mask = brain
+    inside = np.asarray(mask.dataobj) > 0.5
+    images = (resample_image(coarse, grid, affine), grid)
+    values = np.stack([np.asarray(image.dataobj)[inside] for image in images], axis=1)
+    correlation = np.nan_to_num(pearson(values)[0, 1])  # NaN if the image does not vary
     if correlation < _MIN_CORRELATION:
         raise DataError(
             f"{t1w_file} resembles the T1w template by a correlation of {correlation:.2f}; "
@@ -269,17 +260,10 @@ def _bias_field(coarse, brain, iterations):
     correct.SetNumberOfWorkUnits(1)
     correct.SetMaximumNumberOfIterations(iterations)
     correct.SetConvergenceThreshold(1e-4)
-    positive = sitk.Maximum(to_sitk(coarse), 1e-3)
-    correct.Execute(positive, to_sitk(brain) > 0.5)
+    correct.Execute(sitk.Maximum(to_sitk(coarse), 1e-3), to_sitk(brain) > 0.5)
     return correct.GetLogBiasFieldAsImage
 
 
 def _divided(image, log_field):
     field = np.asarray(from_sitk(log_field(to_sitk(image))).dataobj)
     return np.asarray(image.dataobj) / np.exp(field)
-
-
-def _below_participant(path):
-    parts = Path(path).parts
-    first = next((i for i, part in enumerate(parts) if part.startswith("sub-")), len(parts) - 1)
-    return "/".join(parts[first:])

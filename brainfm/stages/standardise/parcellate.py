@@ -24,6 +24,16 @@ from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.names import derivative_path
 
+_RELMAT = {
+    "Description": "Correlation between the denoised signals of parcels",
+    "RelationshipMeasure": "Pearson correlation",
+    "Weighted": True,
+    "Directed": False,
+    "ValidDiagonal": True,
+    "StorageFormat": "Full",
+    "NonNegative": False,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessedBold:
@@ -94,9 +104,13 @@ def standardise_bold(run, out_dir, config):
         "n_passed_components": n_passed,
     }
     path = _names(out_dir, run, atlas)
-    _write_connectivity(path, atlas, cleaned)
-    details = {**band, "Confounds": list(confounds), "Coverage": coverage, **metrics}
-    return _write_series(path, atlas, cleaned, run, details), metrics
+    matrix = pd.DataFrame(pearson(cleaned), columns=list(atlas.names))
+    matrix.insert(0, "Node", atlas.names)
+    _write(partial(path, desc="pearson", suffix="relmat"), matrix, _RELMAT)
+    details = {"Confounds": list(confounds), "Coverage": coverage, **metrics}
+    series = pd.DataFrame(cleaned, columns=list(atlas.names))
+    sidecar = _sidecar(run, atlas, config) | details
+    return _write(partial(path, desc="denoised", suffix="timeseries"), series, sidecar), metrics
 
 
 def read_confounds(path, n_acompcor):
@@ -159,11 +173,10 @@ def _on_grid(image, grid):
     return np.asarray(resampled.dataobj).astype(int).squeeze()
 
 
-def _write_series(path, atlas, cleaned, run, details):
-    band = ("sampling_hz", "high_pass_hz", "low_pass_hz")
-    sidecar = {
+def _sidecar(run, atlas, config):
+    return {
         "Description": "Denoised mean signal of each parcel",
-        "SamplingFrequency": details["sampling_hz"],
+        "SamplingFrequency": 1 / run.repetition_time_s,
         "RepetitionTime": run.repetition_time_s,
         "Units": "percent signal change",
         "Atlas": atlas.entities,
@@ -171,32 +184,16 @@ def _write_series(path, atlas, cleaned, run, details):
         "PositionsUnits": "mm",
         "Networks": dict(zip(atlas.names, atlas.networks, strict=True)),
         "SoftwareFilters": {
-            "HighPass": {"CutOff (Hz)": details["high_pass_hz"]},
-            "LowPass": {"CutOff (Hz)": details["low_pass_hz"]},
+            "HighPass": {"CutOff (Hz)": config.high_pass_hz},
+            "LowPass": {"CutOff (Hz)": config.low_pass_hz},
         },
         "Sources": list(run.sources),
-        **{key: value for key, value in details.items() if key not in band},
     }
-    path = partial(path, desc="denoised", suffix="timeseries")
-    write_json(path(extension=".json"), sidecar)
-    return write_tsv(path(extension=".tsv"), pd.DataFrame(cleaned, columns=list(atlas.names)))
 
 
-def _write_connectivity(path, atlas, cleaned):
-    path = partial(path, desc="pearson", suffix="relmat")
-    sidecar = {
-        "Description": "Correlation between the denoised signals of parcels",
-        "RelationshipMeasure": "Pearson correlation",
-        "Weighted": True,
-        "Directed": False,
-        "ValidDiagonal": True,
-        "StorageFormat": "Full",
-        "NonNegative": False,
-    }
+def _write(path, table, sidecar):
     write_json(path(extension=".json"), sidecar)
-    matrix = pd.DataFrame(pearson(cleaned), columns=list(atlas.names))
-    matrix.insert(0, "Node", atlas.names)
-    write_tsv(path(extension=".tsv"), matrix)
+    return write_tsv(path(extension=".tsv"), table)
 
 
 def _names(out_dir, run, atlas):

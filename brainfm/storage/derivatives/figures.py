@@ -6,6 +6,8 @@ from PIL import Image
 
 from brainfm.files import atomic, write_json
 
+#: Settings of Matplotlib for the figures of participants.
+STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 _DPI = 100
 _COLOURS = 160
 
