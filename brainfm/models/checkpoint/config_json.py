@@ -2,6 +2,8 @@
 
 import json
 import math
+from types import GenericAlias, UnionType
+from typing import get_args, get_origin
 
 from brainfm.errors import ModelError
 from brainfm.files import nan_to_none
@@ -12,39 +14,16 @@ VERSION = 1
 
 #: Allowed keys and their types; only the first three are required.
 _TYPES = {
-    "format": str,
-    "version": int,
-    "encoder": dict,
-    "brainfm_version": str,
-    "preset": str,
-    "objective": (str, dict),
-    "modalities": list,
-    "licence": (str, type(None)),
-    "validation": dict,
-    "training": dict,
-    "scores": list,
-}
+    "format": str, "version": int, "encoder": dict, "brainfm_version": str, "preset": str,
+    "objective": str | dict, "modalities": list[str], "licence": str | None, "validation": dict,
+    "training": dict, "scores": list[dict],
+}  # fmt: skip
 
 #: Keys of ``training`` that are read; others are allowed.
 _TRAINING_TYPES = {
-    "n_participants": int,
-    "participants": list,
-    "participants_by_dataset": dict,
-    "datasets": list,
-    "n_recordings": dict,
-    "hours": dict,
-    "phenotypes": list,
-}
-
-#: Types of the items of the lists and dictionaries above.
-_ITEM_TYPES = {
-    "modalities": str,
-    "scores": dict,
-    "participants": str,
-    "participants_by_dataset": int,
-    "datasets": str,
-    "phenotypes": str,
-}
+    "n_participants": int, "participants": list[str], "participants_by_dataset": dict[str, int],
+    "datasets": list[str], "n_recordings": dict, "hours": dict, "phenotypes": list[str],
+}  # fmt: skip
 
 
 def config_text(sizes, info):
@@ -115,29 +94,29 @@ def _check(config, where):
             f"{where} has keys that brainfm does not know: {', '.join(unknown)[:80]}; expected "
             f"{', '.join(_TYPES)}: it was edited by hand or made by another program."
         )
-    _check_types(config, _TYPES, where, required=("format", "version", "encoder"))
+    for name in ("version", "encoder"):
+        if name not in config:
+            raise ModelError(f"{where} has no {name!r}: it is incomplete; download it again.")
+    _check_types(config, _TYPES, where)
     _check_types(config.get("training", {}), _TRAINING_TYPES, f"training of {where}")
     _check_finite(config, where)
     _check_encoder(config["encoder"], where)
 
 
-def _check_types(section, types, where, required=()):
-    for name in required:
-        if name not in section:
-            raise ModelError(f"{where} has no {name!r}: it is incomplete; download it again.")
+def _check_types(section, types, where):
     for name, kind in types.items():
         if name in section:
             _check_type(name, section[name], kind, where)
 
 
 def _check_type(name, value, kind, where):
-    kinds = kind if isinstance(kind, tuple) else (kind,)
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
     if not isinstance(value, kinds):
         expected = " or ".join(one.__name__ for one in kinds)
         raise ModelError(f"{name} in {where} is {value!r:.80}; expected {expected}.")
-    if name in _ITEM_TYPES:
+    if isinstance(kind, GenericAlias):
         for item in value.values() if isinstance(value, dict) else value:
-            _check_type(f"an item of {name}", item, _ITEM_TYPES[name], where)
+            _check_type(f"an item of {name}", item, get_args(kind)[-1], where)
 
 
 def _check_finite(value, where, name="a number"):

@@ -215,12 +215,11 @@ def load_checkpoint(name_or_path, *, allow_partial=False):
     info = read_config(found.folder / "config.json")
     encoder = _build(found.folder, info)
     weights = found.folder / "model.safetensors"
-    data = _read_weights(weights)
-    matched = _fill(encoder, _tensors(data, weights), weights, allow_partial)
+    tensors, sha256 = _read_weights(weights)
+    matched = _fill(encoder, tensors, weights, allow_partial)
     report = LoadReport.of(
-        info, name=found.repo or found.name, revision=found.revision, sha256=_sha256(data),
-        matched=matched,
-    )  # fmt: skip
+        info, name=found.repo or found.name, revision=found.revision, sha256=sha256, matched=matched
+    )
     _log_once(str(report))
     return Checkpoint(encoder.eval(), found.name, info, report)
 
@@ -230,20 +229,17 @@ def _log_once(text):
     log.info("loaded %s", text)  # a run loads the same checkpoint again for every recording
 
 
-def _read_weights(path):
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}).") from error
-
-
 def _sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def _tensors(data, path):
+def _read_weights(path):
+    """Return the tensors of a file and its SHA-256."""
     try:
+        data = path.read_bytes()
         found = load(data)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}).") from error
     except SafetensorError as error:
         if data.startswith((b"PK\x03\x04", b"\x80")):
             raise ModelError(
@@ -260,7 +256,7 @@ def _tensors(data, path):
             f"{path} holds numbers that are not finite in {', '.join(broken[:3])} "
             f"({len(broken)} tensors in all): the training failed; pretrain again."
         )
-    return found
+    return found, _sha256(data)
 
 
 def _write_texts(folder, config, card):
@@ -305,8 +301,8 @@ def _fill(encoder, found, weights, allow_partial):
         and (value.shape, value.dtype) == (expected[name].shape, expected[name].dtype)
     }
     matched = len(fits) / len(expected), _n_parameters(fits) / _n_parameters(expected)
-    if (len(fits) < len(expected) or len(found) > len(fits)) and not allow_partial:
-        off = sorted((set(expected) - set(fits)) | (set(found) - set(expected)))
+    off = sorted(set(expected) - set(fits) | set(found) - set(expected))
+    if off and not allow_partial:
         raise ModelError(
             f"{weights} fits {matched[0]:.0%} of the tensors of this architecture; expected 100 %. "
             "Missing, unknown, or of another shape or type: "

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from brainfm.errors import ModelError
@@ -10,6 +9,7 @@ from brainfm.files import former_folder
 from brainfm.models.checkpoint import hub
 
 log = logging.getLogger("brainfm")
+_PACKAGED = Path(__file__).parents[2] / "data" / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,7 @@ def packaged_checkpoints():
     -------
     names : list of str
     """
-    folder = files("brainfm") / "data" / "checkpoints"
-    if not folder.is_dir():
-        return []
-    return sorted(one.name for one in folder.iterdir() if (one / "config.json").is_file())
+    return sorted(path.parent.name for path in _PACKAGED.glob("*/config.json"))
 
 
 def find_checkpoint(name_or_path):
@@ -71,8 +68,7 @@ def find_checkpoint(name_or_path):
         log.warning("saving %s was interrupted: the former checkpoint is used", given)
         return CheckpointLocation(former, given.name)
     if str(name_or_path) in packaged_checkpoints():
-        packaged = Path(str(files("brainfm") / "data" / "checkpoints" / str(name_or_path)))
-        return CheckpointLocation(packaged, packaged.name)
+        return CheckpointLocation(_PACKAGED / name_or_path, str(name_or_path))
     on_hub = hub.split_name(name_or_path) if isinstance(name_or_path, str) else None
     if on_hub and not given.exists():
         folder = hub.download(*on_hub)

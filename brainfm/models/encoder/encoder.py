@@ -11,10 +11,9 @@ from brainfm.errors import ModelError
 from brainfm.models.encoder.readout import embedding_dim
 from brainfm.models.encoder.reliability import Reliability
 from brainfm.models.encoder.tokenizers import TOKENIZERS
-from brainfm.models.encoder.tokens import AnchorSeries, ModalityTokens, seconds_features
+from brainfm.models.encoder.tokens import N_SECONDS, AnchorSeries, ModalityTokens, seconds_features
 from brainfm.models.encoder.windows import SPECS
 
-_TIME_FEATURES = 16
 #: Keys of ``config.json`` that differ from the names of the fields.
 _JSON_KEYS = {"n_bold_anchors": "n_bold_places", "n_eeg_anchors": "n_eeg_places"}
 
@@ -190,7 +189,7 @@ class BrainEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.tokens = nn.ModuleDict({name: ModalityTokens(name, config) for name in SPECS})
-        self.embed_time = nn.Linear(_TIME_FEATURES, config.dim)
+        self.embed_time = nn.Linear(N_SECONDS, config.dim)
         self.summary = nn.Parameter(torch.randn(config.dim) * 0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.dim)
@@ -221,7 +220,7 @@ class BrainEncoder(nn.Module):
             shown = windows.usable if visible is None else windows.usable & visible[name]
             averages[name] = self.tokens[name].anchors(windows, shown)
             found, is_valid, time_s = self.tokens[name](averages[name])
-            tokens.append(found + self.embed_time(seconds_features(time_s, _TIME_FEATURES)))
+            tokens.append(found + self.embed_time(seconds_features(time_s)))
             valid.append(is_valid)
         n_windows = len(tokens[0])
         tokens = torch.cat([self.summary.expand(n_windows, 1, -1), *tokens], dim=1)  # b 1+n d

@@ -46,6 +46,7 @@ PART_WEIGHTS = {
 #: The same for encoders that were trained to predict phenotypes from the summary.
 PART_WEIGHTS_WITH_LABELS = {**PART_WEIGHTS, "summary": 0.1}
 _LEAST_SD = 1e-3
+_blas = functools.cache(ThreadpoolController)
 
 
 def part_slices(config, modality):
@@ -153,27 +154,28 @@ def features(encoder, prepared, *, batch_size=32):
     features : ndarray of float, shape (n_features,)
     """
     with _blas().limit(limits=1, user_api="blas"):  # or threads of both libraries wait
-        return _features(encoder, prepared, batch_size)
+        return np.concatenate(_parts(encoder, prepared, batch_size))
 
 
-@functools.cache
-def _blas():
-    return ThreadpoolController()
-
-
-def _features(encoder, prepared, batch_size):
-    windows = all_windows(prepared, encoder.config.n_patches_of(prepared.modality))
-    pieces = _encode(encoder, prepared.modality, windows, batch_size)
-    parts = [*_context(pieces, encoder.config.n_queries)]
-    references = getattr(encoder, f"reference_{prepared.modality}").double().cpu().numpy()
+def _parts(encoder, prepared, batch_size):
+    name, device = prepared.modality, next(encoder.parameters()).device
+    windows = all_windows(prepared, encoder.config.n_patches_of(name))
+    pieces = [
+        encoder({name: windows[start : start + batch_size].to(device)})
+        for start in range(0, len(windows), batch_size)
+    ]
+    references = getattr(encoder, f"reference_{name}").double().cpu().numpy()
     covariances = anchor_covariances(encoder, prepared)
-    parts += [tangent_space(*pair) for pair in zip(covariances, references, strict=True)]
-    if prepared.modality == "eeg":
+    parts = [
+        *_context(pieces, encoder.config.n_queries),
+        *map(tangent_space, covariances, references),
+    ]
+    if name == "eeg":
         spectrum = torch.cat([one.averages["eeg"].spectrum for one in pieces])
         bands = _anchor_bands(spectrum, windows.patches)
         parts += [np.median(bands, axis=-1).ravel(), _log_spread(bands).ravel()]
         parts.append([prepared.log_scale])
-    return np.concatenate(parts)
+    return parts
 
 
 @torch.inference_mode()
@@ -255,14 +257,6 @@ def _band_covariances(series):
         covariance = (band @ band.conj().T).real
         found.append(covariance / max(np.trace(covariance) / len(series), 1e-20))
     return np.stack(found)
-
-
-def _encode(encoder, modality, windows, batch_size):
-    device = next(encoder.parameters()).device
-    return [
-        encoder({modality: windows[start : start + batch_size].to(device)})
-        for start in range(0, len(windows), batch_size)
-    ]
 
 
 def _context(pieces, n_queries):

@@ -68,11 +68,7 @@ class RecurrentTokenizer(nn.Module):
         return last[0].unflatten(0, signal.shape[:-1])  # ... dim
 
 
-TOKENIZERS = {
-    "patch": nn.Linear,
-    "conv": ConvolutionTokenizer,
-    "recurrent": RecurrentTokenizer,
-}
+TOKENIZERS = {"patch": nn.Linear, "conv": ConvolutionTokenizer, "recurrent": RecurrentTokenizer}
 
 
 def steps_of(patch):

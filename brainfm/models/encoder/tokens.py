@@ -42,21 +42,21 @@ def fourier(positions):
 
 
 N_FOURIER = 6 * _OCTAVES
+N_SECONDS = 16
 
 
-def seconds_features(time_s, n_features):
+def seconds_features(time_s):
     """Encode time by sines and cosines of periods from 2 s to 500 s.
 
     Parameters
     ----------
     time_s : Tensor, shape (...,), in seconds
-    n_features : int, even
 
     Returns
     -------
-    features : Tensor, shape (..., n_features)
+    features : Tensor, shape (..., 16)
     """
-    periods_s = torch.logspace(math.log10(2), math.log10(500), n_features // 2)
+    periods_s = torch.logspace(math.log10(2), math.log10(500), N_SECONDS // 2)
     angles = 2 * math.pi * time_s[..., None] / periods_s.to(time_s.device)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
@@ -228,7 +228,7 @@ class ModalityTokens(nn.Module):
             From the start of the window to the middle of the patch of each token.
         """
         tokens = self._cross_attend(self._embed(averages), averages.valid)  # b (s q) d
-        window = self.embed_correlation(_upper(correlation_of(averages)))[:, None]  # b 1 d
+        window = self.embed_correlation(anchor_correlations(averages))[:, None]  # b 1 d
         valid = repeat(averages.valid.any(dim=1), "b s -> b (s q)", q=self.n_queries)
         valid = torch.cat([valid, valid.any(dim=1, keepdim=True)], dim=1)
         tokens = torch.cat([tokens, window], dim=1) + self.modality
@@ -261,8 +261,8 @@ class ModalityTokens(nn.Module):
         return time_s.to(self.queries.device)
 
 
-def correlation_of(averages):
-    """Compute the correlation between anchors over the valid patches of a window.
+def anchor_correlations(averages):
+    """Compute the correlations between anchors over the valid patches of a window.
 
     Parameters
     ----------
@@ -270,17 +270,15 @@ def correlation_of(averages):
 
     Returns
     -------
-    correlation : Tensor, shape (b, n_anchors, n_anchors)
+    correlations : Tensor, shape (b, n_anchors * (n_anchors - 1) // 2)
+        Upper triangle of the matrix.
     """
     valid = averages.valid[..., None].to(averages.series.dtype)  # b k s 1
     count = (valid.sum(dim=(2, 3)) * averages.series.shape[-1]).clamp_min(1)  # b k
     mean = (averages.series * valid).sum(dim=(2, 3)) / count
     centred = rearrange((averages.series - mean[..., None, None]) * valid, "b k s p -> b k (s p)")
     scale = centred.square().sum(dim=-1).clamp_min(1e-12).rsqrt()
-    return torch.einsum("bkt,blt->bkl", centred * scale[..., None], centred * scale[..., None])
-
-
-def _upper(matrix):
+    matrix = torch.einsum("bkt,blt->bkl", centred * scale[..., None], centred * scale[..., None])
     rows, columns = torch.triu_indices(*matrix.shape[-2:], offset=1)
     return matrix[..., rows, columns]
 

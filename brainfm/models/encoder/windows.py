@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import detrend, firwin
+from torch.nn.utils.rnn import pad_sequence
 
 from brainfm.errors import ModelError
 
@@ -146,7 +147,11 @@ def prepare(recording):
 
 def _prepare(recording):
     spec = SPECS[recording.modality]
-    _check_length(recording, spec)
+    if recording.duration_s + 1e-6 < spec.patch_s:
+        raise ModelError(
+            f"{recording!r} lasts {recording.duration_s:.3g} s but one patch of "
+            f"{recording.modality} is {spec.patch_s:g} s: it is too short for this model."
+        )
     signal = np.array(recording.signal.T, order="C")  # a copy, contiguous along time
     with np.errstate(invalid="ignore"):
         spread = np.ptp(signal, axis=1)  # NaN or infinite if a sample is
@@ -297,21 +302,13 @@ def collate(windows):
     -------
     batch : Windows
     """
-    n_channels = max(len(signal) for signal, _, _ in windows)
-    shape = (len(windows), n_channels, *windows[0][0].shape[1:])
-    signal = np.zeros(shape, dtype=np.float32)
-    positions = np.zeros((*shape[:2], 3), dtype=np.float32)
-    channels = np.zeros(shape[:2], dtype=bool)
-    for row, (one, one_positions, _) in enumerate(windows):
-        signal[row, : len(one)] = one
-        positions[row, : len(one)] = one_positions
-        channels[row, : len(one)] = True
-    patches = np.stack([whole for _, _, whole in windows])
+    signal, positions, patches = zip(*windows, strict=True)
+    n_channels = torch.tensor([len(one) for one in signal])
     return Windows(
-        signal=torch.from_numpy(signal),
-        positions=torch.from_numpy(positions),
-        channels=torch.from_numpy(channels),
-        patches=torch.from_numpy(patches),
+        signal=pad_sequence([torch.from_numpy(one) for one in signal], batch_first=True),
+        positions=pad_sequence([torch.tensor(one) for one in positions], batch_first=True),
+        channels=torch.arange(n_channels.max()) < n_channels[:, None],
+        patches=torch.from_numpy(np.stack(patches)),
     )
 
 
@@ -398,11 +395,3 @@ def _without_silent_ends(signal, recording, spec):
 
 
 _SCALERS = {"bold": _scale_bold, "eeg": _scale_eeg}
-
-
-def _check_length(recording, spec):
-    if recording.duration_s + 1e-6 < spec.patch_s:
-        raise ModelError(
-            f"{recording!r} lasts {recording.duration_s:.3g} s but one patch of "
-            f"{recording.modality} is {spec.patch_s:g} s: it is too short for this model."
-        )

@@ -16,6 +16,12 @@ from brainfm.models.encoder.windows import SPECS, n_whole_patches, split_halves
 from brainfm.models.training.objectives.connectivity import N_COMPONENTS
 
 
+def _by_modality(rows):
+    """List the prepared signals of each modality that any row has."""
+    found = {name: [row[name] for row in rows if name in row] for name in SPECS}
+    return {name: signals for name, signals in found.items() if signals}
+
+
 @torch.no_grad()
 def fit_anchors(encoder, rows, *, seed):
     """Place the anchors at the channels of the training recordings by k-means, in place.
@@ -28,11 +34,9 @@ def fit_anchors(encoder, rows, *, seed):
     rows : list of dict of str to PreparedSignal
     seed : int
     """
-    for name in SPECS:
-        prepared = [row[name].positions for row in rows if name in row]
-        if not prepared:
-            continue
-        positions = np.unique(np.concatenate(prepared).round(3), axis=0)
+    for name, signals in _by_modality(rows).items():
+        positions = np.concatenate([one.positions for one in signals])
+        positions = np.unique(positions.round(3), axis=0)
         centres = encoder.tokens[name].anchors.centres
         if len(positions) >= len(centres):
             found = KMeans(len(centres), n_init=1, random_state=seed).fit(positions)
@@ -48,13 +52,10 @@ def fit_references(encoder, rows):
     encoder : BrainEncoder
     rows : list of dict of str to PreparedSignal
     """
-    for name in SPECS:
-        covariances = [
-            readout.anchor_covariances(encoder, row[name]) for row in rows if name in row
-        ]
-        if covariances:
-            mean = torch.as_tensor(np.mean(covariances, axis=0), dtype=torch.float32)
-            getattr(encoder, f"reference_{name}").copy_(mean)
+    for name, signals in _by_modality(rows).items():
+        covariances = [readout.anchor_covariances(encoder, one) for one in signals]
+        mean = torch.as_tensor(np.mean(covariances, axis=0), dtype=torch.float32)
+        getattr(encoder, f"reference_{name}").copy_(mean)
 
 
 def fit_reliability(encoder, rows, part_weights):
@@ -67,13 +68,12 @@ def fit_reliability(encoder, rows, part_weights):
     part_weights : dict of str to float
         See :data:`brainfm.models.encoder.readout.PART_WEIGHTS`.
     """
-    for name in SPECS:
-        prepared = [row[name] for row in rows if name in row]
-        pairs = [split_halves(one) for one in prepared if n_whole_patches(one) >= 2]
+    for name, signals in _by_modality(rows).items():
+        pairs = [split_halves(one) for one in signals if n_whole_patches(one) >= 2]
         if pairs:
             whole, *both = (
                 np.stack([readout.features(encoder, one) for one in ones])
-                for ones in (prepared, *zip(*pairs, strict=True))
+                for ones in (signals, *zip(*pairs, strict=True))
             )
             parts = readout.part_slices(encoder.config, name)
             encoder.reliability[name].fit(whole, np.stack(both), parts, part_weights)
@@ -94,16 +94,13 @@ class ConnectivityPCA:
     def __init__(self, encoder, rows):
         self.initial = copy.deepcopy(encoder)
         self.mean, self.axes = {}, {}
-        for name in SPECS:
-            values = [
-                readout.connectivity_targets(self.initial, row[name]) for row in rows if name in row
-            ]
-            if values:
-                self.mean[name] = np.mean(values, axis=0)
-                centred = values - self.mean[name]
-                axes = np.linalg.svd(centred, full_matrices=False)[2][:N_COMPONENTS]
-                spread = np.sqrt(np.mean((centred @ axes.T) ** 2))
-                self.axes[name] = axes / max(spread, 1e-12)
+        for name, signals in _by_modality(rows).items():
+            values = [readout.connectivity_targets(self.initial, one) for one in signals]
+            self.mean[name] = np.mean(values, axis=0)
+            centred = values - self.mean[name]
+            axes = np.linalg.svd(centred, full_matrices=False)[2][:N_COMPONENTS]
+            spread = np.sqrt(np.mean((centred @ axes.T) ** 2))
+            self.axes[name] = axes / max(spread, 1e-12)
 
     def __call__(self, rows):
         return [{name: self._one(name, row[name]) for name in row} for row in rows]

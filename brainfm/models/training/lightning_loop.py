@@ -105,7 +105,12 @@ class LightningLoop(LoopConfig):
             strategy="ddp_find_unused_parameters_true" if is_shared else "auto",
             plugins=[AtomicCheckpointIO(), *by_script],
             callbacks=callbacks,
-            logger=self._logger(state.folder, n_done),
+            logger=L.pytorch.loggers.TensorBoardLogger(
+                self.log_dir or state.folder / "tensorboard",
+                name="",
+                version="",
+                purge_step=n_done or None,  # steps after the resumed state are done again
+            ),
             max_epochs=max_epochs,
             limit_val_batches=0 if validation is None else None,
             num_sanity_val_steps=0,
@@ -114,14 +119,6 @@ class LightningLoop(LoopConfig):
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,
             default_root_dir=state.folder,
-        )
-
-    def _logger(self, folder, n_done):
-        return L.pytorch.loggers.TensorBoardLogger(
-            self.log_dir or folder / "tensorboard",
-            name="",
-            version="",
-            purge_step=n_done or None,  # steps after the resumed state are done again
         )
 
 

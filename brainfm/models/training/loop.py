@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from brainfm.errors import ModelError
 from brainfm.files import atomic, remove_partial, write_bytes, write_text
-from brainfm.models.encoder.windows import SPECS, collate, n_whole_patches, random_crop
+from brainfm.models.encoder.windows import collate, n_whole_patches, random_crop
 from brainfm.models.training.objectives import Batch
 
 log = logging.getLogger("brainfm")
@@ -70,32 +70,21 @@ class Crops(Dataset):
     seed : int
     max_channels : int
         Largest number of channels of a crop.
-    participants : sequence of str, optional
-        Participant of each row; by default each row is another participant.
-    n_patches : dict of str to int, optional
-        Patches of a window of each modality; by default as in ``SPECS``.
-    phenotypes : ndarray of float32, shape (n_rows, n_phenotypes), optional
+    participants : sequence of str
+        Participant of each row.
+    n_patches : dict of str to int
+        Patches of a window of each modality.
+    phenotypes : ndarray of float32, shape (n_rows, n_phenotypes), or None
         Targets of phenotype prediction of each row; NaN where missing.
     """
 
     def __init__(
-        self,
-        rows,
-        connectivity_targets,
-        *,
-        seed,
-        max_channels,
-        participants=None,
-        n_patches=None,
-        phenotypes=None,
+        self, rows, connectivity_targets, *, seed, max_channels, participants, n_patches, phenotypes
     ):
         self.rows, self.connectivity_targets = rows, connectivity_targets
         self.phenotypes = np.empty((len(rows), 0)) if phenotypes is None else phenotypes
-        if participants is None:
-            participants = [f"row {index}" for index in range(len(rows))]
-        self.participants = [str(name) for name in participants]
+        self.participants, self.n_patches = participants, n_patches
         self.seed, self.max_channels, self.epoch = seed, max_channels, 0
-        self.n_patches = n_patches or {name: spec.n_patches for name, spec in SPECS.items()}
         self.row_of = [i for i, row in enumerate(rows) for _ in range(self._n_pairs(row))]
 
     def __len__(self):
@@ -284,11 +273,11 @@ class EpochLogger(Callback):
     Parameters
     ----------
     max_epochs : int
-    validation : Crops, optional
-    resume_dir : path, optional
+    validation : Crops or None
+    resume_dir : path or None
     """
 
-    def __init__(self, max_epochs, *, validation=None, resume_dir=None):
+    def __init__(self, max_epochs, *, validation, resume_dir):
         self.max_epochs, self.validation, self.resume_dir = max_epochs, validation, resume_dir
 
     def on_epoch_end(self, net, **_):
@@ -322,17 +311,9 @@ def format_metrics(metrics):
 
 
 def train(
-    module,
-    crops,
-    *,
-    max_epochs,
-    batch_size,
-    learning_rate,
-    weight_decay,
-    device,
-    resume_dir=None,
-    validation=None,
-):
+    module, crops, *, max_epochs, batch_size, learning_rate, weight_decay, device, resume_dir,
+    validation,
+):  # fmt: skip
     """Train a module in place.
 
     Parameters
@@ -343,9 +324,9 @@ def train(
     learning_rate, weight_decay : float
         Of AdamW; the learning rate is the maximum of the schedule.
     device : torch.device
-    resume_dir : path, optional
+    resume_dir : path or None
         Folder for the state of the last complete epoch; a state found there is resumed.
-    validation : Crops, optional
+    validation : Crops or None
         Evaluated after each epoch.
 
     Returns
@@ -438,10 +419,9 @@ def _write_state(net, folder):
         torch.save(net.optimizer_.state_dict(), partial)
     epochs = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
     write_text(folder / f"{number}-history.json", json.dumps(epochs))
-    for name in _STATE:
-        for path in folder.glob(f"[0-9]*-{name}"):
-            if path.name != f"{number}-{name}":
-                path.unlink()
+    for path in folder.glob("[0-9]*-*"):
+        if path.name.endswith(_STATE) and not path.name.startswith(f"{number}-"):
+            path.unlink()
 
 
 _STATE = ("module.safetensors", "optimizer.pt", "history.json")
@@ -462,8 +442,6 @@ def _resume(net, folder):
             f"({' '.join(str(error).split())[:200]}...)"
         ) from None
     net.optimizer_.load_state_dict(torch.load(at["optimizer.pt"], weights_only=True))
-    for epoch in json.loads(at["history.json"].read_text(encoding="utf8")):
-        net.history.new_epoch()
-        for name, value in epoch.items():
-            net.history.record(name, value)
+    history = json.loads(at["history.json"].read_text(encoding="utf8"))
+    net.history.extend({"batches": [], **epoch} for epoch in history)
     log.info("resumed after epoch %d, from %s", done[-1], folder)

@@ -1,12 +1,13 @@
 """Base of the objectives: a batch in, one loss and its metrics out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from brainfm.models.encoder.windows import Windows
-from brainfm.models.training.objectives.metrics import batch_metrics
+from brainfm.models.training.objectives.metrics import batch_metrics, explained_variance
 
 #: Fraction of the channels that is masked, and number of patches that are masked together.
 _MASKED_FRACTION = 0.55
@@ -39,13 +40,12 @@ class Batch:
 
     def to(self, device):
         """Return the same batch on another device."""
-        targets = self.connectivity_targets
-        return Batch(
-            windows={name: one.to(device) for name, one in self.windows.items()},
-            connectivity_targets={name: one.to(device) for name, one in targets.items()},
-            participants=self.participants,
-            phenotypes=None if self.phenotypes is None else self.phenotypes.to(device),
-        )
+        moved = {
+            part: {name: one.to(device) for name, one in getattr(self, part).items()}
+            for part in ("windows", "connectivity_targets")
+        }
+        phenotypes = None if self.phenotypes is None else self.phenotypes.to(device)
+        return replace(self, **moved, phenotypes=phenotypes)
 
 
 class Objective(nn.Module):
@@ -108,6 +108,29 @@ class WeightedSum(Objective):
             total = total + self.weights[name] * loss
             metrics |= {f"{name}_loss": float(loss.detach()), **of_part}
         return total, metrics
+
+
+def regression(objective, pairs):
+    """Compute the smooth L1 loss, mean over modalities, and the explained variance of each.
+
+    Parameters
+    ----------
+    objective : str
+        First part of the names of the metrics.
+    pairs : dict of str to tuple of Tensor, shape (n, n_targets)
+        Prediction and target of each modality.
+
+    Returns
+    -------
+    loss : Tensor, shape ()
+    metrics : dict of str to float
+        ``<objective>_<modality>_explained``.
+    """
+    losses = [functional.smooth_l1_loss(*pair) for pair in pairs.values()]
+    metrics = {
+        f"{objective}_{name}_explained": explained_variance(*pair) for name, pair in pairs.items()
+    }
+    return sum(losses) / len(losses), metrics
 
 
 def mask_blocks(windows, generator):

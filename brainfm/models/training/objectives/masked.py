@@ -4,12 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from brainfm.models.encoder.tokens import N_FOURIER, fourier, log_spectrum, seconds_features
+from brainfm.models.encoder import tokens
 from brainfm.models.encoder.windows import SPECS
-from brainfm.models.training.objectives.base import Objective
-from brainfm.models.training.objectives.metrics import explained_variance
+from brainfm.models.training.objectives.base import Objective, regression
 
-_TIME_FEATURES = 16
 _N_TARGETS = 48
 _MIN_SD = 1e-3
 
@@ -31,8 +29,8 @@ class MaskedPrediction(Objective):
     def __init__(self, config):
         super().__init__()
         dim, self.heads = config.dim, config.heads
-        self.embed_position = nn.Linear(N_FOURIER, dim)
-        self.embed_time = nn.Linear(_TIME_FEATURES, dim)
+        self.embed_position = nn.Linear(tokens.N_FOURIER, dim)
+        self.embed_time = nn.Linear(tokens.N_SECONDS, dim)
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.feed = nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU())
@@ -44,21 +42,19 @@ class MaskedPrediction(Objective):
 
     def score(self, batch, visible, encoded, generator):
         """See :meth:`Objective.score`."""
-        losses, metrics = [], {}
+        pairs = {}
         for name, windows in batch.windows.items():
             masked = windows.usable & ~visible[name]
             row, channel, patch = _draw(masked, generator)
             target = masked_target(name, windows.signal[row, channel, patch])
-            predicted = self._predict(name, windows, (row, channel, patch), encoded)
-            losses.append(functional.smooth_l1_loss(predicted, target))
-            metrics[f"masked_{name}_explained"] = explained_variance(predicted, target)
-        return sum(losses) / len(losses), metrics
+            pairs[name] = self._predict(name, windows, (row, channel, patch), encoded), target
+        return regression("masked", pairs)
 
     def _predict(self, name, windows, where, encoded):
         row, channel, patch = where  # n each
         time_s = (patch + 0.5) * SPECS[name].patch_s
-        query = self.embed_position(fourier(windows.positions[row, channel]))
-        query = query + self.embed_time(seconds_features(time_s, _TIME_FEATURES))  # n d
+        query = self.embed_position(tokens.fourier(windows.positions[row, channel]))
+        query = query + self.embed_time(tokens.seconds_features(time_s))  # n d
         key, value = self.key_value(encoded.tokens).chunk(2, dim=-1)
         n_rows = len(encoded.tokens)
         per_row = len(row) // n_rows  # _draw gives each window as many
@@ -88,7 +84,7 @@ def masked_target(modality, patches):
         BOLD: real and imaginary parts of the Fourier coefficients. EEG: log power, 1 to 40 Hz.
     """
     if modality == "eeg":
-        target = log_spectrum(patches)
+        target = tokens.log_spectrum(patches)
     else:
         coefficients = torch.fft.rfft(patches)
         target = torch.cat([coefficients.real, coefficients.imag], dim=-1)
