@@ -103,11 +103,9 @@ def _read_table(path):
     table = read_tsv(path, keep_default_na=False)
     if not {"index", "name"} <= set(table):
         raise DataError(f"{path} has columns {', '.join(table)}; expected index and name.")
-    if table["name"].duplicated().any():
-        raise DataError(
-            f"{path} has {table['name'][table['name'].duplicated()].iloc[0]!r} twice; "
-            "expected unique names."
-        )
+    twice = table["name"][table["name"].duplicated()]
+    if len(twice):
+        raise DataError(f"{path} has {twice.iloc[0]!r} twice; expected unique names.")
     table = table[table["index"] > 0].sort_values("index", ignore_index=True)
     matches = [_YEO_NAME.match(str(name)) for name in table["name"]]
     if all(matches) and "network" not in table:
@@ -153,11 +151,10 @@ def _check_sides(image_path, table, positions):
 
 
 def _entities(image_path):
-    found = {key: value for key, value in entities_of(image_path).items()
-             if key in ("atlas", "seg", "scale")}  # fmt: skip
-    if image_path.name.startswith("tpl-") and "desc" in entities_of(image_path):
-        found["seg"] = entities_of(image_path)["desc"]  # TemplateFlow's name of a segmentation
+    found = entities_of(image_path)
     if "atlas" not in found:
-        label = "".join(char for char in image_path.name.split(".")[0] if char.isalnum())
-        found = {"atlas": label}
-    return "_".join(f"{key}-{value}" for key, value in found.items())
+        return f"atlas-{''.join(filter(str.isalnum, image_path.name.split('.')[0]))}"
+    if image_path.name.startswith("tpl-") and "desc" in found:
+        found["seg"] = found["desc"]  # TemplateFlow's name of a segmentation
+    kept = {key: found[key] for key in found if key in ("atlas", "seg", "scale")}
+    return "_".join(f"{key}-{label}" for key, label in kept.items())

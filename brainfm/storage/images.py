@@ -11,12 +11,7 @@ import ants
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
-from nilearn.datasets import (
-    load_mni152_brain_mask,
-    load_mni152_gm_template,
-    load_mni152_template,
-    load_mni152_wm_template,
-)
+from nilearn import datasets
 
 from brainfm.config import TEMPLATE_SPACE
 from brainfm.errors import DataError, MissingInput
@@ -75,8 +70,8 @@ def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None,
     data = np.asarray(data)
     image = nib.Nifti1Image(data.astype(np.uint8) if dtype == np.uint8 else data, affine)
     image.set_data_dtype(dtype)
-    image.set_qform(affine, code=4 if "_space-MNI152" in str(path) else 1)
-    image.set_sform(affine, code=4 if "_space-MNI152" in str(path) else 1)
+    for set_form in (image.set_qform, image.set_sform):
+        set_form(affine, code=4 if "_space-MNI152" in str(path) else 1)
     image.header.set_xyzt_units("mm", "sec")
     if repetition_time_s:
         image.header.set_zooms((*image.header.get_zooms()[:3], repetition_time_s))
@@ -111,10 +106,10 @@ def template(kind, voxel_mm, space=TEMPLATE_SPACE):
     if space != TEMPLATE_SPACE:
         return _templateflow_map(kind, voxel_mm, space)
     load = {
-        "t1w": load_mni152_template,
-        "mask": load_mni152_brain_mask,
-        "gm": load_mni152_gm_template,
-        "wm": load_mni152_wm_template,
+        "t1w": datasets.load_mni152_template,
+        "mask": datasets.load_mni152_brain_mask,
+        "gm": datasets.load_mni152_gm_template,
+        "wm": datasets.load_mni152_wm_template,
     }[kind]
     image = load(resolution=voxel_mm)
     return nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine)

@@ -129,8 +129,7 @@ class WorkLock:
             partial.unlink()
 
     def _remove_if_stale(self):
-        holder = self._read()
-        if holder is not None and not self._is_stale(holder):
+        if self.is_held:
             return
         stale = self.path.with_name(f"{self.path.name}.stale.{socket.gethostname()}.{os.getpid()}")
         with contextlib.suppress(FileNotFoundError):
@@ -151,7 +150,7 @@ class WorkLock:
             "pid": os.getpid(),
             "started": _started(os.getpid()),
             "host": socket.gethostname(),
-            "boot": _first_line("/proc/sys/kernel/random/boot_id"),
+            "boot": _content("/proc/sys/kernel/random/boot_id").strip() or None,
             "namespace": _namespace(),
         }
 
@@ -175,12 +174,8 @@ class WorkLock:
 
 def _started(pid):
     """Return the start time of a process in clock ticks since boot; None if it has ended."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]  # a zombie has ended
+    fields = _content(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return fields[19] if fields and fields[0] != "Z" else None  # a zombie has ended
 
 
 def _namespace():
@@ -190,8 +185,8 @@ def _namespace():
         return None
 
 
-def _first_line(path):
+def _content(path):
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text()
     except OSError:
-        return None
+        return ""

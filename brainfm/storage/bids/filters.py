@@ -99,13 +99,11 @@ def _parsed(path, query):
         raise UsageError(
             f"{path}: there is no entity {unknown[0]!r}; expected one of {', '.join(ENTITY_OF)}."
         )
-    parsed = {names.get(name, name): _values(value) for name, value in query.items()}
-    parsed.pop("scope", None)
-    if "extension" in parsed:
-        parsed["extension"] = [
-            f".{value.lstrip('.')}" if isinstance(value, str) else value
-            for value in parsed["extension"]
-        ]
+    parsed = {
+        names.get(name, name): [_value(name, item) for item in _as_list(value)]
+        for name, value in query.items()
+        if name != "scope"
+    }
     if "regex_search" in parsed:
         parsed["regex_search"] = bool(query["regex_search"])
     return parsed
@@ -117,11 +115,11 @@ def _is_option(name, names):
     return name in ("scope", "regex_search") or is_metadata
 
 
-def _values(value):
-    return [_value(item) for item in (value if isinstance(value, list) else [value])]
+def _as_list(value):
+    return value if isinstance(value, list) else [value]
 
 
-def _value(value):
+def _value(name, value):
     from bids.layout import Query
 
     member = _QUERY_MEMBER.fullmatch(value) if isinstance(value, str) else None
@@ -129,7 +127,9 @@ def _value(value):
         return Query.NONE
     if value == "*":
         return Query.ANY
-    return Query.__members__.get(member[1], value) if member else value
+    if member:
+        return Query.__members__.get(member[1], value)
+    return f".{value.lstrip('.')}" if name == "extension" and isinstance(value, str) else value
 
 
 def _matches(found, values, pattern):
@@ -141,14 +141,12 @@ def _matches(found, values, pattern):
     if found is None:
         return Query.NONE in values
     labels = [value for value in values if not isinstance(value, Query)]
+    return Query.ANY in values or any(_is_same(found, label, pattern) for label in labels)
+
+
+def _is_same(found, label, pattern):
     if pattern:
-        found_label = any(re.search(str(label), str(found), re.IGNORECASE) for label in labels)
-    else:
-        found_label = any(_is_same(found, label) for label in labels)
-    return Query.ANY in values or found_label
-
-
-def _is_same(found, label):
+        return re.search(str(label), str(found), re.IGNORECASE)
     if isinstance(found, int) and str(label).isdigit():
         return int(found) == int(label)  # run-01 is run 1
     return found == label or str(found) == str(label)

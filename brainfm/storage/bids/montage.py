@@ -12,16 +12,8 @@ from brainfm.storage.bids.electrodes import METRES_IN, read_coordinate_system, r
 
 #: Caps with numbered electrodes, recognised by the whole set of names.
 _NUMBERED_CAPS = (
-    "GSN-HydroCel-32",
-    "GSN-HydroCel-64_1.0",
-    "GSN-HydroCel-65_1.0",
-    "GSN-HydroCel-128",
-    "GSN-HydroCel-129",
-    "GSN-HydroCel-256",
-    "GSN-HydroCel-257",
-    "biosemi128",
-    "biosemi160",
-    "biosemi256",
+    *(f"GSN-HydroCel-{n}" for n in ("32", "64_1.0", "65_1.0", "128", "129", "256", "257")),
+    *(f"biosemi{n}" for n in (128, 160, 256)),
 )
 #: MNE's names of the landmarks, and those of BIDS in lower case.
 _LANDMARKS = {"nasion": "nas", "lpa": "lpa", "rpa": "rpa"}
@@ -156,9 +148,8 @@ def _landmarks(system):
     given = system.get("AnatomicalLandmarkCoordinates")
     unit = system.get("AnatomicalLandmarkCoordinateUnits") or system.get("EEGCoordinateUnits")
     frame = system.get("AnatomicalLandmarkCoordinateSystem")
-    if frame not in (None, system.get("EEGCoordinateSystem")) or not isinstance(given, dict):
-        return {}
-    if not isinstance(unit, str) or unit not in METRES_IN:
+    is_same_frame = frame in (None, system.get("EEGCoordinateSystem"))
+    if not (is_same_frame and isinstance(given, dict) and unit in [*METRES_IN]):
         return {}
     spelled = {name.lower(): point for name, point in given.items() if isinstance(point, list)}
     found = {

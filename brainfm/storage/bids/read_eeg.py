@@ -8,13 +8,13 @@ from pathlib import Path
 
 import mne
 import pandas as pd
-from mne_bids import BIDSPath, read_raw_bids
+from mne_bids import get_bids_path_from_fname, read_raw_bids
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_json, read_tsv
 from brainfm.storage.bids.electrodes import position_files
 from brainfm.storage.bids.montage import find_montage
-from brainfm.storage.bids.names import ENTITY_OF, entities_of, extension_of, stem_of
+from brainfm.storage.bids.names import entities_of, stem_of
 from brainfm.storage.bids.query import raw_runs
 from brainfm.storage.bids.validate_eeg import check_eeg
 
@@ -22,7 +22,6 @@ log = logging.getLogger("brainfm")
 
 #: Suffixes of the files that a raw EEG run consists of.
 _SUFFIXES = ("eeg", "channels", "events", "electrodes", "coordsystem")
-_ENTITIES_OF_EEG = ("subject", "session", "task", "acquisition", "run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +99,8 @@ def read_eeg_run(eeg_file, *, line_hz=None):
     problems = check_eeg(path, metadata)
     if problems:
         raise DataError("; ".join(f"{path} {problem}" for problem in problems))
-    bids_path = _bids_path(path)
-    raw, other_channels = _eeg_channels(_read(bids_path), path)
+    bids_path, raw = _read(path)
+    raw, other_channels = _eeg_channels(raw, path)
     raw, montage, without_position = _with_positions(raw, path)
     return EegRun(
         path=path,
@@ -156,12 +155,10 @@ def _without_space(name):
 
 def _root_of(path):
     """Return the folder that holds the participant's folder."""
-    folders = [folder for folder in path.parents if folder.name.startswith("sub-")]
-    if not folders:
-        raise DataError(
-            f"{path} is not in a sub-<label> folder; expected a file of a BIDS dataset."
-        )
-    return folders[-1].parent
+    for folder in path.parents:
+        if folder.name.startswith("sub-"):
+            return folder.parent
+    raise DataError(f"{path} is not in a sub-<label> folder; expected a file of a BIDS dataset.")
 
 
 def _metadata_of(path):
@@ -171,21 +168,9 @@ def _metadata_of(path):
     return next((dict(run.metadata) for run in found if run.path == path), {})
 
 
-def _bids_path(path):
-    entities = entities_of(path)
-    given = {name: entities.get(ENTITY_OF[name]) for name in _ENTITIES_OF_EEG}
-    return BIDSPath(
-        **given,
-        root=_root_of(path),
-        datatype="eeg",
-        suffix="eeg",
-        extension=extension_of(path),
-        check=False,
-    )
-
-
-def _read(bids_path):
+def _read(path):
     try:
+        bids_path = get_bids_path_from_fname(path, check=False)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             raw = read_raw_bids(bids_path, on_ch_mismatch="reorder", verbose="error")
@@ -193,12 +178,12 @@ def _read(bids_path):
     except Exception as error:  # readers of four formats raise whatever they like
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{bids_path.fpath} cannot be read as EEG ({reason}): copy or convert it again, or "
+            f"{path} cannot be read as EEG ({reason}): copy or convert it again, or "
             "fix its sidecars."
         ) from error
     for warning in caught:
-        log.debug("%s: %s", bids_path.basename, warning.message)
-    return raw
+        log.debug("%s: %s", path.name, warning.message)
+    return bids_path, raw
 
 
 def _eeg_channels(raw, path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cache
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.storage.bids.names import entities_of
@@ -19,7 +20,9 @@ class Sidecars:
 
     def __init__(self, bids_dir):
         self.bids_dir = bids_dir
-        self._names, self._candidates, self._contents, self._merged = {}, {}, {}, {}
+        # Each computes its results once for one reader, not longer: files may change.
+        self._listed, self._read = cache(_listed), cache(_read)
+        self._sidecars_in, self._merge = cache(self._sidecars_in), cache(self._merge)
 
     def names_in(self, folder):
         """Return the names in a folder, sorted; none if there is no such folder.
@@ -37,9 +40,7 @@ class Sidecars:
         MissingInput
             If the folder cannot be listed.
         """
-        if folder not in self._names:
-            self._names[folder] = _listed(folder)
-        return self._names[folder]
+        return self._listed(folder)
 
     def metadata_of(self, path, entities, suffix):
         """Merge the sidecars of a file, nearer ones over those further up.
@@ -66,25 +67,16 @@ class Sidecars:
             for sidecar, own in self._sidecars_in(level, suffix)
             if own.items() <= entities.items()
         )
-        if used not in self._merged:
-            self._merged[used] = self._merge(used)
-        return self._merged[used]
+        return self._merge(used)
 
     def _sidecars_in(self, level, suffix):
-        key = level, suffix
-        if key not in self._candidates:
-            ends = f"_{suffix}.json"
-            names = [name for name in self.names_in(level) if f"_{name}".endswith(ends)]
-            found = [(level / name, entities_of(name)) for name in names]
-            self._candidates[key] = sorted(found, key=lambda sidecar: len(sidecar[1]))
-        return self._candidates[key]
+        names = [name for name in self.names_in(level) if f"_{name}".endswith(f"_{suffix}.json")]
+        found = [(level / name, entities_of(name)) for name in names]
+        return sorted(found, key=lambda sidecar: len(sidecar[1]))
 
     def _merge(self, paths):
         metadata, problems = {}, []
-        for path in paths:
-            if path not in self._contents:
-                self._contents[path] = _read(path)
-            content, problem = self._contents[path]
+        for content, problem in map(self._read, paths):
             metadata.update(content)
             problems += [problem] if problem else []
         return metadata, tuple(problems)

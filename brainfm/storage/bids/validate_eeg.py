@@ -41,31 +41,28 @@ def check_eeg(eeg_file, metadata):
 
 
 def _check_line(line_hz):
+    lowest, highest = _LINE_RANGE_HZ
     if line_hz is None or line_hz == "n/a":
-        return [
+        yield (
             "PowerLineFrequency is absent from its sidecars; expected 50 or 60 (Hz): add it to the "
             "JSON beside the file, or give --eeg-line-hz."
-        ]
-    lowest, highest = _LINE_RANGE_HZ
-    if not isinstance(line_hz, int | float) or not lowest <= line_hz <= highest:
-        return [f"PowerLineFrequency is {line_hz!r}; expected 50 or 60 (Hz): fix the JSON."]
-    return []
+        )
+    elif not isinstance(line_hz, int | float) or not lowest <= line_hz <= highest:
+        yield f"PowerLineFrequency is {line_hz!r}; expected 50 or 60 (Hz): fix the JSON."
 
 
 def _check_file(path):
-    if path.suffix.lower() in _BYTES_OF_SAMPLE:
-        problem = _check_edf_size(path)
-        if problem:
-            return [problem]
+    problems = _check_edf_size(path) if path.suffix.lower() in _BYTES_OF_SAMPLE else []
+    if problems:
+        return problems
     try:
         raw = mne.io.read_raw(path, preload=False, verbose="error")
     except Exception as error:  # readers of four formats raise whatever they like
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [f"cannot be read as EEG ({reason}): copy or convert it again."]
-    outside = _check_signal_file(path, raw)
-    if outside:
-        return outside
-    return [*_check_brainvision_size(path, raw), *_check_length(raw), *_check_positions(path, raw)]
+    return [*_check_signal_file(path, raw)] or [
+        *_check_brainvision_size(path, raw), *_check_length(raw), *_check_positions(path, raw)
+    ]  # fmt: skip
 
 
 def _check_edf_size(path):
@@ -78,54 +75,48 @@ def _check_edf_size(path):
             file.seek(256 + n_signals * 216)
             samples = sum(int(file.read(8)) for _ in range(n_signals))
     except (OSError, ValueError):
-        return "cannot be read as EDF (its header is damaged): copy or convert it again."
+        return ["cannot be read as EDF (its header is damaged): copy or convert it again."]
     expected = n_header + n_records * samples * _BYTES_OF_SAMPLE[path.suffix.lower()]
     found = os.path.getsize(path)
     if n_records > 0 and found < expected:
-        return f"is truncated: holds {found} bytes of {expected}; copy or convert it again."
-    return None
+        return [f"is truncated: holds {found} bytes of {expected}; copy or convert it again."]
+    return []
 
 
 def _check_signal_file(path, raw):
     """A BrainVision or EEGLAB header names the file of its samples, and could name any file."""
-    if path.suffix.lower() not in _WITH_SIGNAL_FILE:
-        return []
-    signal = Path(os.path.abspath(raw.filenames[0]))
-    if signal.parent in (Path(os.path.abspath(path)).parent, path.resolve().parent):
-        return []
-    return ["names a file of samples in another folder; expected it beside the header: fix it."]
+    if path.suffix.lower() in _WITH_SIGNAL_FILE:
+        signal = Path(os.path.abspath(raw.filenames[0]))
+        if signal.parent not in (Path(os.path.abspath(path)).parent, path.resolve().parent):
+            yield (
+                "names a file of samples in another folder; expected it beside the header: fix it."
+            )
 
 
 def _check_brainvision_size(path, raw):
     """A BrainVision header gives no length: only an incomplete last sample can be found."""
-    if path.suffix.lower() != ".vhdr":
-        return []
-    signal = Path(raw.filenames[0])
-    n_bytes = _BYTES_OF_BRAINVISION.get(raw.orig_format)
-    if signal.suffix != ".eeg" or n_bytes is None:
-        return []
-    rest = os.path.getsize(signal) % (n_bytes * len(raw.ch_names))
-    if rest:
-        return [f"is truncated: {signal.name} ends within a sample; copy or convert it again."]
-    return []
+    signal, n_bytes = Path(raw.filenames[0]), _BYTES_OF_BRAINVISION.get(raw.orig_format)
+    if path.suffix.lower() != ".vhdr" or signal.suffix != ".eeg" or n_bytes is None:
+        return
+    if os.path.getsize(signal) % (n_bytes * len(raw.ch_names)):
+        yield f"is truncated: {signal.name} ends within a sample; copy or convert it again."
 
 
 def _check_length(raw):
     length_s = raw.n_times / raw.info["sfreq"]
     if length_s < _SHORTEST_S:
-        return [f"lasts {length_s:.1f} s; expected at least {_SHORTEST_S:g} s: leave it out."]
-    return []
+        yield f"lasts {length_s:.1f} s; expected at least {_SHORTEST_S:g} s: leave it out."
 
 
 def _check_positions(path, raw):
     try:
         names = _eeg_names(path, raw)
-        if not names:
-            return ["has no channel of type EEG; expected some: fix its channels.tsv."]
-        find_montage(names, *position_files(path))
+        if names:
+            find_montage(names, *position_files(path))
+        else:
+            yield "has no channel of type EEG; expected some: fix its channels.tsv."
     except (DataError, MissingInput) as error:
-        return [f"has no usable electrode positions: {error}"]
-    return []
+        yield f"has no usable electrode positions: {error}"
 
 
 def _eeg_names(path, raw):

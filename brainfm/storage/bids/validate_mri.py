@@ -35,10 +35,11 @@ def check_bold(bold_file, metadata, *, slice_timing=False):
     image, problems = _open_image(bold_file, n_dimensions=4)
     if not problems:
         problems = [*_check_header(image, metadata or {}), *_check_length(image)]
-    if metadata is None:
-        return problems
-    problems += _check_repetition_time(metadata)
-    return problems or (_check_slice_timing(image, metadata) if slice_timing else [])
+    if metadata is not None:
+        problems += _check_repetition_time(metadata.get("RepetitionTime"))
+    if slice_timing and metadata and not problems:
+        problems += _check_slice_timing(image, metadata)
+    return problems
 
 
 def check_t1w(t1w_file):
@@ -101,52 +102,44 @@ def _check_header(image, metadata):
     """Compare the sidecar with the header, in which 0 and 1 mean that the field is not set."""
     repetition_time_s, zooms = metadata.get("RepetitionTime"), image.header.get_zooms()
     if not isinstance(repetition_time_s, int | float) or len(zooms) < 4:
-        return []
+        return
     unit = getattr(image.header, "get_xyzt_units", lambda: ("", "sec"))()[1]
     header_s = float(zooms[3]) * _SECONDS_IN.get(unit, 1.0)
     shortest, longest = _TR_RANGE_S
     both_are_set = header_s not in (0, 1) and shortest <= repetition_time_s <= longest
-    if not both_are_set or abs(header_s - repetition_time_s) <= 0.01 * repetition_time_s:
-        return []
-    return [
-        f"RepetitionTime is {repetition_time_s:g} s in the sidecar but {header_s:g} s in the "
-        "header of the image: find out which is right and fix the other."
-    ]
+    if both_are_set and abs(header_s - repetition_time_s) > 0.01 * repetition_time_s:
+        yield (
+            f"RepetitionTime is {repetition_time_s:g} s in the sidecar but {header_s:g} s in the "
+            "header of the image: find out which is right and fix the other."
+        )
 
 
 def _check_length(image):
     n_volumes = image.shape[3]
-    if n_volumes >= _FEWEST_VOLUMES:
-        return []
-    return [f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."]
+    if n_volumes < _FEWEST_VOLUMES:
+        yield f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."
 
 
-def _check_repetition_time(metadata):
-    value = metadata.get("RepetitionTime")
+def _check_repetition_time(value):
+    shortest, longest = _TR_RANGE_S
     if value is None:
-        return [
+        yield (
             "RepetitionTime is absent from its sidecars; expected seconds between volumes: add it "
             "to the JSON beside the file."
-        ]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return [f"RepetitionTime is {value!r}; expected a number of seconds: fix the JSON."]
-    shortest, longest = _TR_RANGE_S
-    if not shortest <= value <= longest:
+        )
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        yield f"RepetitionTime is {value!r}; expected a number of seconds: fix the JSON."
+    elif not shortest <= value <= longest:
         hint = f"; {value:g} looks like milliseconds, write {value / 1000:g}" if value > 100 else ""
-        return [
-            f"RepetitionTime is {value:g}; expected seconds, {shortest:g} to {longest:g}{hint}."
-        ]
-    return []
+        yield f"RepetitionTime is {value:g}; expected seconds, {shortest:g} to {longest:g}{hint}."
 
 
 def _check_slice_timing(image, metadata):
-    times, repetition_time_s = metadata.get("SliceTiming"), metadata.get("RepetitionTime")
-    if not times:
-        return []
+    times, repetition_time_s = metadata.get("SliceTiming"), metadata["RepetitionTime"]
     try:
-        axis = slice_axis(metadata.get("SliceEncodingDirection", "k"))
-        n_slices = image.shape[axis]
-        checked_slice_times(times, n_slices, repetition_time_s=repetition_time_s, axis=axis)
+        if times:
+            axis = slice_axis(metadata.get("SliceEncodingDirection", "k"))
+            n_slices = image.shape[axis]
+            checked_slice_times(times, n_slices, repetition_time_s=repetition_time_s, axis=axis)
     except SignalError as error:
-        return [str(error)]
-    return []
+        yield str(error)

@@ -29,8 +29,7 @@ def split_of(dataset, participant):
     -------
     split : {"train", "validation"}
     """
-    digest = hashlib.sha256(f"{dataset}/{participant}".encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
+    share = int(participant_prefix(dataset, participant), 16) / 2**64
     return "validation" if share < _VALIDATION_SHARE else "train"
 
 

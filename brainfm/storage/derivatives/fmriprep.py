@@ -7,6 +7,7 @@ from brainfm.errors import MissingInput
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.names import run_entities
 
+_BOLD_TO_MASK = ("_desc-preproc_bold", "_desc-brain_mask")
 _CONFOUNDS = ("desc-confounds_timeseries.tsv", "desc-confounds_regressors.tsv")
 
 
@@ -22,11 +23,6 @@ class FmriprepRun:
     bold: Path
     mask: Path
     confounds: Path
-
-    @property
-    def space(self):
-        """Label of the space, such as ``MNI152NLin2009cAsym``."""
-        return entities_of(self.bold)["space"]
 
 
 def find_fmriprep_run(derivatives_dir, raw_file):
@@ -54,8 +50,8 @@ def find_fmriprep_run(derivatives_dir, raw_file):
     folder = (folder / f"ses-{wanted['ses']}" if "ses" in wanted else folder) / "func"
     found = [path for path in sorted(folder.glob("*")) if _matches(path, wanted)]
     images = [path for path in found if _is_bold(path)]
-    pairs = [(image, _mask_of(image, found)) for image in images]
-    pairs = [(image, mask) for image, mask in pairs if mask]
+    masks = [path.with_name(path.name.replace(*_BOLD_TO_MASK)) for path in images]
+    pairs = [(image, mask) for image, mask in zip(images, masks, strict=True) if mask in found]
     confounds = [path for path in found if path.name.endswith(_CONFOUNDS)]
     lost = [] if images else ["space-MNI152*_desc-preproc_bold.nii.gz"]
     lost += [] if pairs or not images else ["the desc-brain_mask.nii.gz of that image"]
@@ -79,11 +75,6 @@ def _is_bold(path):
     return entities_of(path).get("space", "").startswith("MNI152") and path.name.endswith(
         ("_desc-preproc_bold.nii.gz", "_desc-preproc_bold.nii")
     )
-
-
-def _mask_of(image, found):
-    name = image.name.replace("_desc-preproc_bold", "_desc-brain_mask")
-    return next((path for path in found if path.name == name), None)
 
 
 def _preference(image):

@@ -45,10 +45,8 @@ def dataset_root(path):
     root : Path
         Absolute; the folder of the file if no ``sub-*`` folder is above it.
     """
-    for folder in Path(path).absolute().parents:
-        if folder.name.startswith("sub-"):
-            return folder.parent
-    return Path(path).absolute().parent
+    folders = Path(path).absolute().parents
+    return next((one.parent for one in folders if one.name.startswith("sub-")), folders[0])
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_tsv
@@ -13,7 +14,6 @@ from brainfm.storage.bids.electrodes import position_files, read_electrodes
 from brainfm.storage.derivatives.labels import labels_of
 
 log = logging.getLogger("brainfm")
-_TYPES_OF_EEG = ("eeg",)
 
 
 def read_eeg(path):
@@ -41,8 +41,8 @@ def read_eeg(path):
         If the header cannot be read, or no EEG channel has a position.
     """
     path = Path(path)
-    info, n_times = _eeg_header(path)
-    names = _eeg_names(path, info["ch_names"])
+    raw = _open_brainvision(path)
+    names, is_bad = _eeg_channels(path, raw.ch_names)
     known, table = _electrode_positions(path)
     positions = np.array([known.get(name, (np.nan,) * 3) for name in names]).reshape(-1, 3)
     placed = np.isfinite(positions).all(axis=1)
@@ -56,12 +56,12 @@ def read_eeg(path):
         log.warning("%s: no position for %s; masked", path.name, ", ".join(lost))
     return Recording(
         read=_ReadEeg(str(path), names),
-        shape=(n_times, len(names)),
-        sampling_hz=float(info["sfreq"]),
+        shape=(raw.n_times, len(names)),
+        sampling_hz=float(raw.info["sfreq"]),
         modality="eeg",
         channels=names,
         positions=positions,
-        mask=placed & ~_is_bad(path, names),
+        mask=placed & ~is_bad,
         **labels_of(path),
     )
 
@@ -91,29 +91,13 @@ def _open_brainvision(path):
         ) from error
 
 
-def _eeg_header(path):
-    raw = _open_brainvision(path)
-    return raw.info, raw.n_times
-
-
-def _channels_table(path):
-    table = path.with_name(path.name.removesuffix("_eeg.vhdr") + "_channels.tsv")
-    return read_tsv(table, dtype=str).set_index("name") if table.exists() else None
-
-
-def _eeg_names(path, names):
-    table = _channels_table(path)
-    if table is None or "type" not in table:
-        return tuple(names)
-    kinds = table["type"].str.lower()
-    return tuple(name for name in names if kinds.get(name, "eeg") in _TYPES_OF_EEG)
-
-
-def _is_bad(path, names):
-    table = _channels_table(path)
-    if table is None or "status" not in table:
-        return np.zeros(len(names), bool)
-    return np.array([table["status"].get(name) == "bad" for name in names])
+def _eeg_channels(path, names):
+    """Return the names of the EEG channels, and whether each is marked bad."""
+    path = path.with_name(path.name.removesuffix("_eeg.vhdr") + "_channels.tsv")
+    table = read_tsv(path, dtype=str).set_index("name") if path.exists() else pd.DataFrame()
+    kinds, states = table.get("type", {}), table.get("status", {})
+    names = tuple(name for name in names if str(kinds.get(name, "eeg")).lower() == "eeg")
+    return names, np.array([states.get(name) == "bad" for name in names], bool)
 
 
 def _electrode_positions(path):

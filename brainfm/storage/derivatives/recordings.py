@@ -70,9 +70,7 @@ def mean_fd_of(recording):
     path = Path(recording.source)
     run = "_".join(f"{key}-{label}" for key, label in run_entities(path).items())
     quality = path.with_name(f"{run}_desc-bold_qc.json")
-    if not quality.is_file():
-        return float("nan")
-    found = read_json(quality).get("fd_mean_mm")
+    found = read_json(quality).get("fd_mean_mm") if quality.is_file() else None
     return float("nan") if found is None else float(found)
 
 
@@ -101,13 +99,8 @@ def _standardised_files(root, participants):
     for folder in sorted(root.glob("sub-*")):
         if participants is not None and folder.name.removeprefix("sub-") not in participants:
             continue
-        for pattern in (
-            "func/*_timeseries.tsv",
-            "ses-*/func/*_timeseries.tsv",
-            "eeg/*_desc-preproc_eeg.vhdr",
-            "ses-*/eeg/*_desc-preproc_eeg.vhdr",
-        ):
-            for path in sorted(folder.glob(pattern)):
+        for pattern in ("func/*_timeseries.tsv", "eeg/*_desc-preproc_eeg.vhdr"):
+            for path in [*sorted(folder.glob(pattern)), *sorted(folder.glob(f"ses-*/{pattern}"))]:
                 if path.suffix == ".vhdr" or "atlas" in entities_of(path):
                     yield path
 

@@ -55,11 +55,8 @@ def write_eeg_derivative(run, clean, out_dir, *, sidecar, channels, quality):
     path = partial(derivative_path, out_dir, run.path, datatype="eeg")
     vhdr_file = path(desc="preproc", suffix="eeg", extension=".vhdr")
     with atomic_files(vhdr_file.parent, last=".vhdr") as temporary:
-
-        def temporary_path(**name):
-            return temporary / path(**name).name
-
-        _write_all(temporary_path, run, clean, (sidecar, channels, quality))
+        tables = sidecar, channels, quality
+        _write_all(lambda **name: temporary / path(**name).name, run, clean, tables)
     return vhdr_file
 
 
