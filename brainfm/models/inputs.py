@@ -1,5 +1,7 @@
 """Input of the estimators: conversion of ``X`` to a table of recordings."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -49,8 +51,23 @@ def as_table(X, *, positions=None, sampling_hz=None, modality=None):
     return X
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TableInputMixin:
-    """Conversion of ``X`` for estimators with ``positions``, ``sampling_hz`` and ``modality``."""
+    """Conversion of ``X``, and the parameters of estimators that describe it when it is an array.
+
+    Parameters
+    ----------
+    positions : array-like, shape (n_channels, 3), optional
+    sampling_hz : float, optional
+    modality : {"bold", "eeg"}, optional
+        See :func:`as_table`.
+    device : {"auto", "cpu", "cuda"}
+    """
+
+    positions: np.ndarray | None = None
+    sampling_hz: float | None = None
+    modality: str | None = None
+    device: str = "auto"
 
     def _table(self, X):
         return as_table(

@@ -1,6 +1,6 @@
 """Adaptation of features to labels: a head, or a head and fine-tuning of the encoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 from brainfm.errors import ModelError
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.encoder.windows import prepare
-from brainfm.models.estimators.fine_tuning import FineTuner
+from brainfm.models.estimators.fine_tuning import FineTuner, TuningSettings
 from brainfm.models.estimators.heads import classifier_head, regressor_head
 from brainfm.models.features.registry import FEATURES, make_features, scaler_of
 
@@ -27,80 +27,34 @@ _TUNING = ("lora", "full")
 _N_STOPPING_FOLDS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Adaptation:
-    """Settings of an adaptation; see :class:`brainfm.BrainClassifier` for all but ``head``."""
-
-    model: str
-    head: str
-    name: str = "probe"
-    class_weight: str | dict | None = "balanced"
-    max_epochs: int = 20
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    patience: int = 5
-    device: str = "auto"
-    random_state: int = 0
-
-    def tuner(self, criterion, n_outputs):
-        """Return a :class:`~brainfm.models.estimators.fine_tuning.FineTuner`."""
-        return FineTuner(
-            load_checkpoint(self.model).encoder,
-            method=self.name,
-            criterion=criterion,
-            n_outputs=n_outputs,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            device=self.device,
-            random_state=self.random_state,
-        )
-
-
-def head_of(adaptation):
-    """Return the head of an adaptation.
-
-    Parameters
-    ----------
-    adaptation : {"probe", "prototype", "lora", "full"}
-
-    Returns
-    -------
-    head : {"logistic", "prototype"}
-
-    Raises
-    ------
-    ModelError
-        If there is no such adaptation.
-    """
-    if adaptation not in ADAPTATIONS:
-        raise ModelError(f"adaptation is {adaptation!r}; expected one of {', '.join(ADAPTATIONS)}.")
-    return ADAPTATIONS[adaptation]
-
-
-class _FeatureEstimator:
+@dataclass(eq=False, repr=False, kw_only=True)
+class _FeatureEstimator(TuningSettings):
     """Head on registered features, and a fine-tuned encoder where the adaptation asks for it.
 
     Parameters
     ----------
     name : str
         Of the features.
-    adaptation : Adaptation
+    head : {"logistic", "lda", "prototype"}
+    model, adaptation, class_weight
+        See :class:`brainfm.BrainClassifier`.
+    max_epochs, batch_size, patience, learning_rate, device, random_state
+        See :class:`~brainfm.models.estimators.fine_tuning.TuningSettings`.
     """
 
-    def __init__(self, name, adaptation):
-        self.name, self.adaptation = name, adaptation
+    name: str
+    model: str
+    head: str
+    adaptation: str = "probe"
+    class_weight: str | dict | None = "balanced"
 
     @property
     def _is_tuned(self):
-        return self.adaptation.name in _TUNING and FEATURES[self.name].make is None
+        return self.adaptation in _TUNING and FEATURES[self.name].make is None
 
     def fit(self, table, y, groups):
         """Fit on a table with one recording per row."""
-        self.features_ = make_features(
-            self.name, self.adaptation.model, device=self.adaptation.device
-        )
+        self.features_ = make_features(self.name, self.model, device=self.device)
         X = self.features_.fit_transform(table, y)
         self.head_ = self._make_head(y, groups).fit(X, y)
         if self._is_tuned:
@@ -116,22 +70,27 @@ class _FeatureEstimator:
         outputs = self.tuner_.predict([prepare(one) for one in table.recordings])
         return (of_head + self._predict_tuner(outputs)) / 2
 
+    def _tuner(self, criterion, n_outputs):
+        return FineTuner(
+            encoder=load_checkpoint(self.model).encoder,
+            method=self.adaptation,
+            criterion=criterion,
+            n_outputs=n_outputs,
+            **{field.name: getattr(self, field.name) for field in fields(TuningSettings)},
+        )
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class FeatureClassifier(_FeatureEstimator):
     """Classifier on one feature set.
 
     Parameters
     ----------
-    name : str
-        Of the features.
-    adaptation : Adaptation
     n_classes : int
         Classes are 0 to ``n_classes`` - 1; ``y`` may lack some.
     """
 
-    def __init__(self, name, adaptation, n_classes):
-        super().__init__(name, adaptation)
-        self.n_classes = n_classes
+    n_classes: int
 
     def _make_head(self, y, groups):
         if len(np.unique(y)) < 2:
@@ -139,9 +98,8 @@ class FeatureClassifier(_FeatureEstimator):
                 f"all rows with {FEATURES[self.name].modality} are of one class, so the presence "
                 "of the modality would reveal the class: leave it out of fusion."
             )
-        head, class_weight = self.adaptation.head, self.adaptation.class_weight
         return classifier_head(
-            head, y, groups, scaler_of(self.features_), class_weight=class_weight
+            self.head, y, groups, scaler_of(self.features_), class_weight=self.class_weight
         )
 
     def _predict_head(self, X):
@@ -155,9 +113,9 @@ class FeatureClassifier(_FeatureEstimator):
     def _tune(self, prepared, y, stopping):
         weight = np.ones(self.n_classes, dtype=np.float32)
         classes = np.unique(y)
-        weight[classes] = compute_class_weight(self.adaptation.class_weight, classes=classes, y=y)
+        weight[classes] = compute_class_weight(self.class_weight, classes=classes, y=y)
         criterion = nn.CrossEntropyLoss(weight=torch.from_numpy(weight))
-        tuner = self.adaptation.tuner(criterion, self.n_classes)
+        tuner = self._tuner(criterion, self.n_classes)
         self.tuner_ = tuner.fit(prepared, y.astype(np.int64), stopping)
 
     def _predict_tuner(self, outputs):
@@ -165,14 +123,7 @@ class FeatureClassifier(_FeatureEstimator):
 
 
 class FeatureRegressor(_FeatureEstimator):
-    """Regressor on one feature set.
-
-    Parameters
-    ----------
-    name : str
-        Of the features.
-    adaptation : Adaptation
-    """
+    """Regressor on one feature set."""
 
     def _make_head(self, y, groups):
         return regressor_head(y, groups, scaler_of(self.features_))
@@ -187,7 +138,7 @@ class FeatureRegressor(_FeatureEstimator):
     def _tune(self, prepared, y, stopping):
         self.centre_, self.spread_ = y.mean(), y.std()
         scaled = ((y - self.centre_) / self.spread_).astype(np.float32)[:, None]
-        self.tuner_ = self.adaptation.tuner(nn.MSELoss(), 1).fit(prepared, scaled, stopping)
+        self.tuner_ = self._tuner(nn.MSELoss(), 1).fit(prepared, scaled, stopping)
 
     def _predict_tuner(self, outputs):
         scaled = np.stack([one.mean(dim=0).numpy() for one in outputs])

@@ -4,7 +4,10 @@ One head is fitted per feature set, and predictions are averaged over the featur
 (late fusion): rows may lack a modality, and large uninformative feature sets do not dominate.
 """
 
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -12,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import ModelError
 from brainfm.models.estimators.adaptation import (
-    Adaptation,
+    ADAPTATIONS,
     FeatureClassifier,
     FeatureRegressor,
-    head_of,
 )
+from brainfm.models.estimators.fine_tuning import TuningSettings
 from brainfm.models.estimators.heads import encode_class_weight
 from brainfm.models.features.registry import FEATURES, names_of
 from brainfm.models.inputs import TableInputMixin
@@ -24,8 +27,13 @@ from brainfm.models.targets import check_target
 from brainfm.recording import RecordingTable
 
 
+@dataclass(eq=False, repr=False)
 class _BrainEstimator(TableInputMixin, BaseEstimator):
     """Base class: one estimator per fused feature set."""
+
+    model: str | Path = "brainfm-tiny"
+    _: KW_ONLY
+    fusion: str | Sequence = "auto"
 
     def _fit_blocks(self, X, y, groups, make_block):
         table = self._table(X)
@@ -41,7 +49,7 @@ class _BrainEstimator(TableInputMixin, BaseEstimator):
         self.blocks_ = {}
         for name in names_of(self.fusion, table):
             present, part = _of_modality(table, FEATURES[name].modality)
-            self.blocks_[name] = make_block(name).fit(part, y[present], groups[present])
+            self.blocks_[name] = make_block(name=name).fit(part, y[present], groups[present])
         return self
 
     def _predict_mean(self, X):
@@ -75,11 +83,15 @@ class _BrainEstimator(TableInputMixin, BaseEstimator):
 class _Classifier(ClassifierMixin, _BrainEstimator):
     """Base class of the classifiers."""
 
-    def _fit_classes(self, X, y, groups, make_block):
+    def _fit_classes(self, X, y, groups, *, class_weight="balanced", **settings):
         y = np.asarray(y)
         check_target(y, "classification")
         self.classes_, numbers = np.unique(y, return_inverse=True)
-        return self._fit_blocks(X, numbers, groups, make_block)
+        weights = encode_class_weight(class_weight, self.classes_)
+        make = partial(
+            FeatureClassifier, n_classes=len(self.classes_), class_weight=weights, **settings
+        )
+        return self._fit_blocks(X, numbers, groups, make)
 
     def predict(self, X):
         """Predict classes.
@@ -135,7 +147,8 @@ class _Classifier(ClassifierMixin, _BrainEstimator):
         return log[:, 1] - log[:, 0] if log.shape[1] == 2 else log
 
 
-class BrainClassifier(_Classifier):
+@dataclass(eq=False, repr=False, kw_only=True)
+class BrainClassifier(TuningSettings, _Classifier):
     """Classify recordings by a pretrained encoder.
 
     Parameters
@@ -176,36 +189,8 @@ class BrainClassifier(_Classifier):
     .. [2] Snell et al., 2017, NeurIPS (prototypes). https://arxiv.org/abs/1703.05175
     """
 
-    def __init__(
-        self,
-        model="brainfm-tiny",
-        *,
-        adaptation="probe",
-        fusion="auto",
-        class_weight="balanced",
-        max_epochs=20,
-        batch_size=16,
-        patience=5,
-        learning_rate=1e-3,
-        positions=None,
-        sampling_hz=None,
-        modality=None,
-        device="auto",
-        random_state=0,
-    ):
-        self.model = model
-        self.adaptation = adaptation
-        self.fusion = fusion
-        self.class_weight = class_weight
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.positions = positions
-        self.sampling_hz = sampling_hz
-        self.modality = modality
-        self.device = device
-        self.random_state = random_state
+    adaptation: str = "probe"
+    class_weight: str | dict | None = "balanced"
 
     def fit(self, X, y, groups=None):
         """Fit on training rows only.
@@ -229,17 +214,10 @@ class BrainClassifier(_Classifier):
         ModelError
             If lengths differ, or a name or a class of ``class_weight`` is unknown.
         """
-        adaptation = _adaptation(self)
-
-        def make(name):
-            weights = encode_class_weight(self.class_weight, self.classes_)
-            return FeatureClassifier(
-                name, replace(adaptation, class_weight=weights), len(self.classes_)
-            )
-
-        return self._fit_classes(X, y, groups, make)
+        return self._fit_classes(X, y, groups, **_block_settings(self))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class FewShotClassifier(_Classifier):
     """Classify recordings from one to a few dozen examples per class, without fine-tuning.
 
@@ -266,24 +244,7 @@ class FewShotClassifier(_Classifier):
        https://doi.org/10.1016/S0047-259X(03)00096-4
     """
 
-    def __init__(
-        self,
-        model="brainfm-tiny",
-        *,
-        head="prototype",
-        fusion="auto",
-        positions=None,
-        sampling_hz=None,
-        modality=None,
-        device="auto",
-    ):
-        self.model = model
-        self.head = head
-        self.fusion = fusion
-        self.positions = positions
-        self.sampling_hz = sampling_hz
-        self.modality = modality
-        self.device = device
+    head: str = "prototype"
 
     def fit(self, X, y, groups=None):
         """Fit on the examples; see :meth:`BrainClassifier.fit`.
@@ -308,12 +269,12 @@ class FewShotClassifier(_Classifier):
         """
         if self.head not in ("prototype", "lda"):
             raise ModelError(f"head is {self.head!r}; expected prototype or lda.")
-        adaptation = Adaptation(model=self.model, head=self.head, device=self.device)
-        make = lambda name: FeatureClassifier(name, adaptation, len(self.classes_))  # noqa: E731
-        return self._fit_classes(X, y, groups, make)
+        settings = {"model": self.model, "head": self.head, "device": self.device}
+        return self._fit_classes(X, y, groups, **settings)
 
 
-class BrainRegressor(RegressorMixin, _BrainEstimator):
+@dataclass(eq=False, repr=False, kw_only=True)
+class BrainRegressor(TuningSettings, RegressorMixin, _BrainEstimator):
     """Predict a number from recordings by a pretrained encoder.
 
     Parameters
@@ -337,34 +298,7 @@ class BrainRegressor(RegressorMixin, _BrainEstimator):
         Fitted features and heads by name of the features.
     """
 
-    def __init__(
-        self,
-        model="brainfm-tiny",
-        *,
-        adaptation="probe",
-        fusion="auto",
-        max_epochs=20,
-        batch_size=16,
-        patience=5,
-        learning_rate=1e-3,
-        positions=None,
-        sampling_hz=None,
-        modality=None,
-        device="auto",
-        random_state=0,
-    ):
-        self.model = model
-        self.adaptation = adaptation
-        self.fusion = fusion
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.positions = positions
-        self.sampling_hz = sampling_hz
-        self.modality = modality
-        self.device = device
-        self.random_state = random_state
+    adaptation: str = "probe"
 
     def fit(self, X, y, groups=None):
         """Fit on training rows only; see :meth:`BrainClassifier.fit`.
@@ -394,8 +328,7 @@ class BrainRegressor(RegressorMixin, _BrainEstimator):
         check_target(y, "regression")
         if self.adaptation == "prototype":
             raise ModelError("adaptation is 'prototype', which needs classes; use 'probe'.")
-        adaptation = _adaptation(self)
-        return self._fit_blocks(X, y, groups, lambda name: FeatureRegressor(name, adaptation))
+        return self._fit_blocks(X, y, groups, partial(FeatureRegressor, **_block_settings(self)))
 
     def predict(self, X):
         """Predict numbers.
@@ -416,11 +349,13 @@ class BrainRegressor(RegressorMixin, _BrainEstimator):
         return self._predict_mean(X)[:, 0]
 
 
-def _adaptation(estimator):
-    settings = estimator.get_params()
-    name = settings.pop("adaptation")
-    shared = {field.name for field in fields(Adaptation)} & set(settings)
-    return Adaptation(name=name, head=head_of(name), **{key: settings[key] for key in shared})
+def _block_settings(estimator):
+    """Settings of the feature estimators: parameters of the same name, and the head."""
+    name, settings = estimator.adaptation, estimator.get_params()
+    if name not in ADAPTATIONS:
+        raise ModelError(f"adaptation is {name!r}; expected one of {', '.join(ADAPTATIONS)}.")
+    taken = {field.name for field in fields(FeatureRegressor)} & set(settings)
+    return {"head": ADAPTATIONS[name], **{key: settings[key] for key in taken}}
 
 
 def _of_modality(table, modality):

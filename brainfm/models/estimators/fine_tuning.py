@@ -1,6 +1,7 @@
 """Fine-tuning of an encoder with a linear head on windows of labelled recordings."""
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -69,7 +70,32 @@ class WindowNet(nn.Module):
         return self.head(torch.cat([encoded.summary, mean], dim=-1))
 
 
-class FineTuner:
+@dataclass(eq=False, repr=False, kw_only=True)
+class TuningSettings:
+    """Settings of fine-tuning.
+
+    Parameters
+    ----------
+    max_epochs, batch_size, patience : int
+        Largest number of epochs; windows per step; epochs without improvement on held-out rows
+        before training stops.
+    learning_rate : float
+        Initial rate of AdamW; decays to zero along a cosine.
+    device : {"auto", "cpu", "cuda"}
+    random_state : int
+        Seed of the head, the order of the windows and their crops.
+    """
+
+    max_epochs: int = 20
+    batch_size: int = 16
+    patience: int = 5
+    learning_rate: float = 1e-3
+    device: str = "auto"
+    random_state: int = 0
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class FineTuner(TuningSettings):
     """Tune an encoder on labelled recordings of one modality.
 
     Parameters
@@ -81,37 +107,18 @@ class FineTuner:
     criterion : torch.nn.Module
         Loss of outputs (b, n_outputs) and targets.
     n_outputs : int
-    max_epochs, batch_size, patience : int
-        Largest number of epochs; windows per step; epochs without improvement on held-out rows
-        before training stops.
-    learning_rate : float
-        Initial rate of AdamW; decays to zero along a cosine.
-    device : {"auto", "cpu", "cuda"}
-    random_state : int
+    max_epochs, batch_size, patience, learning_rate, device, random_state
+        See :class:`TuningSettings`.
 
     References
     ----------
     .. [1] Hu et al., 2022, ICLR. https://arxiv.org/abs/2106.09685
     """
 
-    def __init__(
-        self,
-        encoder,
-        *,
-        method,
-        criterion,
-        n_outputs,
-        max_epochs=20,
-        batch_size=16,
-        patience=5,
-        learning_rate=1e-3,
-        device="auto",
-        random_state=0,
-    ):
-        self.encoder, self.method, self.criterion = encoder, method, criterion
-        self.n_outputs, self.max_epochs, self.batch_size = n_outputs, max_epochs, batch_size
-        self.patience, self.learning_rate = patience, learning_rate
-        self.device, self.random_state = device, random_state
+    encoder: nn.Module
+    method: str
+    criterion: nn.Module
+    n_outputs: int
 
     def fit(self, prepared, target, stopping=None):
         """Tune a copy of the encoder.

@@ -3,6 +3,8 @@
 import logging
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +39,7 @@ from brainfm.models.training.objectives import PhenotypeTargets, build_objective
 log = logging.getLogger("brainfm")
 
 
+@dataclass(eq=False, repr=False)
 class BrainPretrainer(TableInputMixin, TransformerMixin, BaseEstimator):
     """Pretrain an encoder on recordings, by default without labels, and embed with it.
 
@@ -88,42 +91,19 @@ class BrainPretrainer(TableInputMixin, TransformerMixin, BaseEstimator):
         any.
     """
 
-    def __init__(
-        self,
-        preset="tiny",
-        *,
-        tokenizer="patch",
-        objective="default",
-        max_epochs=20,
-        batch_size=32,
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        max_channels=128,
-        window_s=None,
-        positions=None,
-        sampling_hz=None,
-        modality=None,
-        resume_dir=None,
-        loop=None,
-        device="auto",
-        random_state=0,
-    ):
-        self.preset = preset
-        self.tokenizer = tokenizer
-        self.objective = objective
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.max_channels = max_channels
-        self.window_s = window_s
-        self.positions = positions
-        self.sampling_hz = sampling_hz
-        self.modality = modality
-        self.resume_dir = resume_dir
-        self.loop = loop
-        self.device = device
-        self.random_state = random_state
+    preset: str = "tiny"
+    _: KW_ONLY
+    tokenizer: str = "patch"
+    objective: str | dict = "default"
+    max_epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    max_channels: int = 128
+    window_s: dict | None = None
+    resume_dir: str | Path | None = None
+    loop: Callable | None = None
+    random_state: int = 0
 
     def fit(self, X, y=None, validation=None):
         """Pretrain on recordings.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
 import numpy as np
@@ -176,6 +176,7 @@ def _long_enough(recording):
 _INPUTS = {"bold": _Matrices, "eeg": _EEGWindows}
 
 
+@dataclass(eq=False, repr=False)
 class DeepClassifier(ClassifierMixin, BaseEstimator):
     """Classify recordings by a published deep network, trained from random weights.
 
@@ -215,24 +216,14 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
        https://doi.org/10.1016/j.neuroimage.2016.09.046
     """
 
-    def __init__(
-        self,
-        network="shallow",
-        *,
-        max_epochs=50,
-        batch_size=32,
-        learning_rate=1e-3,
-        class_weight="balanced",
-        device="auto",
-        random_state=0,
-    ):
-        self.network = network
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.class_weight = class_weight
-        self.device = device
-        self.random_state = random_state
+    network: str = "shallow"
+    _: KW_ONLY
+    max_epochs: int = 50
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    class_weight: str | dict | None = "balanced"
+    device: str = "auto"
+    random_state: int = 0
 
     def fit(self, X, y, groups=None):
         """Fit on training rows only.

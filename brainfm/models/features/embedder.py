@@ -1,5 +1,8 @@
 """Embedding as a scikit-learn transformer."""
 
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
@@ -12,6 +15,7 @@ from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import TableInputMixin, device_of
 
 
+@dataclass(eq=False, repr=False)
 class BrainEmbedder(TableInputMixin, TransformerMixin, BaseEstimator):
     """Turn recordings into vectors with a pretrained encoder.
 
@@ -41,22 +45,9 @@ class BrainEmbedder(TableInputMixin, TransformerMixin, BaseEstimator):
     >>> vectors = embedder.transform(load_recordings("derivatives"))  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        model="brainfm-tiny",
-        *,
-        positions=None,
-        sampling_hz=None,
-        modality=None,
-        batch_size=32,
-        device="auto",
-    ):
-        self.model = model
-        self.positions = positions
-        self.sampling_hz = sampling_hz
-        self.modality = modality
-        self.batch_size = batch_size
-        self.device = device
+    model: str | Path = "brainfm-tiny"
+    _: KW_ONLY
+    batch_size: int = 32
 
     @classmethod
     def from_pretrained(cls, name_or_path, **parameters):
