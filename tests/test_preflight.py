@@ -320,19 +320,19 @@ class TestDerivatives:
 
 class TestEngine:
     def test_derivatives_come_first(self, tmp_path):
-        assert choose_engine(BoldConfig(), {"fmriprep": tmp_path}) == ("derivatives", [])
+        assert choose_engine(BoldConfig(), {"fmriprep": tmp_path}) == "derivatives"
 
     def test_without_any_the_built_in_one_is_chosen(self, monkeypatch):
         monkeypatch.setenv("PATH", "")
-        assert choose_engine(BoldConfig(), {}) == ("builtin", [])
+        assert choose_engine(BoldConfig(), {}) == "builtin"
 
     def test_fmriprep_is_chosen_when_it_is_installed_with_a_licence(self, monkeypatch, tmp_path):
         (tmp_path / "fmriprep").write_text("#!/bin/sh\n")
         (tmp_path / "fmriprep").chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.delenv("FS_LICENSE", raising=False)
-        assert choose_engine(BoldConfig(), {})[0] == "builtin"
-        assert choose_engine(BoldConfig(fs_license_file=tmp_path), {})[0] == "fmriprep"
+        assert choose_engine(BoldConfig(), {}) == "builtin"
+        assert choose_engine(BoldConfig(fs_license_file=tmp_path), {}) == "fmriprep"
 
     @pytest.mark.parametrize(
         ("engine", "message"),

@@ -21,26 +21,27 @@ def choose_engine(config, derivatives):
     Returns
     -------
     engine : {"derivatives", "fmriprep", "builtin"}
-    errors : list of UsageError
-        What is missing for the engine that the settings name.
+
+    Raises
+    ------
+    UsageError
+        If something is missing for the engine that the settings name.
     """
     wanted = config.fmri_engine
+    if wanted == "auto":
+        if "fmriprep" in derivatives:
+            return "derivatives"
+        licensed = config.fs_license_file or os.environ.get("FS_LICENSE")
+        return "fmriprep" if licensed and _can_run_fmriprep(config) else "builtin"
     if wanted == "derivatives" and "fmriprep" not in derivatives:
-        text = "--fmri-engine derivatives needs --derivatives fmriprep=PATH."
-        return wanted, [UsageError(text)]
+        raise UsageError("--fmri-engine derivatives needs --derivatives fmriprep=PATH.")
     if wanted == "fmriprep" and not _can_run_fmriprep(config):
-        text = (
+        raise UsageError(
             "--fmri-engine fmriprep: no fmriprep program is on PATH and --fmriprep-container "
             "names no image that apptainer, singularity or docker could run; give one, or "
             "--fmri-engine builtin."
         )
-        return wanted, [UsageError(text)]
-    if wanted != "auto":
-        return wanted, []
-    if "fmriprep" in derivatives:
-        return "derivatives", []
-    licensed = config.fs_license_file or os.environ.get("FS_LICENSE")
-    return ("fmriprep" if licensed and _can_run_fmriprep(config) else "builtin"), []
+    return wanted
 
 
 def read_derivatives(arguments):
@@ -64,8 +65,7 @@ def read_derivatives(arguments):
             errors.append(UsageError(text))
             continue
         derivatives[name] = Path(path).absolute()
-        problem = _check_derivative(name, derivatives[name])
-        errors += [problem] if problem else []
+        errors += filter(None, [_check_derivative(name, derivatives[name])])
     return derivatives, errors
 
 

@@ -26,9 +26,9 @@ def check_folders(bids_dir, output_dir, run):
     """
     data, out = bids_dir.resolve(), output_dir.resolve()
     work = (run.work_dir or output_dir / "work").resolve()
-    error = _overlap(bids_dir, output_dir, data=data, out=out, work=work)
-    problems = dict.fromkeys(_not_writable(folder) for folder in (out, work))
-    return [*([error] if error else []), *(CannotCreateOutput(text) for text in problems if text)]
+    overlap = _overlap(bids_dir, output_dir, data=data, out=out, work=work)
+    texts = dict.fromkeys(filter(None, map(_not_writable, (out, work))))
+    return [*filter(None, [overlap]), *map(CannotCreateOutput, texts)]
 
 
 def _overlap(bids_dir, output_dir, *, data, out, work):
@@ -36,7 +36,7 @@ def _overlap(bids_dir, output_dir, *, data, out, work):
     default = bids_dir / "derivatives" / "brainfm"
     if not bids_dir.is_dir():
         return MissingInput(f"{bids_dir} does not exist; expected the root of a BIDS dataset.")
-    if out == data or (out.is_relative_to(data) and not _inside(out, data / "derivatives")):
+    if out.is_relative_to(data) and data / "derivatives" not in out.parents:
         return UsageError(
             f"the output {output_dir} lies inside the input {bids_dir}; expected a folder "
             f"outside, or {default}."
@@ -51,14 +51,8 @@ def _overlap(bids_dir, output_dir, *, data, out, work):
     return None
 
 
-def _inside(path, folder):
-    return path != folder and path.is_relative_to(folder)
-
-
 def _not_writable(folder):
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         return f"{existing} is a file: choose another folder."
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -73,34 +67,29 @@ def check_description(bids_dir):
     ----------
     bids_dir : Path
 
-    Returns
-    -------
-    errors : list of ValidationFailed
+    Raises
+    ------
+    ValidationFailed
+        If it is missing, cannot be read or describes a derivative dataset.
     """
     path = bids_dir / "dataset_description.json"
     if not bids_dir.is_dir():
-        return []
+        return
     if not path.is_file():
         above = [p for p in bids_dir.absolute().parents if (p / path.name).is_file()]
         inside = sorted(p.parent for p in bids_dir.glob(f"*/{path.name}"))
         hint = f" Did you mean {(above + inside)[0]}?" if above + inside else ""
-        return [
-            ValidationFailed(
-                f"{path} is missing; a BIDS dataset has one with at least Name and "
-                f"BIDSVersion.{hint}"
-            )
-        ]
+        raise ValidationFailed(
+            f"{path} is missing; a BIDS dataset has one with at least Name and BIDSVersion.{hint}"
+        )
     try:
         content = read_json(path)
     except (DataError, MissingInput) as error:
-        return [ValidationFailed(str(error))]
+        raise ValidationFailed(str(error)) from error
     if not isinstance(content, dict):
-        return [ValidationFailed(f"{path} is not a JSON object; expected Name and BIDSVersion.")]
+        raise ValidationFailed(f"{path} is not a JSON object; expected Name and BIDSVersion.")
     if content.get("DatasetType") == "derivative":
-        return [
-            ValidationFailed(
-                f"{bids_dir} is a derivative dataset; expected raw data. Give it as "
-                "--derivatives NAME=PATH beside the raw dataset."
-            )
-        ]
-    return []
+        raise ValidationFailed(
+            f"{bids_dir} is a derivative dataset; expected raw data. Give it as "
+            "--derivatives NAME=PATH beside the raw dataset."
+        )

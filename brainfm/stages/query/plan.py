@@ -132,10 +132,9 @@ def plan_participant(output_dir, runs, *, settings, engine, model, derivatives):
     plans = []
     for run in [run for run in runs if run.modality != "t1w"]:
         t1w = t1w_for(run, runs) if run.modality == "bold" else None
-        parts = {"run": run, "t1w": t1w, "engine": engine}
         hash_inputs = cache(partial(_hash_inputs, run, t1w, **chosen))
         done = _compare(output_dir, entries.get(run.name, {}), hash_inputs)
-        plans.append(RunPlan(**parts, hash_inputs=hash_inputs, **done))
+        plans.append(RunPlan(run=run, t1w=t1w, engine=engine, hash_inputs=hash_inputs, **done))
     return plans
 
 

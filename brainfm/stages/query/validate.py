@@ -77,16 +77,14 @@ def preflight(bids_dir, output_dir, settings):
         are missing or are raw data, nothing is selected.
     """
     run = settings.run
-    errors = [*check_folders(bids_dir, output_dir, run), *check_description(bids_dir)]
+    errors = check_folders(bids_dir, output_dir, run)
+    attempt(errors, check_description, bids_dir)
     derivatives, malformed = read_derivatives(run.derivatives)
-    engine, unavailable = choose_engine(settings.bold, derivatives)
-    errors += [*malformed, *unavailable]
-    for check, value in (
-        (read_plugin, run.use_plugin),
-        (load_atlas, settings.bold.atlas),
-        (check_template, settings.bold.template),
-    ):
-        attempt(errors, check, value)  # refused now, not after an hour
+    errors += malformed
+    engine = attempt(errors, choose_engine, settings.bold, derivatives)
+    attempt(errors, read_plugin, run.use_plugin)  # refused now, not after an hour
+    attempt(errors, load_atlas, settings.bold.atlas)
+    attempt(errors, check_template, settings.bold.template)
     filters = attempt(errors, read_filters, run.bids_filter_file, tuple(QUERIES))
     if not bids_dir.is_dir():
         raise_all(errors)
@@ -94,20 +92,13 @@ def preflight(bids_dir, output_dir, settings):
     runs = attempt(errors, _select, bids_dir, run, known, filters) or []
     seen = {one.participant for one in runs if one.modality != "t1w"}
     runs = tuple(one for one in runs if one.participant in seen)
-    problems = tuple(_check_labels(run.participant_label if seen else (), known, seen))
-    if not (malformed or unavailable):
-        problems += tuple(
-            check_runs(
-                runs,
-                bids_dir=bids_dir,
-                line_hz=settings.eeg.line_hz,
-                engine=engine,
-                derivatives=derivatives,
-            )
-        )
+    problems = list(_check_labels(run.participant_label if seen else (), known, seen))
+    chosen = {"engine": engine, "derivatives": derivatives}
+    if engine and not malformed:
+        problems += check_runs(runs, bids_dir=bids_dir, line_hz=settings.eeg.line_hz, **chosen)
     if errors:
         raise_all([*errors, *(DataError(f"sub-{p.participant}: {p}") for p in problems)])
-    return Preflight(runs=runs, problems=problems, engine=engine, derivatives=derivatives)
+    return Preflight(runs=runs, problems=tuple(problems), **chosen)
 
 
 def raise_all(errors):

@@ -66,16 +66,13 @@ def check_runs(runs, *, bids_dir, line_hz, engine, derivatives):
                 found = _check_bold(run, engine, images[run.path], n_parts[_whole_run(run)])
                 found += _check_derivatives(run, engine, derivatives)
             elif run.path in used:
-                found = _data_problems(check_t1w(run.path))
+                found = map(DataError, check_t1w(run.path))
             named = run.modality != "t1w" or run.path in used
             wrong = name_problem(run.path, QUERIES[run.modality][0]) if named else None
             path = run.path.relative_to(bids_dir)
-            for text, code in [*_data_problems([*run.problems, *filter(None, [wrong])]), *found]:
-                yield Problem(participant=label, path=path, text=text, exit_code=code)
-
-
-def _data_problems(texts):
-    return [(text, DataError.exit_code) for text in texts]
+            for error in [*map(DataError, [*run.problems, *filter(None, [wrong])]), *found]:
+                code = error.exit_code
+                yield Problem(participant=label, path=path, text=str(error), exit_code=code)
 
 
 def _whole_run(run):
@@ -92,35 +89,35 @@ def _check_file(path):
         text = (
             "is a broken link: fetch its content (datalad get), or leave it out of the selection."
         )
-        return [(text, MissingInput.exit_code)]
+        return [MissingInput(text)]
     is_empty = stat.S_ISREG(status.st_mode) and not status.st_size
-    return _data_problems(["is empty (0 bytes): copy or convert it again."] if is_empty else [])
+    return [DataError("is empty (0 bytes): copy or convert it again.")] if is_empty else []
 
 
 def _check_eeg(run, line_hz):
     from brainfm.storage.bids.validate_eeg import check_eeg  # MNE is slow to import
 
     given = {"PowerLineFrequency": line_hz} if line_hz else {}
-    return _data_problems(check_eeg(run.path, None if run.problems else {**run.metadata, **given}))
+    metadata = None if run.problems else {**run.metadata, **given}
+    return map(DataError, check_eeg(run.path, metadata))
 
 
 def _check_bold(run, engine, t1w, n_parts):
     metadata = None if run.problems else run.metadata
-    problems = _data_problems(check_bold(run.path, metadata, slice_timing=engine == "builtin"))
+    errors = [*map(DataError, check_bold(run.path, metadata, slice_timing=engine == "builtin"))]
     if engine != "derivatives" and not t1w:
         text = (
             f"sub-{run.participant} has no T1w image, which this BOLD run is normalised with: "
             "add anat/*_T1w.nii.gz, or give --derivatives fmriprep=PATH."
         )
-        problems.append((text, MissingInput.exit_code))
+        errors.append(MissingInput(text))
     if engine == "builtin" and n_parts > 1:
-        problems += _data_problems(
-            [
-                "is one of several echoes or parts of one run, which the built-in engine does not "
-                'combine; choose one with --bids-filter-file, such as {"bold": {"echo": 1}}.'
-            ]
+        text = (
+            "is one of several echoes or parts of one run, which the built-in engine does not "
+            'combine; choose one with --bids-filter-file, such as {"bold": {"echo": 1}}.'
         )
-    return problems
+        errors.append(DataError(text))
+    return errors
 
 
 def _check_derivatives(run, engine, derivatives):
@@ -129,5 +126,5 @@ def _check_derivatives(run, engine, derivatives):
     try:
         find_fmriprep_run(derivatives["fmriprep"], run.path)
     except MissingInput as error:
-        return [(str(error), MissingInput.exit_code)]
+        return [error]
     return []
