@@ -1,17 +1,15 @@
 """Nipype interfaces of the anatomical preprocessing."""
 
-from pathlib import Path
-
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
     InputMultiObject,
     OutputMultiObject,
-    SimpleInterface,
     TraitedSpec,
     traits,
 )
 
+from brainfm.interfaces.stage import FiguresSpec, StageInterface, collect, pick
 from brainfm.stages.preprocess.bold_qc import draw_anatomy
 from brainfm.stages.preprocess.t1w import (
     PreparedT1w,
@@ -23,9 +21,11 @@ from brainfm.stages.preprocess.t1w import (
 
 
 class _PreparedSpec(BaseInterfaceInputSpec):
-    t1w = File(exists=True, mandatory=True)
-    head = File(exists=True, mandatory=True)
-    brain = File(exists=True, mandatory=True)
+    """Fields of a prepared image: outputs of the first interface, inputs of the others."""
+
+    t1w = File(exists=True, mandatory=True, desc="without bias field")
+    head = File(exists=True, mandatory=True, desc="the same in voxels of 2 mm")
+    brain = File(exists=True, mandatory=True, desc="without skull")
     mask = File(exists=True, mandatory=True)
     affine = File(exists=True, mandatory=True)
     space = traits.Str(mandatory=True, desc="template")
@@ -37,25 +37,13 @@ class _PrepareT1wInputSpec(BaseInterfaceInputSpec):
     sloppy = traits.Bool(False, usedefault=True)
 
 
-class _PrepareT1wOutputSpec(TraitedSpec):
-    t1w = File(exists=True, desc="without bias field")
-    head = File(exists=True, desc="the same in voxels of 2 mm")
-    brain = File(exists=True, desc="without skull")
-    mask = File(exists=True)
-    affine = File(exists=True)
-    space = traits.Str()
-
-
-class PrepareT1w(SimpleInterface):
+class PrepareT1w(StageInterface):
     """See :func:`brainfm.stages.preprocess.t1w.prepare_t1w`."""
 
-    input_spec, output_spec = _PrepareT1wInputSpec, _PrepareT1wOutputSpec
+    input_spec, output_spec = _PrepareT1wInputSpec, _PreparedSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        prepared = prepare_t1w(i.t1w_file, runtime.cwd, space=i.space, sloppy=i.sloppy)
-        self._results.update({name: str(path) for name, path in vars(prepared).items()})
-        return runtime
+    def _call(self, i, folder):
+        return vars(prepare_t1w(i.t1w_file, folder, space=i.space, sloppy=i.sloppy))
 
 
 class _NormaliseT1wInputSpec(_PreparedSpec):
@@ -69,21 +57,15 @@ class _NormaliseT1wOutputSpec(TraitedSpec):
     template_to_t1w = OutputMultiObject(File(exists=True))
 
 
-class NormaliseT1w(SimpleInterface):
+class NormaliseT1w(StageInterface):
     """See :func:`brainfm.stages.preprocess.t1w.normalise_t1w`."""
 
     input_spec, output_spec = _NormaliseT1wInputSpec, _NormaliseT1wOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        t1w_to_template, template_to_t1w = normalise_t1w(
-            _prepared(i), runtime.cwd, seed=i.seed, threads=i.threads, sloppy=i.sloppy
-        )
-        self._results.update(
-            t1w_to_template=[str(path) for path in t1w_to_template],
-            template_to_t1w=[str(path) for path in template_to_t1w],
-        )
-        return runtime
+    def _call(self, i, folder):
+        options = pick(i, "seed", "threads", "sloppy")
+        transforms = normalise_t1w(collect(PreparedT1w, i), folder, **options)
+        return dict(zip(("t1w_to_template", "template_to_t1w"), transforms, strict=True))
 
 
 class _SegmentT1wInputSpec(_PreparedSpec):
@@ -95,22 +77,23 @@ class _SegmentT1wOutputSpec(TraitedSpec):
     segmentation = File(exists=True)
 
 
-class SegmentT1w(SimpleInterface):
+class SegmentT1w(StageInterface):
     """See :func:`brainfm.stages.preprocess.t1w.segment_t1w`."""
 
     input_spec, output_spec = _SegmentT1wInputSpec, _SegmentT1wOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        segmentation = segment_t1w(_prepared(i), i.template_to_t1w, runtime.cwd, sloppy=i.sloppy)
-        self._results["segmentation"] = str(segmentation)
-        return runtime
+    def _call(self, i, folder):
+        prepared = collect(PreparedT1w, i)
+        return {"segmentation": segment_t1w(prepared, i.template_to_t1w, folder, sloppy=i.sloppy)}
 
 
-class _WriteAnatomyInputSpec(_PreparedSpec):
+class _DerivativeSpec(_PreparedSpec):
     t1w_file = File(exists=True, mandatory=True, desc="raw image")
-    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
     out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+
+
+class _WriteAnatomyInputSpec(_DerivativeSpec):
+    t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
 
 
 class _WriteAnatomyOutputSpec(TraitedSpec):
@@ -118,40 +101,25 @@ class _WriteAnatomyOutputSpec(TraitedSpec):
     mask_in_template = File(exists=True)
 
 
-class WriteAnatomy(SimpleInterface):
+class WriteAnatomy(StageInterface):
     """See :func:`brainfm.stages.preprocess.t1w.write_anatomy`."""
 
     input_spec, output_spec = _WriteAnatomyInputSpec, _WriteAnatomyOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        t1w, mask = write_anatomy(i.t1w_file, _prepared(i), i.t1w_to_template, i.out_dir)
-        self._results.update(t1w_in_template=str(t1w), mask_in_template=str(mask))
-        return runtime
+    def _call(self, i, folder):
+        written = write_anatomy(i.t1w_file, collect(PreparedT1w, i), i.t1w_to_template, i.out_dir)
+        return dict(zip(("t1w_in_template", "mask_in_template"), written, strict=True))
 
 
-class _DrawAnatomyInputSpec(_PreparedSpec):
-    t1w_file = File(exists=True, mandatory=True, desc="raw image")
+class _DrawAnatomyInputSpec(_DerivativeSpec):
     t1w_in_template = File(exists=True, mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
 
 
-class _DrawAnatomyOutputSpec(TraitedSpec):
-    figures = OutputMultiObject(File(exists=True))
-
-
-class DrawAnatomy(SimpleInterface):
+class DrawAnatomy(StageInterface):
     """See :func:`brainfm.stages.preprocess.bold_qc.draw_anatomy`."""
 
-    input_spec, output_spec = _DrawAnatomyInputSpec, _DrawAnatomyOutputSpec
+    input_spec, output_spec = _DrawAnatomyInputSpec, FiguresSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        figures = draw_anatomy(i.t1w_file, _prepared(i), i.t1w_in_template, i.out_dir)
-        self._results["figures"] = [str(path) for path in figures]
-        return runtime
-
-
-def _prepared(i):
-    names = ("t1w", "head", "brain", "mask", "affine")
-    return PreparedT1w(space=i.space, **{name: Path(getattr(i, name)) for name in names})
+    def _call(self, i, folder):
+        prepared = collect(PreparedT1w, i)
+        return {"figures": draw_anatomy(i.t1w_file, prepared, i.t1w_in_template, i.out_dir)}

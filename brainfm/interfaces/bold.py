@@ -6,12 +6,12 @@ from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
     InputMultiObject,
-    SimpleInterface,
     TraitedSpec,
     traits,
 )
 
 from brainfm.config import BoldConfig
+from brainfm.interfaces.stage import StageInterface, collect, pick
 from brainfm.stages.preprocess.bold import (
     NormalisedBold,
     RealignedBold,
@@ -38,30 +38,28 @@ class _NormalisedSpec(BaseInterfaceInputSpec):
     mask = File(exists=True, mandatory=True)
 
 
+class _PreprocessedSpec(_NormalisedSpec):
+    confounds = File(exists=True, mandatory=True)
+
+
+class _NamesSpec(BaseInterfaceInputSpec):
+    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
+    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
+
+
 class _RealignBoldInputSpec(BaseInterfaceInputSpec):
     bold_file = File(exists=True, mandatory=True, desc="raw run")
     metadata = traits.Dict(mandatory=True, desc="its sidecars")
     n_dummy = traits.Int(0, usedefault=True)
 
 
-class _RealignBoldOutputSpec(TraitedSpec):
-    bold = File(exists=True)
-    reference = File(exists=True)
-    mask = File(exists=True)
-    motion = File(exists=True)
-    matrices = File(exists=True)
-
-
-class RealignBold(SimpleInterface):
+class RealignBold(StageInterface):
     """See :func:`brainfm.stages.preprocess.bold.realign_bold`."""
 
-    input_spec, output_spec = _RealignBoldInputSpec, _RealignBoldOutputSpec
+    input_spec, output_spec = _RealignBoldInputSpec, _RealignedSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        realigned = realign_bold(i.bold_file, runtime.cwd, metadata=i.metadata, n_dummy=i.n_dummy)
-        self._results.update({name: str(path) for name, path in vars(realigned).items()})
-        return runtime
+    def _call(self, i, folder):
+        return vars(realign_bold(i.bold_file, folder, metadata=i.metadata, n_dummy=i.n_dummy))
 
 
 class _AlignBoldInputSpec(_RealignedSpec):
@@ -74,21 +72,18 @@ class _AlignBoldOutputSpec(TraitedSpec):
     t1w_to_bold = File(exists=True)
 
 
-class AlignBold(SimpleInterface):
+class AlignBold(StageInterface):
     """See :func:`brainfm.stages.preprocess.bold.align_bold`."""
 
     input_spec, output_spec = _AlignBoldInputSpec, _AlignBoldOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        t1w_to_bold = align_bold(
-            _realigned(i), i.t1w_brain, i.t1w_mask, runtime.cwd, sloppy=i.sloppy
-        )
-        self._results["t1w_to_bold"] = str(t1w_to_bold)
-        return runtime
+    def _call(self, i, folder):
+        realigned = collect(RealignedBold, i)
+        t1w_to_bold = align_bold(realigned, i.t1w_brain, i.t1w_mask, folder, sloppy=i.sloppy)
+        return {"t1w_to_bold": t1w_to_bold}
 
 
-class _AlignmentQCInputSpec(BaseInterfaceInputSpec):
+class _AlignmentQCInputSpec(_NamesSpec):
     space = traits.Str(mandatory=True, desc="template")
     reference = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
@@ -97,74 +92,48 @@ class _AlignmentQCInputSpec(BaseInterfaceInputSpec):
     t1w_mask = File(exists=True, mandatory=True)
     segmentation = File(exists=True, mandatory=True)
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
 
 
 class _AlignmentQCOutputSpec(TraitedSpec):
     metrics = traits.Dict()
 
 
-class AlignmentQC(SimpleInterface):
+class AlignmentQC(StageInterface):
     """See :func:`brainfm.stages.preprocess.bold_qc.alignment_qc`."""
 
     input_spec, output_spec = _AlignmentQCInputSpec, _AlignmentQCOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        anatomy = {
-            "head": i.t1w_brain,
-            "mask": i.t1w_mask,
-            "segmentation": i.segmentation,
-            "t1w_to_template": i.t1w_to_template,
-            "space": i.space,
-        }
-        self._results["metrics"] = alignment_qc(
+    def _call(self, i, folder):
+        anatomy = pick(i, "segmentation", "t1w_to_template", "space")
+        anatomy |= {"head": i.t1w_brain, "mask": i.t1w_mask}
+        metrics = alignment_qc(
             i.reference, i.mask, i.t1w_to_bold, anatomy, i.out_dir, source_file=i.source_file
         )
-        return runtime
+        return {"metrics": metrics}
 
 
-class _ResampleBoldInputSpec(_RealignedSpec):
+class _ResampleBoldInputSpec(_RealignedSpec, _NamesSpec):
     t1w_to_bold = File(exists=True, mandatory=True)
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
     metadata = traits.Dict(mandatory=True)
     space = traits.Str(mandatory=True, desc="template")
 
 
-class _ResampleBoldOutputSpec(TraitedSpec):
-    bold = File(exists=True)
-    mask = File(exists=True)
-
-
-class ResampleBold(SimpleInterface):
+class ResampleBold(StageInterface):
     """See :func:`brainfm.stages.preprocess.bold.resample_bold`."""
 
-    input_spec, output_spec = _ResampleBoldInputSpec, _ResampleBoldOutputSpec
+    input_spec, output_spec = _ResampleBoldInputSpec, _NormalisedSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        normalised = resample_bold(
-            _realigned(i),
-            i.t1w_to_bold,
-            i.t1w_to_template,
-            out_dir=i.out_dir,
-            source_file=i.source_file,
-            metadata=i.metadata,
-            space=i.space,
-        )
-        self._results.update(bold=str(normalised.bold), mask=str(normalised.mask))
-        return runtime
+    def _call(self, i, folder):
+        realigned = collect(RealignedBold, i)
+        settings = pick(i, "out_dir", "source_file", "metadata", "space")
+        return vars(resample_bold(realigned, i.t1w_to_bold, i.t1w_to_template, **settings))
 
 
-class _WriteConfoundsInputSpec(_NormalisedSpec):
+class _WriteConfoundsInputSpec(_NormalisedSpec, _NamesSpec):
     motion = File(exists=True, mandatory=True)
     segmentation = File(exists=True, mandatory=True)
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
     repetition_time_s = traits.Float(mandatory=True)
     n_dummy = traits.Int(0, usedefault=True)
     high_pass_hz = traits.Float(0.008, usedefault=True)
@@ -175,24 +144,18 @@ class _WriteConfoundsOutputSpec(TraitedSpec):
     tissues = File(exists=True, desc="labels in the grid of the run")
 
 
-class WriteConfounds(SimpleInterface):
+class WriteConfounds(StageInterface):
     """See :func:`brainfm.stages.preprocess.bold_confounds.write_confounds`."""
 
     input_spec, output_spec = _WriteConfoundsInputSpec, _WriteConfoundsOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
+    def _call(self, i, folder):
+        run = collect(NormalisedBold, i)
         settings = ("out_dir", "source_file", "repetition_time_s", "n_dummy", "high_pass_hz")
         confounds, tissues = write_confounds(
-            NormalisedBold(bold=i.bold, mask=i.mask),
-            i.segmentation,
-            i.motion,
-            i.t1w_to_template,
-            runtime.cwd,
-            **{name: getattr(i, name) for name in settings},
+            run, i.segmentation, i.motion, i.t1w_to_template, folder, **pick(i, *settings)
         )
-        self._results.update(confounds=str(confounds), tissues=str(tissues))
-        return runtime
+        return {"confounds": confounds, "tissues": tissues}
 
 
 class _FindFmriprepInputSpec(BaseInterfaceInputSpec):
@@ -200,31 +163,23 @@ class _FindFmriprepInputSpec(BaseInterfaceInputSpec):
     bold_file = File(mandatory=True, desc="raw run")
 
 
-class _FindFmriprepOutputSpec(TraitedSpec):
-    bold = File(exists=True)
-    mask = File(exists=True)
-    confounds = File(exists=True)
-
-
-class FindFmriprep(SimpleInterface):
+class FindFmriprep(StageInterface):
     """See :func:`brainfm.storage.derivatives.fmriprep.find_fmriprep_run`."""
 
-    input_spec, output_spec = _FindFmriprepInputSpec, _FindFmriprepOutputSpec
+    input_spec, output_spec = _FindFmriprepInputSpec, _PreprocessedSpec
     _always_run = True  # what is in the folder may have changed
 
-    def _run_interface(self, runtime):
-        found = find_fmriprep_run(self.inputs.derivatives_dir, self.inputs.bold_file)
-        self._results.update({name: str(path) for name, path in vars(found).items()})
-        return runtime
+    def _call(self, i, folder):
+        return vars(find_fmriprep_run(i.derivatives_dir, i.bold_file))
 
 
-class _StandardiseBoldInputSpec(_NormalisedSpec):
-    confounds = File(exists=True, mandatory=True)
-    config = traits.Instance(BoldConfig, mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
+class _PreprocessedInputSpec(_PreprocessedSpec, _NamesSpec):
     repetition_time_s = traits.Float(mandatory=True)
     engine = traits.Str("builtin", usedefault=True)
+
+
+class _StandardiseBoldInputSpec(_PreprocessedInputSpec):
+    config = traits.Instance(BoldConfig, mandatory=True)
 
 
 class _StandardiseBoldOutputSpec(TraitedSpec):
@@ -232,67 +187,46 @@ class _StandardiseBoldOutputSpec(TraitedSpec):
     metrics = traits.Dict()
 
 
-class StandardiseBold(SimpleInterface):
+class StandardiseBold(StageInterface):
     """See :func:`brainfm.stages.standardise.parcellate.standardise_bold`."""
 
     input_spec, output_spec = _StandardiseBoldInputSpec, _StandardiseBoldOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        timeseries, metrics = standardise_bold(_preprocessed(i), i.out_dir, i.config)
-        self._results.update(timeseries_file=str(timeseries), metrics=metrics)
-        return runtime
+    def _call(self, i, folder):
+        origin = "" if i.engine == "builtin" else "fmriprep"
+        below = "/".join(Path(i.bold).parts[-3:])
+        run = PreprocessedBold(
+            bold_file=Path(i.bold),
+            mask_file=Path(i.mask),
+            confounds_file=Path(i.confounds),
+            repetition_time_s=i.repetition_time_s,
+            source_file=i.source_file,
+            sources=(f"bids:{origin}:{below}",),
+        )
+        timeseries, metrics = standardise_bold(run, i.out_dir, i.config)
+        return {"timeseries_file": timeseries, "metrics": metrics}
 
 
-class _BoldQCInputSpec(_NormalisedSpec):
-    confounds = File(exists=True, mandatory=True)
+class _BoldQCInputSpec(_PreprocessedInputSpec):
     timeseries_file = File(exists=True, mandatory=True)
     tissues = File(exists=True, desc="labels in the grid of the run, if known")
     alignment = traits.Dict(desc="metrics of the alignment, if known")
     parcellation = traits.Dict(mandatory=True, desc="metrics of the parcel series")
     fd_threshold_mm = traits.Float(mandatory=True)
-    out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
-    source_file = traits.Str(mandatory=True, desc="raw run, after which outputs are named")
-    repetition_time_s = traits.Float(mandatory=True)
-    engine = traits.Str("builtin", usedefault=True)
 
 
 class _BoldQCOutputSpec(TraitedSpec):
     quality_file = File(exists=True)
 
 
-class BoldQC(SimpleInterface):
+class BoldQC(StageInterface):
     """See :func:`brainfm.stages.preprocess.bold_qc.bold_qc`."""
 
     input_spec, output_spec = _BoldQCInputSpec, _BoldQCOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        files = {"bold": i.bold, "mask": i.mask, "confounds": i.confounds}
+    def _call(self, i, folder):
+        files = pick(i, "bold", "mask", "confounds")
         files |= {"timeseries": i.timeseries_file, "tissues": i.tissues or None}
-        names = ("fd_threshold_mm", "out_dir", "source_file", "repetition_time_s", "engine")
-        quality_file = bold_qc(
-            files,
-            {**(i.alignment or {}), **i.parcellation},
-            **{name: getattr(i, name) for name in names},
-        )
-        self._results["quality_file"] = str(quality_file)
-        return runtime
-
-
-def _realigned(i):
-    names = ("bold", "reference", "mask", "motion", "matrices")
-    return RealignedBold(**{name: Path(getattr(i, name)) for name in names})
-
-
-def _preprocessed(i):
-    origin = "" if i.engine == "builtin" else "fmriprep"
-    below = "/".join(Path(i.bold).parts[-3:])
-    return PreprocessedBold(
-        bold_file=Path(i.bold),
-        mask_file=Path(i.mask),
-        confounds_file=Path(i.confounds),
-        repetition_time_s=i.repetition_time_s,
-        source_file=i.source_file,
-        sources=(f"bids:{origin}:{below}",),
-    )
+        metrics = {**(i.alignment or {}), **i.parcellation}
+        settings = ("fd_threshold_mm", "out_dir", "source_file", "repetition_time_s", "engine")
+        return {"quality_file": bold_qc(files, metrics, **pick(i, *settings))}

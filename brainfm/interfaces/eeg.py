@@ -6,13 +6,12 @@ from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
     InputMultiObject,
-    OutputMultiObject,
-    SimpleInterface,
     TraitedSpec,
     traits,
 )
 
 from brainfm.config import EegConfig
+from brainfm.interfaces.stage import FiguresSpec, StageInterface, pick
 from brainfm.stages.preprocess.eeg import preprocess_eeg
 from brainfm.stages.preprocess.eeg_figures import draw_eeg_figures
 
@@ -33,24 +32,18 @@ class _PreprocessEEGOutputSpec(TraitedSpec):
     summary_file = File(exists=True, desc="arrays the figures are drawn from")
 
 
-class PreprocessEEG(SimpleInterface):
+class PreprocessEEG(StageInterface):
     """See :func:`brainfm.stages.preprocess.eeg.preprocess_eeg`."""
 
     input_spec, output_spec = _PreprocessEEGInputSpec, _PreprocessEEGOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        summary_file = Path(runtime.cwd) / "summary.pkl"
+    def _call(self, i, folder):
+        summary_file = Path(folder) / "summary.pkl"
+        options = pick(i, "seed", "sloppy")
         eeg_file = preprocess_eeg(
-            i.eeg_file,
-            i.out_dir,
-            i.config,
-            seed=i.seed,
-            sloppy=i.sloppy,
-            summary_file=summary_file,
+            i.eeg_file, i.out_dir, i.config, summary_file=summary_file, **options
         )
-        self._results.update(eeg_file=str(eeg_file), summary_file=str(summary_file))
-        return runtime
+        return {"eeg_file": eeg_file, "summary_file": summary_file}
 
 
 class _DrawEEGInputSpec(BaseInterfaceInputSpec):
@@ -58,16 +51,10 @@ class _DrawEEGInputSpec(BaseInterfaceInputSpec):
     out_dir = traits.Str(mandatory=True, desc="root of the derivative dataset")
 
 
-class _DrawEEGOutputSpec(TraitedSpec):
-    figures = OutputMultiObject(File(exists=True))
-
-
-class DrawEEG(SimpleInterface):
+class DrawEEG(StageInterface):
     """See :func:`brainfm.stages.preprocess.eeg_figures.draw_eeg_figures`."""
 
-    input_spec, output_spec = _DrawEEGInputSpec, _DrawEEGOutputSpec
+    input_spec, output_spec = _DrawEEGInputSpec, FiguresSpec
 
-    def _run_interface(self, runtime):
-        drawn = draw_eeg_figures(self.inputs.summary_file, self.inputs.out_dir)
-        self._results["figures"] = [str(path) for path in drawn]
-        return runtime
+    def _call(self, i, folder):
+        return {"figures": draw_eeg_figures(i.summary_file, i.out_dir)}

@@ -1,13 +1,8 @@
 """Nipype interface of the model."""
 
-from nipype.interfaces.base import (
-    BaseInterfaceInputSpec,
-    File,
-    SimpleInterface,
-    TraitedSpec,
-    traits,
-)
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, TraitedSpec, traits
 
+from brainfm.interfaces.stage import StageInterface, pick
 from brainfm.stages.embed.recording import embed_recording
 
 
@@ -24,15 +19,11 @@ class _EmbedRecordingOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc="*_embedding.npy")
 
 
-class EmbedRecording(SimpleInterface):
+class EmbedRecording(StageInterface):
     """See :func:`brainfm.stages.embed.recording.embed_recording`."""
 
     input_spec, output_spec = _EmbedRecordingInputSpec, _EmbedRecordingOutputSpec
 
-    def _run_interface(self, runtime):
-        i = self.inputs
-        out_file = embed_recording(
-            i.in_file, i.out_dir, i.model, batch_size=i.batch_size, device=i.device
-        )
-        self._results["out_file"] = str(out_file)
-        return runtime
+    def _call(self, i, folder):
+        options = pick(i, "batch_size", "device")
+        return {"out_file": embed_recording(i.in_file, i.out_dir, i.model, **options)}

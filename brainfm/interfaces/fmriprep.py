@@ -30,8 +30,6 @@ class _FMRIPrepInputSpec(CommandLineInputSpec):
     )
     nprocs = traits.Int(argstr="--nprocs %d")
     omp_nthreads = traits.Int(argstr="--omp-nthreads %d")
-    mem_mb = traits.Int(argstr="--mem-mb %d")
-    bids_filter_file = File(exists=True, argstr="--bids-filter-file %s")
     fs_license_file = File(exists=True, argstr="--fs-license-file %s")
     random_seed = traits.Int(argstr="--random-seed %d")
     fs_no_reconall = traits.Bool(True, argstr="--fs-no-reconall", usedefault=True)
@@ -64,14 +62,9 @@ class FMRIPrep(CommandLine):
 
     def _binds(self):
         """Return the folders to mount in the container, with their access mode."""
-        binds = {Path(self.inputs.bids_dir).absolute(): "ro"}
-        for name in ("bids_filter_file", "fs_license_file"):
-            if value := getattr(self.inputs, name):
-                binds[Path(value).absolute()] = "ro"
-        for name in ("output_dir", "work_dir"):
-            if value := getattr(self.inputs, name):
-                binds[Path(value).absolute()] = "rw"
-        return binds
+        modes = {"bids_dir": "ro", "fs_license_file": "ro", "output_dir": "rw", "work_dir": "rw"}
+        paths = {getattr(self.inputs, name): mode for name, mode in modes.items()}
+        return {Path(path).absolute(): mode for path, mode in paths.items() if path}
 
     def _run_interface(self, runtime, correct_return_codes=(0,)):
         runtime = super()._run_interface(runtime, correct_return_codes)

@@ -29,10 +29,6 @@ from brainfm.interfaces.fmriprep import FMRIPrep
 from brainfm.workflows.step import Step
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
-_PREPARED = [(name, name) for name in ("t1w", "head", "brain", "mask", "affine", "space")]
-_REALIGNED = [(name, name) for name in ("bold", "reference", "mask", "motion", "matrices")]
-_PREPROCESSED = [(name, name) for name in ("bold", "mask", "confounds")]
-_SERIES = [("timeseries_file", "timeseries_file"), ("metrics", "parcellation")]
 _USED = ("SliceTiming", "SliceEncodingDirection", "TaskName")
 
 
@@ -56,39 +52,35 @@ def init_anat_wf(*, t1w_file, out_dir, space, sloppy, seed, omp_nthreads, name="
         ``outputnode`` has ``t1w_brain``, ``t1w_mask``, ``t1w_to_template``,
         ``template_to_t1w`` (transform files) and ``segmentation``.
     """
-    names = {"t1w_file": str(t1w_file), "out_dir": str(out_dir)}
-    prepare = PrepareT1w(t1w_file=names["t1w_file"], space=space, sloppy=sloppy)
+    names = {"t1w_file": t1w_file, "out_dir": str(out_dir)}
+    prepare = PrepareT1w(t1w_file=t1w_file, space=space, sloppy=sloppy)
     prepare = Step(prepare, name="prepare", mem_gb=2)
-    normalise = Step(
-        NormaliseT1w(seed=seed, threads=omp_nthreads, sloppy=sloppy),
-        name="normalise",
-        mem_gb=1.5,
-        n_procs=omp_nthreads,
-    )
+    normalise = NormaliseT1w(seed=seed, threads=omp_nthreads, sloppy=sloppy)
+    normalise = Step(normalise, name="normalise", mem_gb=1.5, n_procs=omp_nthreads)
     segment = Step(SegmentT1w(sloppy=sloppy), name="segment", mem_gb=1)
     write = Step(WriteAnatomy(**names), name="write", mem_gb=1.5)
     draw = Step(DrawAnatomy(**names), name="draw", mem_gb=1)
     outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
 
     workflow = Workflow(name=name)
+    prepared = _same("t1w", "head", "brain", "mask", "affine", "space")
     workflow.connect([
-        (prepare, normalise, _PREPARED),
-        (prepare, segment, _PREPARED),
-        (prepare, write, _PREPARED),
-        (normalise, segment, [("template_to_t1w", "template_to_t1w")]),
-        (normalise, write, [("t1w_to_template", "t1w_to_template")]),
-        (prepare, draw, _PREPARED),
-        (write, draw, [("t1w_in_template", "t1w_in_template")]),
+        (prepare, normalise, prepared),
+        (prepare, segment, prepared),
+        (prepare, write, prepared),
+        (normalise, segment, _same("template_to_t1w")),
+        (normalise, write, _same("t1w_to_template")),
+        (prepare, draw, prepared),
+        (write, draw, _same("t1w_in_template")),
         (prepare, outputnode, [("brain", "t1w_brain"), ("mask", "t1w_mask")]),
-        (normalise, outputnode, [("t1w_to_template", "t1w_to_template"),
-                                 ("template_to_t1w", "template_to_t1w")]),
-        (segment, outputnode, [("segmentation", "segmentation")]),
+        (normalise, outputnode, _same("t1w_to_template", "template_to_t1w")),
+        (segment, outputnode, _same("segmentation")),
     ])  # fmt: skip
     return workflow
 
 
 def init_bold_wf(
-    *, bold_file, out_dir, config, repetition_time_s, sloppy, metadata=None, name="bold_wf"
+    *, bold_file, out_dir, config, repetition_time_s, metadata, sloppy, name="bold_wf"
 ):
     """Build the workflow of one BOLD run, from raw to parcel series, with the built-in engine.
 
@@ -99,9 +91,9 @@ def init_bold_wf(
         Root of the derivative dataset.
     config : brainfm.config.BoldConfig
     repetition_time_s : float
-    sloppy : bool
-    metadata : dict, optional
+    metadata : dict
         Sidecars of the run; slice timing is corrected when they hold ``SliceTiming``.
+    sloppy : bool
     name : str
 
     Returns
@@ -111,43 +103,40 @@ def init_bold_wf(
         ``timeseries_file`` and ``quality_file``.
     """
     names = {"out_dir": str(out_dir), "source_file": str(bold_file)}
-    used = _used_metadata(metadata, repetition_time_s)
+    timed = {**names, "repetition_time_s": repetition_time_s}
+    used = {key: metadata[key] for key in _USED if key in metadata}
+    used["RepetitionTime"] = repetition_time_s
     size_gb = _size_gb(bold_file)
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
-    realign = RealignBold(bold_file=str(bold_file), metadata=used, n_dummy=config.n_dummy)
+    realign = RealignBold(bold_file=bold_file, metadata=used, n_dummy=config.n_dummy)
     realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
     align = Step(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
     alignment_qc = Step(AlignmentQC(space=config.template, **names), name="alignment_qc", mem_gb=1)
     resample = ResampleBold(metadata=used, space=config.template, **names)
     resample = Step(resample, name="resample", mem_gb=0.7 + 4 * size_gb)
-    confounds = _confounds_node(config, float(repetition_time_s), names, size_gb)
-    standardise, bold_qc = _standardise_nodes(
-        bold_file, out_dir, config, repetition_time_s, "builtin"
-    )
-    outputnode = _outputnode()
+    confounds = WriteConfounds(n_dummy=config.n_dummy, high_pass_hz=config.high_pass_hz, **timed)
+    confounds = Step(confounds, name="confounds", mem_gb=0.7 + 3 * size_gb)
 
     workflow = Workflow(name=name)
+    realigned = _same("bold", "reference", "mask", "motion", "matrices")
+    standardise, bold_qc = _connect_standardise(workflow, config, engine="builtin", **timed)
     workflow.connect([
-        (inputnode, align, [("t1w_brain", "t1w_brain"), ("t1w_mask", "t1w_mask")]),
-        (inputnode, alignment_qc, [(field, field) for field in ANATOMY[:3] + ANATOMY[4:]]),
-        (inputnode, resample, [("t1w_to_template", "t1w_to_template")]),
-        (inputnode, confounds, [("t1w_to_template", "t1w_to_template"),
-                                ("segmentation", "segmentation")]),
-        (realign, align, _REALIGNED),
-        (realign, resample, _REALIGNED),
-        (align, resample, [("t1w_to_bold", "t1w_to_bold")]),
-        (realign, alignment_qc, [("reference", "reference"), ("mask", "mask")]),
-        (align, alignment_qc, [("t1w_to_bold", "t1w_to_bold")]),
-        (realign, confounds, [("motion", "motion")]),
-        (resample, confounds, [("bold", "bold"), ("mask", "mask")]),
-        (resample, standardise, [("bold", "bold"), ("mask", "mask")]),
-        (confounds, standardise, [("confounds", "confounds")]),
-        (resample, bold_qc, [("bold", "bold"), ("mask", "mask")]),
-        (confounds, bold_qc, [("confounds", "confounds"), ("tissues", "tissues")]),
+        (inputnode, align, _same("t1w_brain", "t1w_mask")),
+        (inputnode, alignment_qc, _same(*ANATOMY[:3], *ANATOMY[4:])),
+        (inputnode, resample, _same("t1w_to_template")),
+        (inputnode, confounds, _same("t1w_to_template", "segmentation")),
+        (realign, align, realigned),
+        (realign, resample, realigned),
+        (align, resample, _same("t1w_to_bold")),
+        (realign, alignment_qc, _same("reference", "mask")),
+        (align, alignment_qc, _same("t1w_to_bold")),
+        (realign, confounds, _same("motion")),
+        (resample, confounds, _same("bold", "mask")),
+        (resample, standardise, _same("bold", "mask")),
+        (confounds, standardise, _same("confounds")),
+        (resample, bold_qc, _same("bold", "mask")),
+        (confounds, bold_qc, _same("confounds", "tissues")),
         (alignment_qc, bold_qc, [("metrics", "alignment")]),
-        (standardise, bold_qc, _SERIES),
-        (standardise, outputnode, [("timeseries_file", "timeseries_file")]),
-        (bold_qc, outputnode, [("quality_file", "quality_file")]),
     ])  # fmt: skip
     return workflow
 
@@ -179,18 +168,18 @@ def init_bold_derivatives_wf(
     inputnode = Node(IdentityInterface(["derivatives_dir"]), name="inputnode")
     if derivatives_dir:
         inputnode.inputs.derivatives_dir = str(derivatives_dir)
-    find = Step(FindFmriprep(bold_file=str(bold_file)), name="find", mem_gb=0.1)
-    standardise, bold_qc = _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine)
-    outputnode = _outputnode()
+    find = Step(FindFmriprep(bold_file=bold_file), name="find", mem_gb=0.1)
 
     workflow = Workflow(name=name)
+    standardise, bold_qc = _connect_standardise(
+        workflow, config, out_dir=str(out_dir), source_file=str(bold_file),
+        repetition_time_s=repetition_time_s, engine=engine,
+    )  # fmt: skip
+    preprocessed = _same("bold", "mask", "confounds")
     workflow.connect([
-        (inputnode, find, [("derivatives_dir", "derivatives_dir")]),
-        (find, standardise, _PREPROCESSED),
-        (find, bold_qc, _PREPROCESSED),
-        (standardise, bold_qc, _SERIES),
-        (standardise, outputnode, [("timeseries_file", "timeseries_file")]),
-        (bold_qc, outputnode, [("quality_file", "quality_file")]),
+        (inputnode, find, _same("derivatives_dir")),
+        (find, standardise, preprocessed),
+        (find, bold_qc, preprocessed),
     ])  # fmt: skip
     return workflow
 
@@ -221,70 +210,47 @@ def init_fmriprep_wf(
     output_dir, work_dir = Path(out_dir) / "sourcedata" / "fmriprep", Path(work_dir) / "fmriprep"
     for folder in (output_dir, work_dir):  # mounted into the container, so they must exist
         folder.mkdir(parents=True, exist_ok=True)
-    licence = config.fs_license_file or os.environ.get("FS_LICENSE")
-    fmriprep = Step(
-        FMRIPrep(
-            bids_dir=str(bids_dir),
-            output_dir=str(output_dir),
-            work_dir=str(work_dir),
-            participant_label=[participant],
-            nprocs=omp_nthreads,
-            omp_nthreads=omp_nthreads,
-            random_seed=run.random_seed,
-            sloppy=run.sloppy,
-            container=config.fmriprep_container or "",
-        ),
-        name="fmriprep",
-        n_procs=omp_nthreads,
-        mem_gb=8,
+    fmriprep = FMRIPrep(
+        bids_dir=bids_dir,
+        output_dir=output_dir,
+        work_dir=work_dir,
+        participant_label=[participant],
+        nprocs=omp_nthreads,
+        omp_nthreads=omp_nthreads,
+        random_seed=run.random_seed,
+        sloppy=run.sloppy,
+        container=config.fmriprep_container or "",
     )
-    if licence:
-        fmriprep.inputs.fs_license_file = str(licence)
+    if licence := config.fs_license_file or os.environ.get("FS_LICENSE"):
+        fmriprep.inputs.fs_license_file = licence
+    fmriprep = Step(fmriprep, name="fmriprep", n_procs=omp_nthreads, mem_gb=8)
     outputnode = Node(IdentityInterface(["derivatives_dir"]), name="outputnode")
     workflow = Workflow(name=name)
     workflow.connect([(fmriprep, outputnode, [("out_dir", "derivatives_dir")])])
     return workflow
 
 
-def _outputnode():
-    return Node(IdentityInterface(["timeseries_file", "quality_file"]), name="outputnode")
+def _same(*names):
+    """Wires between fields of the same names."""
+    return [(name, name) for name in names]
 
 
-def _used_metadata(metadata, repetition_time_s):
-    used = {key: metadata[key] for key in _USED if key in (metadata or {})}
-    return {**used, "RepetitionTime": float(repetition_time_s)}
-
-
-def _standardise_nodes(bold_file, out_dir, config, repetition_time_s, engine):
-    """Return the nodes that parcellate a preprocessed run and assess it."""
-    common = {
-        "out_dir": str(out_dir),
-        "source_file": str(bold_file),
-        "repetition_time_s": float(repetition_time_s),
-        "engine": engine,
-    }
+def _connect_standardise(workflow, config, **common):
+    """Add the nodes that parcellate a preprocessed run and assess it, and the output node."""
+    mem_gb = 1 + 4 * _size_gb(common["source_file"])
     standardise = StandardiseBold(config=config, **common)
+    standardise = Step(standardise, name="standardise", mem_gb=mem_gb)
     bold_qc = BoldQC(fd_threshold_mm=config.fd_threshold_mm, **common)
-    mem_gb = 1 + 4 * _size_gb(bold_file)
-    return (
-        Step(standardise, name="standardise", mem_gb=mem_gb),
-        Step(bold_qc, name="bold_qc", mem_gb=mem_gb),
-    )
+    bold_qc = Step(bold_qc, name="bold_qc", mem_gb=mem_gb)
+    outputnode = Node(IdentityInterface(["timeseries_file", "quality_file"]), name="outputnode")
+    workflow.connect([
+        (standardise, bold_qc, [*_same("timeseries_file"), ("metrics", "parcellation")]),
+        (standardise, outputnode, _same("timeseries_file")),
+        (bold_qc, outputnode, _same("quality_file")),
+    ])  # fmt: skip
+    return standardise, bold_qc
 
 
 def _size_gb(bold_file):
     """Return the size of a run in memory, in float32."""
     return float(np.prod(nib.load(bold_file).shape, dtype=float)) * 4 / 1e9
-
-
-def _confounds_node(config, repetition_time_s, names, size_gb):
-    return Step(
-        WriteConfounds(
-            repetition_time_s=repetition_time_s,
-            n_dummy=config.n_dummy,
-            high_pass_hz=config.high_pass_hz,
-            **names,
-        ),
-        name="confounds",
-        mem_gb=0.7 + 3 * size_gb,
-    )

@@ -27,18 +27,15 @@ def init_eeg_wf(*, eeg_file, out_dir, config, seed=0, sloppy=False, name="eeg_wf
     Workflow
         ``outputnode`` has ``eeg_file`` (the cleaned ``.vhdr``) and ``figures``.
     """
-    preprocess = Step(
-        PreprocessEEG(
-            eeg_file=str(eeg_file),
-            beside_files=[str(path) for path in files_beside(eeg_file)],
-            out_dir=str(out_dir),
-            config=config,
-            seed=seed,
-            sloppy=sloppy,
-        ),
-        name="preprocess",
-        mem_gb=2,
+    preprocess = PreprocessEEG(
+        eeg_file=eeg_file,
+        beside_files=files_beside(eeg_file),
+        out_dir=str(out_dir),
+        config=config,
+        seed=seed,
+        sloppy=sloppy,
     )
+    preprocess = Step(preprocess, name="preprocess", mem_gb=2)
     draw = Step(DrawEEG(out_dir=str(out_dir)), name="draw", mem_gb=1)
     outputnode = Node(IdentityInterface(["eeg_file", "figures"]), name="outputnode")
 

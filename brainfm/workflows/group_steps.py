@@ -170,15 +170,9 @@ def _embed(context, cache, manifest, checkpoint):
         loaded = replace(loaded, name=f"group-{loaded.name}")
         included, withdrawn = included_recordings([context.output_dir], context.corpus_dir)
         remove_embeddings([one.source for one in withdrawn], context.output_dir, loaded.name)
+        options = {"batch_size": config.batch_size, "device": config.device}
         paths = [
-            embed_recording(
-                recording.source,
-                context.output_dir,
-                loaded,
-                batch_size=config.batch_size,
-                device=config.device,
-            )
-            for recording in included
+            embed_recording(one.source, context.output_dir, loaded, **options) for one in included
         ]
         return [*paths, *(path.with_suffix(".json") for path in paths)]
 

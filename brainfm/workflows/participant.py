@@ -62,12 +62,10 @@ def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
     workflow = Workflow(name=name, base_dir=str(context.work_dir))
     steps = {}
     for participant, tasks in plans.items():
-        todo = [task for task in tasks if not task.is_done]
-        if not todo:
-            continue
-        part, own = init_participant_wf(participant, todo, context)
-        workflow.add_nodes([part])
-        steps.update({key: {f"{name}.{step}" for step in names} for key, names in own.items()})
+        if todo := [task for task in tasks if not task.is_done]:
+            part, own = init_participant_wf(participant, todo, context)
+            workflow.add_nodes([part])
+            steps |= {key: {f"{name}.{step}" for step in names} for key, names in own.items()}
     return workflow, steps
 
 
@@ -89,12 +87,14 @@ def init_participant_wf(participant, tasks, context):
     workflow = Workflow(name=wf_name(f"sub-{participant}"))
     parts = {}
     for task in tasks:
-        parts[task.run.name] = init_recording_wf(task, context)
-        workflow.add_nodes([parts[task.run.name]])
+        parts[task.run.name] = recording = init_recording_wf(task, context)
+        workflow.add_nodes([recording])
         if task.preprocess and task.upstream:
             if task.upstream not in parts:
                 parts[task.upstream] = _init_upstream(task, context)
-            _connect_upstream(workflow, parts[task.upstream], parts[task.run.name], task.engine)
+            fields = ["derivatives_dir"] if task.engine == "fmriprep" else ANATOMY
+            wires = [(f"outputnode.{field}", f"bold_wf.inputnode.{field}") for field in fields]
+            workflow.connect([(parts[task.upstream], recording, wires)])
     return workflow, {name: steps_of(part, workflow.name) for name, part in parts.items()}
 
 
@@ -111,21 +111,17 @@ def init_recording_wf(task, context):
     Workflow
     """
     config = context.settings.model
-    embed = Step(
-        EmbedRecording(
-            model=config.model,
-            model_key=context.model_key,
-            out_dir=str(context.out_dir),
-            batch_size=config.batch_size,
-            device=config.device,
-        ),
-        name="embed",
-        n_procs=context.omp_nthreads,
-        mem_gb=2,
+    embed = EmbedRecording(
+        model=config.model,
+        model_key=context.model_key,
+        out_dir=str(context.out_dir),
+        batch_size=config.batch_size,
+        device=config.device,
     )
+    embed = Step(embed, name="embed", n_procs=context.omp_nthreads, mem_gb=2)
     workflow = Workflow(name=wf_name(task.run.name))
     if not task.preprocess:
-        embed.inputs.in_file = str(task.standardised)
+        embed.inputs.in_file = task.standardised
         workflow.add_nodes([embed])
         return workflow
     if task.run.modality == "eeg":
@@ -152,58 +148,44 @@ def wf_name(name):
 
 def _init_upstream(task, context):
     settings = context.settings
+    common = {"out_dir": context.out_dir, "omp_nthreads": context.omp_nthreads}
+    common["name"] = wf_name(task.upstream)
     if task.engine == "fmriprep":
         return init_fmriprep_wf(
             bids_dir=context.bids_dir,
             participant=task.run.participant,
-            out_dir=context.out_dir,
             work_dir=context.work_dir,
             config=settings.bold,
             run=settings.run,
-            omp_nthreads=context.omp_nthreads,
-            name=wf_name(task.upstream),
+            **common,
         )
     return init_anat_wf(
-        t1w_file=str(task.t1w.path),
-        out_dir=context.out_dir,
+        t1w_file=task.t1w.path,
         space=settings.bold.template,
         sloppy=settings.run.sloppy,
         seed=settings.run.random_seed,
-        omp_nthreads=context.omp_nthreads,
-        name=wf_name(task.upstream),
+        **common,
     )
 
 
 def _init_bold(task, context):
     common = {
-        "bold_file": str(task.run.path),
+        "bold_file": task.run.path,
         "out_dir": context.out_dir,
         "config": context.settings.bold,
         "repetition_time_s": float(task.run.metadata["RepetitionTime"]),
-        "name": "bold_wf",
     }
     if task.engine != "builtin":
         folder = context.derivatives["fmriprep"] if task.engine == "derivatives" else ""
         return init_bold_derivatives_wf(**common, engine=task.engine, derivatives_dir=folder)
-    return init_bold_wf(
-        **common,
-        sloppy=context.settings.run.sloppy,
-        metadata=task.run.metadata,
-    )
+    return init_bold_wf(**common, metadata=task.run.metadata, sloppy=context.settings.run.sloppy)
 
 
 def _init_eeg(run, context):
     return init_eeg_wf(
-        eeg_file=str(run.path),
+        eeg_file=run.path,
         out_dir=context.out_dir,
         config=context.settings.eeg,
         seed=context.settings.run.random_seed,
         sloppy=context.settings.run.sloppy,
-        name="eeg_wf",
     )
-
-
-def _connect_upstream(workflow, upstream, recording, engine):
-    fields = ["derivatives_dir"] if engine == "fmriprep" else ANATOMY
-    wires = [(f"outputnode.{field}", f"bold_wf.inputnode.{field}") for field in fields]
-    workflow.connect([(upstream, recording, wires)])

@@ -94,16 +94,12 @@ class Progress:
             self.on_failed(recording, _failure_of(node))
             return
         self.log(f"{recording}: {node.name} done in {took_s:.1f} s")
-        self._note_memory(recording, node)
+        peak_gb = getattr(getattr(node.result, "runtime", None), "mem_peak_gb", None)
+        if self.record_memory and peak_gb:
+            self.peak_gb[recording] = max(peak_gb, self.peak_gb.get(recording, 0.0))
         self.expected[recording].discard(node.fullname)
         if not self.expected[recording]:
             self.on_done(recording)
-
-    def _note_memory(self, recording, node):
-        if self.record_memory:
-            peak_gb = getattr(getattr(node.result, "runtime", None), "mem_peak_gb", None)
-            if peak_gb:
-                self.peak_gb[recording] = max(peak_gb, self.peak_gb.get(recording, 0.0))
 
 
 def _failure_of(node):
@@ -186,7 +182,7 @@ def _reduce_garbage_collection():
     gc.freeze()
 
 
-def steps_of(workflow, prefix=""):
+def steps_of(workflow, prefix):
     """List the steps of a workflow that compute something.
 
     Parameters
@@ -200,9 +196,8 @@ def steps_of(workflow, prefix=""):
     set of str
         Full names.
     """
-    prefix = f"{prefix}.{workflow.name}" if prefix else workflow.name
     return {
-        f"{prefix}.{name}"
+        f"{prefix}.{workflow.name}.{name}"
         for name in workflow.list_node_names()
         if not isinstance(workflow.get_node(name).interface, IdentityInterface)
     }
@@ -235,10 +230,7 @@ def execute(workflow, *, resources, progress):
         "check_version": "false",
         "stop_on_first_crash": str(resources.stop_on_first_crash).lower(),
     }
-    if resources.resource_monitor:
-        nipype.config.enable_resource_monitor()
-    else:
-        nipype.config.disable_resource_monitor()
+    nipype.config.resource_monitor = resources.resource_monitor
     arguments["status_callback"] = progress
     try:
         with contextlib.chdir(base_dir):  # relative paths written by libraries stay in it
@@ -264,19 +256,13 @@ def clear_cached_node(work_dir, workflow_name, *parts):
 
 
 def _plugin(resources):
-    if resources.plugin_file:
-        return _plugin_of_file(resources.plugin_file)
+    """Return name and arguments of the plugin."""
+    if path := resources.plugin_file:
+        name, arguments = read_plugin(path)
+        if not hasattr(nipype.pipeline.plugins, f"{name}Plugin"):
+            raise UsageError(f"--use-plugin {path}: Nipype has no plugin {name!r}; try MultiProc.")
+        return name, arguments
     if resources.nprocs == 1:
         return "Linear", {}
-    return "MultiProc", {
-        "n_procs": resources.nprocs,
-        "memory_gb": resources.memory_gb,
-        "raise_insufficient": False,
-    }
-
-
-def _plugin_of_file(path):
-    name, arguments = read_plugin(path)
-    if not hasattr(nipype.pipeline.plugins, f"{name}Plugin"):
-        raise UsageError(f"--use-plugin {path}: Nipype has no plugin {name!r}; try MultiProc.")
-    return name, arguments
+    limits = {"n_procs": resources.nprocs, "memory_gb": resources.memory_gb}
+    return "MultiProc", {**limits, "raise_insufficient": False}
