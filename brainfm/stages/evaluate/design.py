@@ -24,6 +24,7 @@ from brainfm.stages.evaluate.participants_table import (
 from brainfm.stages.evaluate.refusals import check_choice
 from brainfm.stages.evaluate.target import (
     EvaluationTarget,
+    class_name,
     column_target,
     contrast_target,
     exclude_synthetic,
@@ -173,16 +174,9 @@ def _exclude_missing(recordings, y, participants, column):
 
 def _folds(table, y, target, config, *, participants, seed):
     """Return rows, labels and folds of whole recordings, or of windows with few participants."""
-    groups = table.groups
-    labels = pd.DataFrame({
-        "group": groups,
-        "dataset": [row[0].dataset for row in table],
-        "participant": [row[0].participant for row in table],
-        "session": [row[0].session for row in table],
-        "task": [row[0].task for row in table],
-        "run": [row[0].run for row in table],
-        "start_s": 0.0,
-    })  # fmt: skip
+    groups, names = table.groups, ("dataset", "participant", "session", "task", "run")
+    entities = {name: [getattr(row[0], name) for row in table] for name in names}
+    labels = pd.DataFrame({"group": groups, **entities, "start_s": 0.0})
     if config.groups:
         sites = phenotypes_by_row(table, participants, [config.groups])[config.groups]
         return table, y, labels, site_folds(y, groups, sites.astype(str), task=target.task)
@@ -222,10 +216,6 @@ def _phenotypes(table, participants, target):
     return pd.DataFrame(found, index=range(len(table)))
 
 
-def _category(value):
-    return value if isinstance(value, str) else f"{value:.15g}"
-
-
 def _confounds(table, participants, target, config):
     """Select the columns to audit that exist, vary, and are not the target itself."""
     columns = [] if participants is None else [c for c in participants if c != "participant_id"]
@@ -243,5 +233,5 @@ def _confounds(table, participants, target, config):
     if "mean_fd" in config.confounds and "mean_fd" not in found and target.name != "mean_fd":
         found["mean_fd"] = [mean_fd_of(row[0]) for row in table]
     for name in {"site", config.groups} & set(found):  # categories, even where they are numbers
-        found[name] = found[name].map(_category, na_action="ignore").astype(object)
+        found[name] = found[name].map(class_name, na_action="ignore").astype(object)
     return found.loc[:, [name for name in found if found[name].nunique() > 1]]

@@ -31,11 +31,7 @@ from brainfm.evaluation.scores import (
     bootstrap_counts,
     percentile_interval,
 )
-from brainfm.models.checkpoint.participants import (
-    learned_labels,
-    seen_in_training,
-    training_of,
-)
+from brainfm.models.checkpoint.participants import learned_labels, seen_in_training, training_of
 from brainfm.models.estimators.heads import TunedLinearHead
 from brainfm.models.features.classical import linear_head
 from brainfm.models.features.covariates import CovariateFeatures
@@ -290,29 +286,26 @@ def _comparison(results, folds):
     """Compare the pretrained method with the best baseline, on the same draws and folds."""
     baselines = [result for result in results if result.summary["kind"] == "classical"]
     best = max(baselines, key=lambda result: np.nan_to_num(result.predictions.primary()[0], nan=-1))
-    pretrained = [result for result in results if result.summary["kind"] == "pretrained"]
-    if not pretrained:
-        if not len(best.null):
-            return {"best_baseline": best.summary["name"]}
-        # The null of the best of several baselines is the best of their nulls.
-        tested = [result for result in baselines if result.observed is not None]
-        if not tested:
-            return {"best_baseline": best.summary["name"], "p_best_of_several": None}
-        null = np.max([result.null for result in tested], axis=0)
-        observed = max(result.observed for result in tested)
-        p = (1 + np.sum(~(null < observed - 1e-12))) / (1 + len(null))
-        return {"best_baseline": best.summary["name"], "p_best_of_several": float(p)}
-    first = pretrained[0]
-    return {
-        "method": first.summary["name"],
-        "best_baseline": best.summary["name"],
-        **compare(first.predictions, best.predictions, (first.draws, best.draws), folds),
-    }
+    named = {"best_baseline": best.summary["name"]}
+    first = results[0]
+    if first.summary["kind"] == "pretrained":
+        compared = compare(first.predictions, best.predictions, (first.draws, best.draws), folds)
+        return {"method": first.summary["name"], **named, **compared}
+    if not len(best.null):
+        return named
+    # The null of the best of several baselines is the best of their nulls.
+    tested = [result for result in baselines if result.observed is not None]
+    if not tested:
+        return {**named, "p_best_of_several": None}
+    null = np.max([result.null for result in tested], axis=0)
+    observed = max(result.observed for result in tested)
+    p = (1 + np.sum(~(null < observed - 1e-12))) / (1 + len(null))
+    return {**named, "p_best_of_several": float(p)}
 
 
 def _classes(design):
-    names = [str(value) for value in np.unique(design.y)]
-    return names if design.target.task == "classification" else None
+    is_classes = design.target.task == "classification"
+    return [str(value) for value in np.unique(design.y)] if is_classes else None
 
 
 def _data(design):

@@ -111,7 +111,8 @@ def _against(evaluation):
     comparison = evaluation["comparison"]
     if "method" not in comparison:
         return f"No pretrained model was given; the best baseline is {comparison['best_baseline']}."
-    low, high = comparison["low"], comparison["high"]
+    low, high, test = comparison["low"], comparison["high"], comparison["t_test"]
+    by_folds = f"; corrected t test over folds: p = {spell_p(test['p'])}" if test else ""
     if low is not None and low > 0:
         verdict = "better than"
     elif high is not None and high < 0:
@@ -124,13 +125,8 @@ def _against(evaluation):
         f"This is {verdict} the best baseline on the same folds, {best['name']}, with "
         f"{score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f}): difference "
         f"{_signed(comparison['difference'])} (95 % interval {_signed(low)} to {_signed(high)}"
-        f"{_by_folds(comparison['t_test'])})."
+        f"{by_folds})."
     )
-
-
-def _by_folds(test):
-    """Corrected t test over folds, where defined."""
-    return f"; corrected t test over folds: p = {spell_p(test['p'])}" if test else ""
 
 
 def _signed(value):
@@ -206,9 +202,11 @@ def _scope(evaluation):
             f"compare participants of the same {folds['groups']} only."
         )
     if folds["kind"] == "participant":
+        count = folds["n_repeats"]
+        repeated = f", repeated with {count} different splits" if count > 1 else ""
         return (
             f"Estimated for unseen participants: {people} participants, each in training or in "
-            f"test of a fold ({folds['n_splits']} folds{_repeated(folds['n_repeats'])})."
+            f"test of a fold ({folds['n_splits']} folds{repeated})."
         )
     who = "one participant" if people == 1 else f"{people} participants"
     cut = (
@@ -218,10 +216,6 @@ def _scope(evaluation):
     if folds["kind"] == "recording":
         return f"{cut}folds leave out whole recordings ({folds['n_splits']} folds)."
     return f"{cut}training windows closer than {folds['gap_s']:g} s to a test block were excluded."
-
-
-def _repeated(count):
-    return f", repeated with {count} different splits" if count > 1 else ""
 
 
 def _caution(evaluation):

@@ -100,12 +100,8 @@ def _score_rows(evaluation):
     rows = []
     for method in evaluation["methods"]:
         row = {"method": method["name"], "kind": method["kind"]}
-        for name, value in method["scores"].items():
-            row |= {
-                name: value["value"],
-                f"{name}_low": value["low"],
-                f"{name}_high": value["high"],
-            }
+        for name, one in method["scores"].items():
+            row |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
         rows.append(row | {"p": method["p"]})
     return pd.DataFrame(rows)
 
@@ -138,15 +134,11 @@ def _curve_rows(curves):
 
 
 def _audit_rows(audit):
+    columns = ["column", "read_score", "read", "read_low", "read_high", "target_without",
+               "target_without_low", "target_without_high"]  # fmt: skip
+    ends = ("value", "low", "high")
     rows = []
     for row in audit:
-        read = row["read"] or dict.fromkeys(("score", "value", "low", "high"))
-        rows.append({
-            "column": row["column"], "read_score": read["score"], "read": read["value"],
-            "read_low": read["low"], "read_high": read["high"],
-            "target_without": row["without"]["value"], "target_without_low": row["without"]["low"],
-            "target_without_high": row["without"]["high"],
-        })  # fmt: skip
-    names = ("column", "read_score", "read", "read_low", "read_high", "target_without",
-             "target_without_low", "target_without_high")  # fmt: skip
-    return pd.DataFrame(rows, columns=list(names))
+        read, without = row["read"] or {}, row["without"]
+        rows.append([row["column"], *map(read.get, ("score", *ends)), *map(without.get, ends)])
+    return pd.DataFrame(rows, columns=columns)

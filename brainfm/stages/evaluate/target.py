@@ -171,7 +171,7 @@ def column_target(recordings, column, participants):
     is_number = pd.api.types.is_numeric_dtype(values) and (
         n_values > _MAX_CLASSES or (n_values > 2 and 2 * n_values > len(values))
     )
-    values = values if is_number else values.map(_class_name, na_action="ignore")
+    values = values if is_number else values.map(class_name, na_action="ignore")
     value_of = values.to_dict()
     known = {label for label, value in value_of.items() if pd.notna(value)}
     modality, chosen = _one_modality([r for r in recordings if r.participant in known])
@@ -182,8 +182,17 @@ def column_target(recordings, column, participants):
     return target, chosen, y, [{"participant": x, "why": f"no {column}"} for x in missing]
 
 
-def _class_name(value):
-    """Spell 1.0 as "1": pandas reads a numeric column with missing values as floats."""
+def class_name(value):
+    """Spell 1.0 as "1": pandas reads a numeric column with missing values as floats.
+
+    Parameters
+    ----------
+    value : str or float
+
+    Returns
+    -------
+    name : str
+    """
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 

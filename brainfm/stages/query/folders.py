@@ -2,13 +2,7 @@
 
 import os
 
-from brainfm.errors import (
-    CannotCreateOutput,
-    DataError,
-    MissingInput,
-    UsageError,
-    ValidationFailed,
-)
+from brainfm.errors import CannotCreateOutput, DataError, MissingInput, UsageError, ValidationFailed
 from brainfm.files import read_json
 
 
