@@ -131,7 +131,7 @@ def _corpus(context, cache):
     }
 
     def make():
-        manifest = build_corpus(list(context.roots), context.corpus_dir)
+        manifest = build_corpus(context.roots, context.corpus_dir)
         check_duplicates(manifest)
         return [manifest]
 

@@ -59,23 +59,23 @@ def add_to_corpus(roots, corpus_dir, *, positions=None, **labels):
     ReadWriteFailed
         If the disk is full; the corpus keeps its state after the last recordings that were added.
     """
-    _add(_find(roots, positions, **labels), corpus_dir, one_atlas=True)
+    _add(_find(roots, positions=positions, **labels), corpus_dir, one_atlas=True)
     return merge_rows(corpus_dir, [])
 
 
-def build_corpus(roots, corpus_dir, *, positions=None):
+def build_corpus(roots, corpus_dir):
     """Add datasets to a corpus and remove all other recordings from it.
 
     Parameters
     ----------
-    roots, corpus_dir, positions
+    roots, corpus_dir
         See :func:`add_to_corpus`, which also lists the errors.
 
     Returns
     -------
     manifest : Path
     """
-    recordings = _find(roots, positions)
+    recordings = _find(roots)
     _add(recordings, corpus_dir, one_atlas=False)
     return merge_rows(corpus_dir, [], only={_key(one) for one in recordings})
 
@@ -142,11 +142,9 @@ def source_checksum(recording):
     return digest.hexdigest()[:32]
 
 
-def _find(roots, positions, **labels):
+def _find(roots, **options):
     roots = [roots] if isinstance(roots, str | Path) else list(roots)
-    recordings = [
-        one for root in roots for one in find_recordings(root, positions=positions, **labels)
-    ]
+    recordings = [one for root in roots for one in find_recordings(root, **options)]
     if not recordings:
         raise NothingSelected(
             f"no standardised recording under {', '.join(str(root) for root in roots)}: run the "
