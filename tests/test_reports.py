@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +14,6 @@ from brainfm.config import EvaluateConfig
 from brainfm.recording import Recording
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.report.group import write_group_report
-from brainfm.stages.report.methods_text import number_citations
 from brainfm.stages.report.participant import write_participant_report
 from brainfm.stages.report.quality import format_measure
 from brainfm.storage.lock import WorkLock
@@ -243,26 +243,40 @@ class TestParticipant:
 
 
 @pytest.mark.parametrize(
-    ("quality", "key", "form", "text"),
+    ("quality", "measure", "text"),
     [
-        ({"fd_mean_mm": 0.12345}, "fd_mean_mm", "3", "0.123"),
-        ({"share": 0.256}, "share", "%", "26"),
-        ({"n_parcels_covered": 97, "n_parcels": 100}, "n_parcels_covered", "0", "97 of 100"),
-        ({"x": None}, "x", "2", "n/a"),
-        ({"x": "text"}, "x", "2", "n/a"),
-        ({}, "x", "2", "n/a"),
+        ({"fd_mean_mm": 0.12345}, {"key": "fd_mean_mm", "form": "3"}, "0.123"),
+        ({"share": 0.256}, {"key": "share", "form": "%"}, "26"),
+        ({"n": 97, "n_all": 100}, {"key": "n", "form": "0", "total": "n_all"}, "97 of 100"),
+        ({"x": None}, {"key": "x", "form": "2"}, "n/a"),
+        ({"x": "text"}, {"key": "x", "form": "2"}, "n/a"),
+        ({}, {"key": "x", "form": "2"}, "n/a"),
     ],
 )
-def test_measures_are_formatted(quality, key, form, text):
-    assert format_measure(quality, key, form) == text
+def test_measures_are_formatted(quality, measure, text):
+    assert format_measure(quality, measure) == text
 
 
 def test_citations_are_numbered_by_first_use():
-    marked, references = number_citations(
-        [[("a.", ("power2012",)), ("b.", ("friston1996", "power2012"))]]
+    references = {}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("brainfm", "data/reports"), autoescape=True
     )
-    assert [numbers for _, numbers in marked[0]] == [[1], [2, 1]]
-    assert [text[:5] for text, _ in references] == ["Power", "Frist"]
+    marked = environment.from_string(
+        '{% from "parts.html" import cite with context %}'
+        'a{{ cite("power2012") }}. b{{ cite("friston1996", "power2012") }}.'
+    ).render(references=references)
+    assert re.findall(r"<a href=\"#reference-(\d)\">\1</a>", marked) == ["1", "2", "1"]
+    assert list(references) == ["power2012", "friston1996"]
+
+
+def test_references_are_listed_in_the_order_of_their_citations(evaluated):
+    for path in (write_participant_report(evaluated, "01"), write_group_report(evaluated)):
+        page = Page(path)
+        cited = dict.fromkeys(link for link in page.links if link.startswith("#reference-"))
+        assert list(cited) == [f"#reference-{number}" for number in range(1, len(cited) + 1)]
+        assert [f"#{one}" for one in page.ids if one.startswith("reference-")] == list(cited)
+        assert len(cited) >= 3
 
 
 def eeg(participant, task, seed, alpha):

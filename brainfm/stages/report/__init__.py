@@ -9,7 +9,7 @@ The public functions are
 - ``collect.py``: outputs of one participant
 - ``participant.py``, ``group.py``: the two pages
 - ``quality.py``, ``embeddings.py``, ``evaluation.py``: sections of the pages
-- ``methods_text.py``: methods section with citations
+- ``methods.py``: facts of the methods section
 - ``figures/``: figures of the pages
 - ``render.py``: templates and embedded figures
 """

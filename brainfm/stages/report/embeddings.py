@@ -139,8 +139,10 @@ def _group_figure(folder, key, members):
         caption += " There are too few recordings for a map." if len(members) > 1 else ""
     if any(participant.is_synthetic for participant, _, _ in members):
         caption += " The signals of synthetic participants are simulated."
-    title = f"Embeddings of {TITLES[modality]}, model {model}"
-    return write_figure(folder, f"embedding_{modality}", title, figure, caption)
+    return write_figure(
+        folder, f"embedding_{modality}", figure, entry="embedding",
+        kind=TITLES[modality], model=model, content=caption,
+    )  # fmt: skip
 
 
 def _evaluated_rows(folder, evaluation):
@@ -148,9 +150,5 @@ def _evaluated_rows(folder, evaluation):
     if not evaluation or rows is None or rows.empty:
         return None
     method = evaluation["methods"][0]["name"]
-    return write_figure(
-        folder, "maps", f"Evaluated rows in the embedding space of {method}",
-        maps_figure(rows, evaluation["question"]["name"]),
-        "First two principal components of the embeddings. All panels show the same points, "
-        "coloured by the column in the title.",
-    )  # fmt: skip
+    figure = maps_figure(rows, evaluation["question"]["name"])
+    return write_figure(folder, "maps", figure, method=method)

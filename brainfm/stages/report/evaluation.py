@@ -1,21 +1,10 @@
 """Evaluation section of the group report: summary, table of methods and figures."""
 
-from importlib.resources import files
-
-from brainfm.files import read_json
 from brainfm.stages.evaluate.summary_text import score_name, spell_p
 from brainfm.stages.report.figures import evaluation as figures
 from brainfm.stages.report.figures import importance, predictions
 from brainfm.stages.report.read import read_group_table
 from brainfm.stages.report.render import write_figure
-
-_KINDS = {
-    "pretrained": "pretrained",
-    "combined": "pretrained + baseline",
-    "classical": "baseline",
-    "covariates": "confounds only",
-    "dummy": "chance",
-}
 
 
 def evaluation_section(folder, evaluation):
@@ -35,30 +24,15 @@ def evaluation_section(folder, evaluation):
     """
     if not evaluation:
         return None
-    names = list(evaluation["methods"][0]["scores"])
-    best = evaluation["comparison"]["best_baseline"]
-    main = evaluation["comparison"].get("method", best)
-    methods = [
-        {
-            "name": method["name"],
-            "kind": _KINDS.get(method["kind"], method["kind"])
-            + (", best" if method["name"] == best else ""),
-            "scores": [_format_score(method["scores"][name]) for name in names],
-            "p": "" if method["p"] is None else spell_p(method["p"]),
-            "is_main": method["name"] == main,
-        }
-        for method in evaluation["methods"]
-    ]
-    return {
-        "sentences": evaluation["answer"],
-        "score_names": [score_name(name) for name in names],
-        "primary": score_name(evaluation["primary"]),
-        "methods": methods,
+    comparison = evaluation["comparison"]
+    main = comparison.get("method", comparison["best_baseline"])
+    return evaluation | {
+        "main": main,
+        "audit_rows": [_audit_row(row) for row in evaluation["audit"]],
         "figures": _figures(folder, evaluation, main),
-        "data": evaluation["data"],
-        "target": evaluation["question"]["name"],
-        "audit": [_audit_row(row) for row in evaluation["audit"]],
-        "audited": evaluation["methods"][0]["name"],
+        "format_score": _format_score,
+        "score_name": score_name,
+        "spell_p": spell_p,
     }
 
 
@@ -86,7 +60,6 @@ def _figures(folder, evaluation, main):
         "confusion": "Confusion matrix" if classes else "Predicted against true values",
         "positive": f"predictions of {classes[1]}" if classes else "larger predicted values",
     }
-    captions = read_json(files("brainfm.data") / "reports" / "figures.json")
     drawn = {
         "methods": figures.methods_figure(evaluation),
         "curves": figures.curves_figure(evaluation),
@@ -94,11 +67,7 @@ def _figures(folder, evaluation, main):
         **_importance_figures(folder, evaluation),
         **_prediction_figures(folder, evaluation, main),
     }
-    shown = []
-    for name, figure in drawn.items():
-        title, caption, width = captions[name]
-        title, caption = title.format(**words), caption.format(**words)
-        shown.append(write_figure(folder, name, title, figure, caption, width=width))
+    shown = [write_figure(folder, name, figure, **words) for name, figure in drawn.items()]
     return [figure for figure in shown if figure]
 
 

@@ -10,15 +10,10 @@ from brainfm.stages.report.collect import TITLES, collect_outputs
 from brainfm.stages.report.embeddings import group_embeddings
 from brainfm.stages.report.evaluation import evaluation_section
 from brainfm.stages.report.figures.group import training_figure
-from brainfm.stages.report.methods_text import (
-    evaluation_methods,
-    number_citations,
-    software_versions,
-)
+from brainfm.stages.report.methods import software_versions
 from brainfm.stages.report.quality import group_quality
 from brainfm.stages.report.read import (
     as_dict,
-    format_value,
     latest_settings,
     read_group_table,
     read_json_object,
@@ -46,20 +41,15 @@ def write_group_report(out_dir):
     folder = out_dir / "group"
     participants = [collect_outputs(out_dir, label) for label in participants_of(out_dir)]
     evaluation = read_json_object(folder / "evaluation.json")
-    methods = evaluation_methods(evaluation) if evaluation else []
-    paragraphs, references = number_citations(methods)
     context = {
         "title": "Group report",
-        "n_participants": len(participants),
-        "n_synthetic": sum(participant.is_synthetic for participant in participants),
         "evaluation": evaluation_section(folder, evaluation),
         "embeddings": group_embeddings(folder, participants, evaluation),
         "quality": group_quality(folder, participants),
         "corpus": _corpus(folder / "corpus"),
         "models": _models(out_dir),
-        "participants": [_participant_row(out_dir, one) for one in participants],
-        "paragraphs": paragraphs,
-        "references": references,
+        "participants": participants,
+        "with_page": [p.label for p in participants if (out_dir / f"sub-{p.label}.html").is_file()],
         "versions": software_versions(("bold", "eeg")),
         "settings": settings_rows(latest_settings(out_dir), ("model", "pretrain", "evaluate")),
     }
@@ -113,20 +103,14 @@ def _model(out_dir, folder):
     details |= as_dict(config.get("training"))
     details |= {"licence": config.get("licence")}
     details.pop("participants", None)  # hashes, one per participant
-    caption = (
-        "The loss alone does not show what the model learned. In a useful model, the explained "
-        "variance is above 0 and the effective rank of the embeddings is well above 1."
-    )
     name = folder.name
     return {
         "name": name,
-        "details": [
-            (key.replace("_", " "), format_value(value)) for key, value in details.items() if value
-        ],
+        "details": [(key.replace("_", " "), value) for key, value in details.items() if value],
         "card": _card(folder / "README.md"),
         "figure": write_figure(
-            out_dir / "group", f"pretraining_{name}", f"Pretraining of {name}", _history(folder),
-            caption,
+            out_dir / "group", f"pretraining_{name}", _history(folder), entry="pretraining",
+            model=name,
         ),
     }  # fmt: skip
 
@@ -147,17 +131,3 @@ def _history(folder):
         return None
     frame["epoch"] = np.arange(1, len(frame) + 1)
     return training_figure(frame)
-
-
-def _participant_row(out_dir, participant):
-    name = f"sub-{participant.label}"
-    return {
-        "label": participant.label,
-        "link": f"{name}.html" if (out_dir / f"{name}.html").is_file() else None,
-        "state": participant.status.get("state", "unknown"),
-        "synthetic": participant.is_synthetic,
-        "recordings": ", ".join(
-            recording.name.removeprefix(f"{name}_")
-            for recording in (*participant.of("bold"), *participant.of("eeg"))
-        ),
-    }

@@ -87,7 +87,7 @@ def latest_settings(out_dir):
 
 
 def settings_rows(settings, sections):
-    """Format settings as the rows of a table, without local paths, since reports are shared.
+    """List settings as the rows of a table, without local paths, since reports are shared.
 
     Parameters
     ----------
@@ -98,11 +98,11 @@ def settings_rows(settings, sections):
 
     Returns
     -------
-    rows : list of (str, str)
+    rows : list of (str, object)
         ``section.name`` and value.
     """
     return [
-        (f"{section}.{name}", format_value(value))
+        (f"{section}.{name}", value)
         for section in sections
         for name, value in settings.get(section, {}).items()
         if not name.endswith(("_dir", "_file"))

@@ -8,10 +8,13 @@ from pathlib import Path
 import jinja2
 
 from brainfm import __version__
-from brainfm.files import write_text, write_tsv
+from brainfm.files import read_json, write_text, write_tsv
+from brainfm.stages.report.read import format_value
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
-_REPORTS = files("brainfm.data") / "reports"
+REPORTS = files("brainfm.data") / "reports"
+#: Figures of recordings that need less than the width of the page.
+_WIDTHS = {"sensors": "narrow", "connectivity": "medium"}
 #: Space between a value and its unit.
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|h|mm|Hz|µV|T)(?!\w))")
 
@@ -32,15 +35,30 @@ def render(template, **context):
     html : str
     """
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (_REPORTS / name).read_text("utf8")),
+        loader=jinja2.FunctionLoader(lambda name: (REPORTS / name).read_text("utf8")),
         autoescape=True,
         finalize=_join_units,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    css = (_REPORTS / "style.css").read_text("utf8")
-    return environment.get_template(template).render(css=css, version=__version__, **context)
+    environment.filters |= {"as_text": format_value, "pictures": _pictures}
+    return environment.get_template(template).render(
+        css=(REPORTS / "style.css").read_text("utf8"),
+        version=__version__,
+        citations=read_json(REPORTS / "citations.json"),
+        references={},
+        **context,
+    )
+
+
+def _pictures(recording):
+    """Build the pictures of a recording from its figure files."""
+    found = (
+        picture(one.title, one.caption, path=one.path, width=_WIDTHS.get(one.desc, ""))
+        for one in recording.figures
+    )
+    return [one for one in found if one]
 
 
 def _join_units(value):
@@ -86,7 +104,7 @@ def picture(title, caption="", *, path=None, svg=None, data=None, width=""):
     }
 
 
-def write_figure(folder, name, title, figure, caption="", *, width=""):
+def write_figure(folder, name, figure, *, entry=None, **words):
     """Write a figure and its data to ``group/figures``.
 
     Parameters
@@ -95,10 +113,12 @@ def write_figure(folder, name, title, figure, caption="", *, width=""):
         ``group`` folder.
     name : str
         File name without extension.
-    title, caption : str
     figure : tuple of (str, DataFrame) or None
         SVG text and data of the figure.
-    width : {"", "medium", "narrow"}
+    entry : str, optional
+        Entry of ``figures.json`` with title, caption and width, if it differs from the name.
+    **words : str
+        Words to insert in title and caption.
 
     Returns
     -------
@@ -111,4 +131,6 @@ def write_figure(folder, name, title, figure, caption="", *, width=""):
     path = folder / "figures" / name
     write_text(path.with_suffix(".svg"), svg)
     write_tsv(path.with_suffix(".tsv"), data)
+    title, caption, width = read_json(REPORTS / "figures.json")[entry or name]
+    title, caption = title.format(**words), caption.format(**words)
     return picture(title, caption, svg=svg, data=f"group/figures/{name}.tsv", width=width)

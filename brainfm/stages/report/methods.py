@@ -1,0 +1,82 @@
+"""Facts of the methods section; the text and its citations lie beside the templates."""
+
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+
+from brainfm import __version__
+from brainfm.stages.report.read import as_dict
+
+_PACKAGES = {
+    "T1w": ("antspyx", "nibabel", "nilearn"),
+    "bold": ("antspyx", "nibabel", "nilearn", "scipy"),
+    "eeg": ("mne", "mne-bids", "mne-icalabel", "pybv"),
+    "model": ("torch", "scikit-learn", "numpy", "nipype"),
+}
+
+
+def participant_methods(outputs):
+    """Collect how the outputs of one participant were made.
+
+    Parameters
+    ----------
+    outputs : brainfm.stages.report.collect.ParticipantOutputs
+
+    Returns
+    -------
+    methods : dict
+        Variables of ``participant_methods.html``: facts from the sidecars of fMRI, or else from
+        the settings of the last call, and the sidecars of EEG and of an embedding.
+    """
+    settings = outputs.settings.get("bold", {})
+    bold, eeg = (
+        next((one.sidecar for one in outputs.of(kind) if one.sidecar), {})
+        for kind in ("bold", "eeg")
+    )
+    filters, confounds = as_dict(bold.get("SoftwareFilters")), bold.get("Confounds")
+    cutoffs_hz = {
+        name: as_dict(filters.get(step)).get("CutOff (Hz)", settings.get(name))
+        for name, step in (("high_pass_hz", "HighPass"), ("low_pass_hz", "LowPass"))
+    }
+    return {
+        **cutoffs_hz,
+        "engine": _fmri_engine(outputs),
+        "n_compcor": sum(str(name).startswith("a_comp_cor") for name in confounds)
+        if isinstance(confounds, list)
+        else settings.get("n_acompcor", "some"),
+        "n_confounds": bold.get("n_confounds"),
+        "n_components": bold.get("n_confound_components"),
+        "eeg": eeg,
+        "embedding": next(
+            (one.embeddings[0].sidecar for one in outputs.recordings if one.embeddings), None
+        ),
+    }
+
+
+def _fmri_engine(outputs):
+    """Engine that preprocessed the fMRI, from the outputs or else from the settings."""
+    for recording in outputs.of("bold"):
+        engine = recording.sidecar.get("Engine") or recording.quality.get("engine")
+        if engine:
+            return str(engine)
+    return outputs.settings.get("bold", {}).get("fmri_engine")
+
+
+def software_versions(kinds):
+    """Return the versions of the packages that made the outputs.
+
+    Parameters
+    ----------
+    kinds : sequence of {"T1w", "bold", "eeg"}
+        Kinds of recordings in the outputs.
+
+    Returns
+    -------
+    versions : dict of str to str
+        Version of each installed package.
+    """
+    names = {name for kind in (*kinds, "model") for name in _PACKAGES[kind]}
+    versions = {"brainfm": __version__}
+    for name in sorted(names):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
