@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Integral
 
 import numpy as np
 
@@ -219,16 +218,10 @@ class RecordingTable:
         return iter(self.rows)
 
     def __getitem__(self, index):
-        if isinstance(index, tuple):  # scikit-learn indexes table[rows, ...]
-            index = index[0]
-        if isinstance(index, Integral):
-            return self.rows[index]
-        if isinstance(index, slice):
-            return RecordingTable(self.rows[index])
-        index = np.asarray(index)
-        if index.dtype == bool:
-            index = np.flatnonzero(index)
-        return RecordingTable(self.rows[position] for position in index)
+        positions = np.arange(len(self))[index]  # scikit-learn also asks for table[rows, ...]
+        if positions.ndim == 0:
+            return self.rows[positions]
+        return RecordingTable(self.rows[position] for position in positions)
 
     def __repr__(self):
         people = len(set(self.groups))

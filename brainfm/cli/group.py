@@ -54,12 +54,9 @@ def run_group_level(job: Job):
         derivatives=derivatives,
         models=[f"group-{job.settings.pretrain.model_name}"],
     )
-    lock = WorkLock(job.output_dir, "group").acquire()
-    try:
+    with WorkLock(job.output_dir, "group"):
         _clear_partial(job.output_dir)
         report, seconds = run_group_steps(_context(job, derivatives))
-    finally:
-        lock.release()
     for step, took in seconds.items():
         job.log.info("%-10s %8.1f s", step, took)
     job.log.info("report: %s", report)
@@ -87,11 +84,9 @@ def _clear_partial(output_dir):
     for name in ("group", "models"):
         remove_partial(output_dir / name)
     for folder in {left.parent for left in output_dir.glob("sub-*/**/.partial-*")}:
-        lock = WorkLock(output_dir, folder.relative_to(output_dir).parts[0])
-        with contextlib.suppress(TemporaryFailure):
-            lock.acquire()
+        participant = folder.relative_to(output_dir).parts[0]
+        with contextlib.suppress(TemporaryFailure), WorkLock(output_dir, participant):
             remove_partial(folder)
-            lock.release()
 
 
 def _check(job):

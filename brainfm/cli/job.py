@@ -117,7 +117,18 @@ class Job:
 
         Call this before they are imported: most read the environment only once.
         """
-        _set_environment(self.work_dir / "cache", self.omp_nthreads)
+        cache = self.work_dir / "cache"
+        os.environ.update({"NO_ET": "1", "NIPYPE_NO_ET": "1"})
+        for name in _THREADS:
+            os.environ.setdefault(name, str(self.omp_nthreads))
+        os.environ.setdefault("MPLBACKEND", "Agg")
+        os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")  # a container may know no user
+        os.environ.setdefault("TEMPLATEFLOW_HOME", _templates() or str(cache / "templateflow_home"))
+        for name in ("MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "NUMBA_CACHE_DIR"):
+            os.environ.setdefault(name, str(cache / name.lower()))
+        if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
+            os.environ["HOME"] = str(cache / "home")
+            _create(cache / "home")
 
     def open(self):
         """Create the folder of messages and settings of this call.
@@ -196,20 +207,6 @@ def _new_folder(parent):
                 f"{parent} cannot be created ({error.strerror}): choose another output_dir."
             ) from error
         return parent / (stamp + suffix)
-
-
-def _set_environment(cache, omp_nthreads):
-    os.environ.update({"NO_ET": "1", "NIPYPE_NO_ET": "1"})
-    for name in _THREADS:
-        os.environ.setdefault(name, str(omp_nthreads))
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")  # a container may know no user
-    os.environ.setdefault("TEMPLATEFLOW_HOME", _templates() or str(cache / "templateflow_home"))
-    for name in ("MPLCONFIGDIR", "NIPYPE_CONFIG_DIR", "NUMBA_CACHE_DIR"):
-        os.environ.setdefault(name, str(cache / name.lower()))
-    if not os.access(os.environ.get("HOME") or "/nonexistent", os.W_OK):
-        os.environ["HOME"] = str(cache / "home")
-        _create(cache / "home")
 
 
 def _templates():

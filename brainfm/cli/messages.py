@@ -1,6 +1,6 @@
 """Messages of the participant level about its checks, its plan and its result."""
 
-from collections import defaultdict
+from brainfm.storage.bids.query import by_participant
 
 
 def log_problems(log, checks):
@@ -13,15 +13,10 @@ def log_problems(log, checks):
     """
     if not checks.problems:
         return
-    by_participant = defaultdict(list)
-    for problem in checks.problems:
-        by_participant[problem.participant].append(problem)
-    log.error(
-        "%s of %s, left out:",
-        _count(len(checks.problems), "problem"),
-        _count(len(by_participant), "participant"),
-    )
-    for label, problems in sorted(by_participant.items()):
+    problems_of = by_participant(checks.problems)
+    found = _count(len(checks.problems), "problem")
+    log.error("%s of %s, left out:", found, _count(len(problems_of), "participant"))
+    for label, problems in sorted(problems_of.items()):
         log.error("  sub-%s", label)
         for problem in problems:
             log.error("    %s", problem)

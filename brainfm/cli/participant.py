@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import time
-from collections import defaultdict
 from dataclasses import replace
 from functools import cache, partial
 
@@ -15,6 +14,7 @@ from brainfm.errors import BrainFMError, TemporaryFailure
 from brainfm.files import remove_old_partial, remove_partial
 from brainfm.models.checkpoint.locate import find_checkpoint, pin_revision
 from brainfm.stages.query.validate import preflight
+from brainfm.storage.bids.query import by_participant
 from brainfm.storage.derivatives.dataset_description import write_description
 from brainfm.storage.derivatives.status import read_status, write_status
 from brainfm.storage.lock import WorkLock
@@ -127,13 +127,11 @@ def _plan(job, checks):
 
 def _mark_invalid(job, checks):
     """Write the status of the participants left out; return their labels."""
-    problems = defaultdict(list)
-    for problem in checks.problems:
-        problems[problem.participant].append(str(problem))
+    problems = by_participant(checks.problems)
     invalid = [label for label in problems if label in checks.runs_by_participant]
     for label in invalid:
         status = read_status(job.output_dir, label)
-        status["problems"] = problems[label]
+        status["problems"] = [str(problem) for problem in problems[label]]
         write_status(job.output_dir, status, state="invalid")
     return invalid
 
@@ -162,13 +160,11 @@ def _run(job, checks, plans, timer, *, model, invalid):
 
 def _lock(job, label, locks):
     """Lock a participant and remove partial files of a killed call; False if it is in use."""
-    lock = WorkLock(job.output_dir, f"sub-{label}")
     try:
-        lock.acquire()
+        locks.enter_context(WorkLock(job.output_dir, f"sub-{label}"))
     except TemporaryFailure as error:
         job.log.warning("%s", error)
         return False
-    locks.callback(lock.release)
     remove_partial(job.output_dir / f"sub-{label}")
     return True
 

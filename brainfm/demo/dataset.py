@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +10,9 @@ import pandas as pd
 from brainfm.demo.synthetic_dataset import write_synthetic_participant
 from brainfm.demo.synthetic_participant import synthetic_participant
 from brainfm.errors import CannotCreateOutput
-from brainfm.files import atomic, write_tsv
+from brainfm.files import atomic, read_tsv, write_tsv
 
+_PACKAGED = Path(str(files("brainfm.data") / "demo"))
 log = logging.getLogger("brainfm")
 
 
@@ -42,14 +43,13 @@ def copy_demo(dest, *, seed=0):
         return dest
     _check_no_other_files(dest)
     log.info("copying sub-bold01 and sub-eeg01 (real) to %s", dest)
-    with as_file(files("brainfm") / "data" / "demo") as source:
-        _copy_files(source, dest)
-        table = pd.read_csv(source / "participants.tsv", sep="\t")
+    _copy_files(dest)
     log.info("simulating sub-synthetic01 (synthetic)")
     participant = synthetic_participant(seed=seed, size="demo")
     row = write_synthetic_participant(dest, participant, "synthetic01")
     row["description"] = "T1w, and BOLD and EEG recorded together, all computed; no person"
-    write_tsv(dest / "participants.tsv", pd.concat([table, pd.DataFrame([row])]))
+    real = read_tsv(_PACKAGED / "participants.tsv")
+    write_tsv(dest / "participants.tsv", pd.concat([real, pd.DataFrame([row])]))
     return dest
 
 
@@ -59,7 +59,7 @@ def _is_complete(dest):
 
 
 def _check_no_other_files(dest):
-    known = {path.name for path in (files("brainfm.data") / "demo").iterdir()} | {"sub-synthetic01"}
+    known = {path.name for path in _PACKAGED.iterdir()} | {"sub-synthetic01"}
     other = sorted({path.name for path in dest.iterdir()} - known) if dest.is_dir() else []
     if other:
         raise CannotCreateOutput(
@@ -68,8 +68,8 @@ def _check_no_other_files(dest):
         )
 
 
-def _copy_files(source, dest):
-    for path in sorted(source.rglob("*")):
-        if path.is_file() and path != source / "participants.tsv":
-            with atomic(dest / path.relative_to(source)) as partial:
+def _copy_files(dest):
+    for path in sorted(_PACKAGED.rglob("*")):
+        if path.is_file() and path != _PACKAGED / "participants.tsv":
+            with atomic(dest / path.relative_to(_PACKAGED)) as partial:
                 shutil.copyfile(path, partial)

@@ -1,6 +1,5 @@
 """Write synthetic participants as a raw BIDS dataset."""
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,7 +18,9 @@ from brainfm.demo.synthetic_participant import (
     electrodes_mm,
     synthetic_participant,
 )
-from brainfm.files import atomic, write_json, write_text, write_tsv
+from brainfm.files import atomic, read_json, write_json, write_text, write_tsv
+
+_PACKAGED = files("brainfm.data") / "synthetic"
 
 
 def write_synthetic_dataset(dest, *, participants=1, seed=0, size="tiny"):
@@ -54,7 +55,7 @@ def write_synthetic_dataset(dest, *, participants=1, seed=0, size="tiny"):
         label = f"synthetic{index + 1:02d}"
         rows.append(write_synthetic_participant(dest, participant, label))
     for name in ("dataset_description.json", "README.md", "participants.json"):
-        write_text(dest / name, _packaged(name))
+        write_text(dest / name, (_PACKAGED / name).read_text(encoding="utf8"))
     write_tsv(dest / "participants.tsv", pd.DataFrame(rows))
     return dest
 
@@ -75,21 +76,17 @@ def write_synthetic_participant(dest, participant, label):
     row : dict
         Row of ``participants.tsv``.
     """
-    folder, name = dest / f"sub-{label}", f"sub-{label}"
-    stem = f"{name}_task-rest"
+    name, stem = f"sub-{label}", f"sub-{label}_task-rest"
+    folder = dest / name
     _write_image(folder / "anat" / f"{name}_T1w.nii.gz", participant.t1w)
-    write_json(folder / "anat" / f"{name}_T1w.json", json.loads(_packaged("T1w.json")))
+    write_json(folder / "anat" / f"{name}_T1w.json", read_json(_PACKAGED / "T1w.json"))
     _write_image(folder / "func" / f"{stem}_bold.nii.gz", participant.bold)
-    write_json(folder / "func" / f"{stem}_bold.json", json.loads(_packaged("bold.json")))
+    write_json(folder / "func" / f"{stem}_bold.json", read_json(_PACKAGED / "bold.json"))
     _write_eeg(folder / "eeg", name, stem, participant)
     runs = [f"func/{stem}_bold.nii.gz", f"eeg/{stem}_eeg.vhdr"]
     scans = pd.DataFrame({"filename": runs, "acq_time": "1925-01-01T12:00:00"})
     write_tsv(folder / f"{name}_scans.tsv", scans)
     return {"participant_id": name, "kind": "synthetic", "group": participant.group}
-
-
-def _packaged(name):
-    return (files("brainfm") / "data" / "synthetic" / name).read_text(encoding="utf8")
 
 
 def _write_image(path, image):
@@ -98,7 +95,6 @@ def _write_image(path, image):
 
 
 def _write_eeg(folder, name, stem, participant):
-    folder.mkdir(parents=True, exist_ok=True)
     onsets = np.arange(len(participant.series)) * TR_S
     samples = np.round(onsets * EEG_HZ).astype(int)
     pybv.write_brainvision(
@@ -107,7 +103,7 @@ def _write_eeg(folder, name, stem, participant):
         fmt="binary_int16",
         events=[{"onset": int(s), "description": 128, "type": "Response"} for s in samples],
     )  # fmt: skip
-    sidecar = json.loads(_packaged("eeg.json")) | {"RecordingDuration": len(onsets) * TR_S}
+    sidecar = read_json(_PACKAGED / "eeg.json") | {"RecordingDuration": len(onsets) * TR_S}
     write_json(folder / f"{stem}_eeg.json", sidecar)
     channels = {"name": ELECTRODES, "type": "EEG", "units": "µV", "reference": REFERENCE,
                 "sampling_frequency": EEG_HZ, "status": "good"}  # fmt: skip
@@ -126,12 +122,9 @@ def _write_electrodes(folder, name):
         coord_frame="mri",
     )
     head = mne.channels.montage.transform_to_head(montage).get_positions()
-    rows = [dict(zip("xyz", head["ch_pos"][e], strict=True), name=e) for e in ELECTRODES]
-    frame = pd.DataFrame(rows)[["name", "x", "y", "z"]].round(5)
-    write_tsv(folder / f"{name}_space-CapTrak_electrodes.tsv", frame)
+    table = pd.DataFrame(head["ch_pos"], index=list("xyz")).T.round(5)
+    table = table.loc[list(ELECTRODES)].reset_index(names="name")
+    write_tsv(folder / f"{name}_space-CapTrak_electrodes.tsv", table)
     marks = {k.upper() if k != "nasion" else "NAS": head[k].round(5) for k in FIDUCIALS}
-    system = {"EEGCoordinateSystem": "CapTrak", "EEGCoordinateUnits": "m",
-              "AnatomicalLandmarkCoordinates": marks,
-              "AnatomicalLandmarkCoordinateSystem": "CapTrak",
-              "AnatomicalLandmarkCoordinateUnits": "m"}  # fmt: skip
+    system = read_json(_PACKAGED / "coordsystem.json") | {"AnatomicalLandmarkCoordinates": marks}
     write_json(folder / f"{name}_space-CapTrak_coordsystem.json", system)

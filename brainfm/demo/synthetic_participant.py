@@ -2,20 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import as_file, files
+from importlib.resources import files
 
 import mne
 import nibabel as nib
 import numpy as np
-import pandas as pd
-from nilearn.datasets import (
-    load_mni152_gm_template,
-    load_mni152_template,
-    load_mni152_wm_template,
-)
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from brainfm.files import read_tsv
 from brainfm.signal import synthetic
+from brainfm.storage.images import template
 
 EEG_HZ = 250.0
 TR_S = 2.0
@@ -119,13 +115,10 @@ def parcellation():
     ----------
     .. [1] Schaefer et al., 2018, Cerebral Cortex 28(9). https://doi.org/10.1093/cercor/bhx179
     """
-    name = "atlas-Schaefer2018_seg-7n_scale-100_dseg"
-    atlases = files("brainfm") / "data" / "atlases"
-    with as_file(atlases / f"{name}.nii.gz") as path:
-        image = nib.load(path)
-        image = nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.int16), image.affine)
-    with as_file(atlases / f"{name}.tsv") as path:
-        return image, pd.read_csv(path, sep="\t")
+    stem = files("brainfm.data") / "atlases" / "atlas-Schaefer2018_seg-7n_scale-100_dseg"
+    image = nib.load(f"{stem}.nii.gz")
+    image = nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.int16), image.affine)
+    return image, read_tsv(f"{stem}.tsv")
 
 
 def electrodes_mm():
@@ -173,10 +166,7 @@ def _placement(generator):
 @cache
 def _head():
     """Return the template at 2 mm with a skull and a scalp around the brain."""
-    t1w, grey, white = (
-        _every_second(load(resolution=1))
-        for load in (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
-    )
+    t1w, grey, white = (template(kind, 1).dataobj[::2, ::2, ::2] for kind in ("t1w", "gm", "wm"))
     brain = t1w > 0.05
     skull, head = binary_dilation(brain, iterations=3), binary_dilation(brain, iterations=6)
     fluid = np.clip(brain - grey - white, 0, 1)
@@ -188,10 +178,6 @@ def _head():
         "epi": brain * (0.7 * grey + 0.55 * white + 1.0 * fluid) + 0.1 * scalp,
         "labels": np.asarray(atlas.dataobj),
     }
-
-
-def _every_second(image):
-    return np.asarray(image.dataobj, dtype=np.float32)[::2, ::2, ::2]
 
 
 def _grid(voxel_mm):

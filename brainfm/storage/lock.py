@@ -105,6 +105,11 @@ class WorkLock:
             f"remove {self.path} if that process no longer runs."
         )
 
+    __enter__ = acquire
+
+    def __exit__(self, *_):
+        self.release()
+
     @property
     def is_held(self):
         """True while some process holds the lock, this one or another."""

@@ -140,15 +140,15 @@ def raw_runs(bids_dir, *, participants, sessions=(), tasks=(), runs=(), filters=
 
 
 def by_participant(runs):
-    """Group runs.
+    """Group runs, or problems found in them.
 
     Parameters
     ----------
-    runs : iterable of RawRun
+    runs : iterable of RawRun or of Problem
 
     Returns
     -------
-    groups : dict of str to list of RawRun
+    groups : dict of str to list of RawRun or of Problem
     """
     groups = defaultdict(list)
     for run in runs:
