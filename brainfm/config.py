@@ -351,7 +351,7 @@ def _check_band(section, high_pass_hz, low_pass_hz):
 
 def _check_values(name, section):
     for item in fields(section):
-        choices, least = item.metadata["choices"], item.metadata["at_least"]
+        choices, least = item.metadata.get("choices"), item.metadata.get("at_least")
         value = getattr(section, item.name)
         if choices and value not in choices:
             raise UsageError(

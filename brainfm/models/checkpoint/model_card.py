@@ -5,58 +5,17 @@ ends with the scores, if there are any.
 """
 
 import re
+from pathlib import Path
 
+import jinja2
 import yaml
 
 from brainfm.errors import ModelError
+from brainfm.files import read_json
 from brainfm.models.checkpoint.load_report import by_dataset
 
-_TEXT = """# {name}
-
-An encoder of resting-state fMRI and EEG, pretrained {labels} by brainfm {version}.
-
-```python
-from brainfm import BrainEmbedder, load_recordings
-
-table = load_recordings("derivatives")
-vectors = BrainEmbedder.from_pretrained("{name}").transform(table)
-```
-
-- **Input**: BOLD parcel series of any atlas and TR, with centroids in MNI millimetres; EEG of any
-  montage, with electrode positions in metres. At least 12 s of BOLD or 1 s of EEG.
-- **Output**: one float32 vector per recording; `brainfm.models.encoder.readout` describes its
-  parts.
-- **Architecture**: preset `{preset}`, {n_parameters} parameters; sizes in `config.json`.
-- **Objective**: `{objective}`, {max_epochs} epochs, batch {batch_size}, learning rate
-  {learning_rate:g}, seed {seed}; every epoch in `history.json`.
-- **Trained on**: {recordings} of {n_participants} participants, from {datasets}. `config.json`
-  holds a hash of each, so that an evaluation detects overlap without their names.
-- **Licence of the weights**: {licence}.
-- **Intended use**: research on groups of people. Not for decisions about individuals.
-
-| on recordings | {columns} |
-|---|{rules}|
-| trained on, last epoch | {last} |
-| validation | {apart} |
-
-`*_explained` is the fraction of explained variance: 0 is as good as predicting the mean.
-"""
-
+_DATA = Path(__file__).parents[2] / "data"
 _SCORES = "\n## Scores\n"
-
-#: Licences that weights trained on shared recordings can have, as the Hub names them:
-#: https://huggingface.co/docs/hub/repositories-licenses
-_HUB_LICENCES = frozenset({
-    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0",
-    "mpl-2.0", "cc0-1.0", "pddl", "odbl", "odc-by", "unlicense",
-    "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
-    "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0",
-    "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
-})  # fmt: skip
-_OTHER_NAMES = {
-    "cc0": "cc0-1.0", "pddl-1.0": "pddl", "odbl-1.0": "odbl", "odc-by-1.0": "odc-by",
-    "gpl-3.0-only": "gpl-3.0", "gpl-3.0-or-later": "gpl-3.0",
-}  # fmt: skip
 
 _SCORE_COLUMNS = ("task", "metric", "method", "score", "low", "high")
 
@@ -89,31 +48,21 @@ def model_card(name, info, history, *, version, n_parameters):
         if number
     ]
     counts = training.get("participants_by_dataset", {})
-    return _TEXT.format(
+    text = (_DATA / "model_card.md").read_text("utf8")
+    return jinja2.Template(text, keep_trailing_newline=True).render(
         name=name,
+        info=info,
+        training=training,
         version=version,
-        labels=_labels_text(training),
-        preset=info["preset"],
-        n_parameters=f"{n_parameters:,}",
+        n_parameters=n_parameters,
+        labels=training.get("phenotypes"),
         objective=" + ".join(f"{weight:g} {name}" for name, weight in info["objective"].items()),
         recordings=" and ".join(recordings),
         datasets=by_dataset({one: counts.get(one) for one in training["datasets"]}),
-        licence=info.get("licence") or "not stated: it follows that of the data",
-        columns=" | ".join(columns),
-        rules="|".join("---" for _ in columns),
-        last=" | ".join(_number(last.get(one)) for one in columns),
-        apart=" | ".join(_number(validation.get(one)) for one in columns),
-        **{key: training[key] for key in (
-            "max_epochs", "batch_size", "learning_rate", "seed", "n_participants",
-        )},
-    )  # fmt: skip
-
-
-def _labels_text(training):
-    phenotypes = training.get("phenotypes")
-    if not phenotypes:
-        return "without labels"
-    return f"with the labels {', '.join(phenotypes)} of its participants"
+        columns=columns,
+        last=[_number(last.get(one)) for one in columns],
+        validation=[_number(validation.get(one)) for one in columns],
+    )
 
 
 def finished_card(card, info):
@@ -174,12 +123,17 @@ def hub_licence(licence):
     names : dict of str to str
         ``license``: an identifier of the Hub, ``unknown`` without a licence, else ``other`` with
         a ``license_name``.
+
+    References
+    ----------
+    https://huggingface.co/docs/hub/repositories-licenses
     """
     if not licence:
         return {"license": "unknown"}
+    known = read_json(_DATA / "hub_licences.json")
     name = re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-.")
-    name = _OTHER_NAMES.get(name, name)
-    if name in _HUB_LICENCES:
+    name = known["other_names"].get(name, name)
+    if name in known["identifiers"]:
         return {"license": name}
     return {"license": "other", "license_name": name or "other"}
 
