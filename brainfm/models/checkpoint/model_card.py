@@ -49,7 +49,9 @@ def model_card(name, info, history, *, version, n_parameters):
     ]
     counts = training.get("participants_by_dataset", {})
     text = (_DATA / "model_card.md").read_text("utf8")
-    return jinja2.Template(text, keep_trailing_newline=True).render(
+    return jinja2.Template(
+        text, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    ).render(
         name=name,
         info=info,
         training=training,
