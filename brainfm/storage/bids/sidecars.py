@@ -57,10 +57,7 @@ class Sidecars:
         problems : tuple of str
             One sentence for each sidecar that cannot be read.
         """
-        folder, levels = path.parent, [path.parent]
-        while folder != self.bids_dir:
-            folder = folder.parent
-            levels.append(folder)
+        levels = path.parents[: len(path.parts) - len(self.bids_dir.parts)]
         used = tuple(
             sidecar
             for level in reversed(levels)
