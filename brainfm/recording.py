@@ -206,6 +206,10 @@ class RecordingTable:
         """ndarray of str, shape (n_rows,): ``dataset/participant`` of each row, for group folds."""
         return np.array([f"{row[0].dataset}/{row[0].participant}" for row in self.rows], dtype=str)
 
+    def of_modality(self, modality):
+        """Recording of a modality in each row, None where a row has none; list of Recording."""
+        return [next((one for one in row if one.modality == modality), None) for row in self.rows]
+
     @property
     def shape(self):
         """``(n_rows,)``, which scikit-learn reads before it indexes."""

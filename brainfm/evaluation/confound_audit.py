@@ -42,16 +42,15 @@ def residualise_folds(matrices, design, folds):
     ----------
     .. [1] Snoek et al., 2019, NeuroImage 184. https://doi.org/10.1016/j.neuroimage.2018.09.074
     """
-    cleaned = []
-    for (train, test), blocks in zip(folds.pairs, matrices, strict=True):
-        fold = []
-        for X_train, X_test in blocks:
-            regression = CovariateRegression().fit(design[train], X_train)
-            residuals = [regression.residual(design[rows], X)
-                         for rows, X in ((train, X_train), (test, X_test))]  # fmt: skip
-            fold.append(residuals)
-        cleaned.append(fold)
-    return cleaned
+    return [
+        [_residualise(design, rows, block) for block in blocks]
+        for rows, blocks in zip(folds.pairs, matrices, strict=True)
+    ]
+
+
+def _residualise(design, rows, block):
+    regression = CovariateRegression().fit(design[rows[0]], block[0])
+    return [regression.residual(design[part], X) for part, X in zip(rows, block, strict=True)]
 
 
 def audit_confounds(make_head, make_matrices, y, folds, columns, *, task, seed=0):

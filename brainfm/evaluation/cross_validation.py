@@ -7,6 +7,7 @@ from joblib import delayed
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from brainfm.errors import DataError, UsageError
@@ -19,7 +20,7 @@ from brainfm.models.features.registry import FEATURES, EmbeddingFeatures, scaler
 _BASELINES = {"bold": ("pearson", "tangent"), "eeg": ("band_power", "riemann")}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Method:
     """Feature sets and the head that predicts from them.
 
@@ -67,33 +68,24 @@ def default_methods(modality, task, *, embedder=None, in_domain=None):
     """
     if modality not in _BASELINES:
         raise UsageError(f"modality is {modality!r}; expected bold or eeg.")
-    head, methods = TunedLinearHead(task), []
-    known = [FEATURES[name] for name in _BASELINES[modality]]
-    classical = {feature.title: feature.make() for feature in known}
+    classical = {FEATURES[name].title: FEATURES[name].make() for name in _BASELINES[modality]}
+    rows = []
     if embedder is not None:
         pretrained = EmbeddingFeatures(embedder)
-        methods.append(Method(name="brainfm", kind="pretrained", features=(pretrained,), head=head))
-        first, features = next(iter(classical.items()))
-        methods.append(
-            Method(
-                name=f"brainfm + {first}",
-                kind="combined",
-                features=(pretrained, features),
-                head=head,
-            )
-        )
+        first = next(iter(classical))
+        rows = [
+            ("brainfm", "pretrained", (pretrained,)),
+            (f"brainfm + {first}", "combined", (pretrained, classical[first])),
+        ]
     if in_domain is not None:
-        name, features = "brainfm, pretrained on these data", (EmbeddingFeatures(in_domain),)
-        methods.append(Method(name=name, kind="pretrained", features=features, head=head))
-    for name, features in classical.items():
-        methods.append(Method(name=name, kind="classical", features=(features,), head=head))
+        features = (EmbeddingFeatures(in_domain),)
+        rows.append(("brainfm, pretrained on these data", "pretrained", features))
+    rows += [(name, "classical", (features,)) for name, features in classical.items()]
     # Constant: class frequencies of the training rows are anti-correlated with the test fold.
     dummy = DummyClassifier(strategy="uniform", random_state=0)
     dummy = dummy if task == "classification" else DummyRegressor()
-    return [
-        *methods,
-        Method(name="dummy estimator", kind="dummy", features=(), head=dummy),
-    ]
+    head = TunedLinearHead(task)
+    return [*(Method(*row, head) for row in rows), Method("dummy estimator", "dummy", (), dummy)]
 
 
 def load_or_compute(jobs, cache, workers):
@@ -147,9 +139,7 @@ def precompute_features(method, table, precomputed):
     DataError
         See :func:`check_rows_independent`.
     """
-    extractors = [
-        features for features in method.features if isinstance(features, FeatureExtractor)
-    ]
+    extractors = [one for one in method.features if isinstance(one, FeatureExtractor)]
     for features in extractors:
         if features not in precomputed:
             precomputed[features] = precompute_rows(features, table)
@@ -184,15 +174,15 @@ def fold_features(method, table, folds, *, precomputed=None):
     table, precomputed = precompute_features(
         method, table, {} if precomputed is None else precomputed
     )
-    matrices = []
-    for train, test in folds.pairs:
-        if not method.features:
-            matrices.append([(np.zeros((len(train), 1)), np.zeros((len(test), 1)))])
-            continue
-        blocks = [_one_fold(features, table, (train, test), precomputed.get(features))
-                  for features in method.features]  # fmt: skip
-        matrices.append([_rotated(*block) for block in blocks])
-    return matrices
+    if not method.features:
+        return [[[np.zeros((len(rows), 1)) for rows in pair]] for pair in folds.pairs]
+    return [
+        [
+            _one_fold(features, table, rows, precomputed.get(features))
+            for features in method.features
+        ]
+        for rows in folds.pairs
+    ]
 
 
 def cross_predict(head, matrices, y, folds):
@@ -376,10 +366,5 @@ def _one_fold(features, table, rows, precomputed):
     else:
         fitted.fit(table[train])
         sides = [fitted.transform(table[part]) for part in rows]
-    scaler = clone(scaler_of(features)).fit(sides[0])
+    scaler = make_pipeline(clone(scaler_of(features)), RowSpacePCA()).fit(sides[0])
     return [scaler.transform(side) for side in sides]
-
-
-def _rotated(train, test):
-    rows = RowSpacePCA().fit(train)
-    return rows.transform(train), rows.transform(test)

@@ -139,7 +139,7 @@ def n_arrangements(y, folds):
     -------
     n_permutations : int
     """
-    first = [np.flatnonzero(folds.units == unit)[0] for unit in np.unique(folds.units)]
+    _, first = np.unique(folds.units, return_index=True)
     total = 1
     for stratum in np.unique(folds.strata[first]):
         labels = np.asarray(y)[first][folds.strata[first] == stratum]

@@ -27,11 +27,8 @@ def nearest_networks(positions, reference_positions, reference_networks):
         "other" where the nearest is more than 20 mm away (deep grey matter, cerebellum).
     """
     distance = np.linalg.norm(positions[:, None] - reference_positions, axis=2)
-    nearest = distance.argmin(axis=1)
-    return [
-        reference_networks[index] if distance[row, index] <= _MAX_DISTANCE_MM else NO_NETWORK
-        for row, index in enumerate(nearest)
-    ]
+    nearest = np.asarray(reference_networks)[distance.argmin(axis=1)]
+    return np.where(distance.min(axis=1) <= _MAX_DISTANCE_MM, nearest, NO_NETWORK).tolist()
 
 
 class NetworkConnectivity(ConnectivityFeatures):
@@ -54,15 +51,15 @@ class NetworkConnectivity(ConnectivityFeatures):
     @property
     def edges_(self):
         """Names of both ends of each feature, ndarray of str, shape (n_features, 2)."""
-        rows, columns = np.triu_indices(len(self.channels_), k=1)
-        return np.stack([self.channels_[rows], self.channels_[columns]], axis=1)[
-            self._is_selected()
-        ]
+        return self.channels_[self._ends()[self._is_selected()]]
+
+    def _ends(self):
+        """Numbers of both channels of each pair, (n_pairs, 2)."""
+        return np.transpose(np.triu_indices(len(self.channels_), k=1))
 
     def _is_selected(self):
         inside = np.isin([self.network_of[name] for name in self.channels_], list(self.networks))
-        rows, columns = np.triu_indices(len(self.channels_), k=1)
-        return inside[rows] | inside[columns]
+        return inside[self._ends()].any(axis=1)
 
     def _transform_arrays(self, matrices):
         selected = self._is_selected()

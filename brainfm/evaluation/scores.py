@@ -53,16 +53,12 @@ class UnitPredictions:
 
     def scores_of_folds(self, folds):
         """Return the primary score of each fold, shape (n_folds,); NaN where undefined."""
-        tests = [set(folds.units[test]) for _, test in folds.pairs]
-        units = self._units(folds)
+        units = folds.units if folds.kind == "block" else np.unique(folds.units)
         scores = [
-            self._scored(self.predicted[number], np.isin(units, list(tested)), None)
-            for tested, number in zip(tests, folds.repeat, strict=True)
+            self._scored(self.predicted[number], np.isin(units, folds.units[test]), None)
+            for (_, test), number in zip(folds.pairs, folds.repeat, strict=True)
         ]
         return np.array([one[PRIMARY[self.task]][0] for one in scores])
-
-    def _units(self, folds):
-        return folds.units if folds.kind == "block" else np.unique(folds.units)
 
     def _scored(self, predicted, rows, counts):
         return score(
@@ -131,11 +127,8 @@ def score(y, predicted, task, counts=None, sites=None):
     """
     counts = np.ones((1, len(y))) if counts is None else np.asarray(counts, dtype=float)
     sites = np.zeros(len(y), int) if sites is None else sites
-    score_one, y = (
-        (_class_scores, np.asarray(y, int))
-        if task == "classification"
-        else (_value_scores, np.asarray(y, float))
-    )
+    score_one, kind = (_class_scores, int) if task == "classification" else (_value_scores, float)
+    y = np.asarray(y, kind)
     each, people = [], []
     with np.errstate(invalid="ignore", divide="ignore"):
         for site in np.unique(sites):

@@ -360,7 +360,7 @@ def _block_settings(estimator):
 
 def _of_modality(table, modality):
     """Mask of the rows with a modality, (n_rows,), and a table of their recordings of it."""
-    recordings = [next((one for one in row if one.modality == modality), None) for row in table]
+    recordings = table.of_modality(modality)
     present = np.array([one is not None for one in recordings])
     return present, RecordingTable((one,) for one in recordings if one is not None)
 

@@ -23,26 +23,37 @@ from brainfm.models.estimators.lora import add_lora, merge_lora
 from brainfm.models.inputs import device_of
 
 
-def supervised_callbacks(max_epochs, patience=None):
-    """Make the skorch callbacks of supervised training.
+def supervised_training(estimator, patience=None):
+    """Make the parameters that the skorch nets of supervised training share.
 
     Parameters
     ----------
-    max_epochs : int
-        The learning rate decays to zero over these epochs along a cosine.
+    estimator : estimator
+        With ``max_epochs``, over which the learning rate decays to zero along a cosine,
+        ``batch_size``, ``learning_rate`` and ``device``.
     patience : int, optional
         Epochs without improvement on held-out rows before training stops; the best weights are
         restored. By default there is no early stopping.
 
     Returns
     -------
-    callbacks : list of (str, skorch.callbacks.Callback)
+    parameters : dict
+        Of :class:`skorch.NeuralNet`.
     """
-    callbacks = [("schedule", LRScheduler("CosineAnnealingLR", T_max=max_epochs))]
+    callbacks = [("schedule", LRScheduler("CosineAnnealingLR", T_max=estimator.max_epochs))]
     if patience is not None:
         stop = EarlyStopping(patience=patience, load_best=True, sink=_discard)
         callbacks.append(("stop", stop))
-    return callbacks
+    return {
+        "optimizer": torch.optim.AdamW,
+        "lr": estimator.learning_rate,
+        "max_epochs": estimator.max_epochs,
+        "batch_size": estimator.batch_size,
+        "iterator_train__shuffle": True,
+        "callbacks": callbacks,
+        "device": str(device_of(estimator.device)),
+        "verbose": 0,
+    }
 
 
 class WindowNet(nn.Module):
@@ -171,27 +182,20 @@ class FineTuner(TuningSettings):
         ]
 
     def _net(self, module, held_out):
-        patience = None if held_out is None else self.patience
+        split = patience = None
+        if held_out is not None:
+            split = predefined_split(_all_windows(*held_out, module.encoder.config))
+            patience = self.patience
+        parameters = supervised_training(self, patience)
+        parameters["callbacks"].insert(0, ("clip", GradientNormClipping(1.0)))
         return NeuralNet(
             module,
             criterion=self.criterion,
-            optimizer=torch.optim.AdamW,
             optimizer__weight_decay=0.05,
-            lr=self.learning_rate,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            iterator_train__shuffle=True,
             iterator_train__collate_fn=_collate,
             iterator_valid__collate_fn=_collate,
-            train_split=None
-            if held_out is None
-            else predefined_split(_AllWindows(*held_out, module.encoder.config)),
-            callbacks=[
-                ("clip", GradientNormClipping(1.0)),
-                *supervised_callbacks(self.max_epochs, patience),
-            ],
-            device=str(device_of(self.device)),
-            verbose=0,
+            train_split=split,
+            **parameters,
         )
 
 
@@ -220,22 +224,14 @@ class _RandomWindows(Dataset):
         return crop, self.target[row]
 
 
-class _AllWindows(Dataset):
-    """Consecutive windows of the held-out recordings."""
-
-    def __init__(self, prepared, target, chosen, config):
-        n_patches = config.n_patches_of(prepared[0].modality)
-        self.items = []
-        for row in np.flatnonzero(chosen):
-            windows = all_windows(prepared[row], n_patches)
-            parts = (windows.signal.numpy(), windows.positions.numpy(), windows.patches.numpy())
-            self.items += [(one, target[row]) for one in zip(*parts, strict=True)]
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        return self.items[index]
+def _all_windows(prepared, target, chosen, config):
+    """Consecutive windows of the held-out recordings, each with its target."""
+    n_patches, items = config.n_patches_of(prepared[0].modality), []
+    for row in np.flatnonzero(chosen):
+        windows = all_windows(prepared[row], n_patches)
+        parts = (windows.signal.numpy(), windows.positions.numpy(), windows.patches.numpy())
+        items += [(one, target[row]) for one in zip(*parts, strict=True)]
+    return items
 
 
 def _collate(items):

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -333,17 +333,15 @@ def _prepare_rows(table):
 def _describe(table):
     people = sorted({participant_hash(group) for group in table.groups})
     recordings = table.recordings
-    of_dataset = defaultdict(set)
-    for one in recordings:
-        of_dataset[one.dataset].add(one.participant)
+    by_dataset = Counter(dataset for dataset, _ in sorted({one.key[:2] for one in recordings}))
     return {
         "n_recordings": {name: sum(one.modality == name for one in recordings) for name in SPECS},
         "hours": {
             name: round(sum(r.duration_s for r in recordings if r.modality == name) / 3600, 2)
             for name in SPECS
         },
-        "datasets": sorted(of_dataset),
-        "participants_by_dataset": {name: len(of_dataset[name]) for name in sorted(of_dataset)},
+        "datasets": list(by_dataset),
+        "participants_by_dataset": dict(by_dataset),
         "n_participants": len(people),
         "participants_hash": participants_hash(people),
         "participants": people,

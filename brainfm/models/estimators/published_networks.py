@@ -20,7 +20,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from brainfm.errors import ModelError
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.estimators.adaptation import early_stopping_rows
-from brainfm.models.estimators.fine_tuning import supervised_callbacks
+from brainfm.models.estimators.fine_tuning import supervised_training
 from brainfm.models.estimators.heads import encode_class_weight
 from brainfm.models.features.classical import ConnectivityFeatures, common_channels, usable_channels
 from brainfm.models.features.protocol import FeatureExtractorMixin
@@ -98,7 +98,7 @@ def _of_braindecode(name, **settings):
     return partial(getattr(models, name), n_times=_WINDOW, **settings)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Network:
     """Entry of the registry of published networks.
 
@@ -113,18 +113,14 @@ class Network:
     load: Callable
 
 
+_EEGNET = {
+    "kernel_length": round(SPECS["eeg"].sampling_hz / 2),  # half a second, as published
+    "batch_norm_momentum": 0.1,  # at 0.01, running means do not converge in a small study
+}
 NETWORKS = {
-    "shallow": Network(modality="eeg", load=partial(_of_braindecode, "ShallowFBCSPNet")),
-    "eegnet": Network(
-        modality="eeg",
-        load=partial(
-            _of_braindecode,
-            "EEGNet",
-            kernel_length=round(SPECS["eeg"].sampling_hz / 2),  # half a second, as published
-            batch_norm_momentum=0.1,  # at 0.01, running means do not converge in a small study
-        ),
-    ),
-    "brainnetcnn": Network(modality="bold", load=lambda: BrainNetCNN),
+    "shallow": Network("eeg", partial(_of_braindecode, "ShallowFBCSPNet")),
+    "eegnet": Network("eeg", partial(_of_braindecode, "EEGNet", **_EEGNET)),
+    "brainnetcnn": Network("bold", lambda: BrainNetCNN),
 }
 
 
@@ -323,7 +319,7 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
 
     def _recordings(self, table):
         modality = self.input_.modality
-        chosen = [next((one for one in row if one.modality == modality), None) for row in table]
+        chosen = table.of_modality(modality)
         if None in chosen:
             lost = chosen.index(None)
             raise ModelError(
@@ -340,23 +336,14 @@ class DeepClassifier(ClassifierMixin, BaseEstimator):
         weight = compute_class_weight(by_number, classes=classes, y=y)
         split = patience = None
         if held_out is not None:
-            split = ValidSplit(
-                [(np.flatnonzero(~held_out[row_of]), np.flatnonzero(held_out[row_of]))]
-            )
+            split = ValidSplit([[np.flatnonzero(held_out[row_of] == held) for held in (0, 1)]])
             patience = _PATIENCE
         net = NeuralNetClassifier(
             module,
             criterion=nn.CrossEntropyLoss,
             criterion__weight=torch.from_numpy(weight.astype(np.float32)),
-            optimizer=torch.optim.AdamW,
-            lr=self.learning_rate,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            iterator_train__shuffle=True,
             train_split=split,
-            callbacks=supervised_callbacks(self.max_epochs, patience),
-            device=str(device_of(self.device)),
-            verbose=0,
+            **supervised_training(self, patience),
         ).fit(np.concatenate(examples), y)
         return _settled(net.module_)
 

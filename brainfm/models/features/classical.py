@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from brainfm.errors import SignalError, UsageError
 from brainfm.models.features.protocol import FeatureExtractorMixin
-from brainfm.recording import Recording
+from brainfm.models.inputs import as_table
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.covariance import (
     impute_channels,
@@ -31,7 +31,6 @@ from brainfm.signal.eeg import BANDS_HZ, aperiodic, band_power
 _RIEMANN_BANDS = {name: BANDS_HZ[name] for name in ("delta", "theta", "alpha", "beta")}
 #: The log-Euclidean mean has a closed form; the Riemannian mean is found by iteration.
 _METRIC = {"mean": "logeuclid", "map": "riemann"}
-_TASKS = ("classification", "regression")
 
 
 class BlockScaler(StandardScaler):
@@ -116,12 +115,12 @@ class _RecordingFeatures(FeatureExtractorMixin):
         return [_pick(*one, self.channels_, self._channel_axes) for one in precomputed]
 
     def _recordings(self, X):
-        rows = [(row,) if isinstance(row, Recording) else tuple(row) for row in X]
-        modality = self._modality or rows[0][0].modality
-        chosen = [next((r for r in row if r.modality == modality), None) for row in rows]
+        table = as_table(X)
+        modality = self._modality or table[0][0].modality
+        chosen = table.of_modality(modality)
         if None in chosen:
             raise SignalError(
-                f"row {chosen.index(None)} of {len(rows)} has no {modality} recording, which "
+                f"row {chosen.index(None)} of {len(table)} has no {modality} recording, which "
                 f"{type(self).__name__} needs: select the rows that have one."
             )
         return chosen
@@ -291,11 +290,11 @@ def linear_head(task="classification"):
     UsageError
         If ``task`` is neither ``classification`` nor ``regression``.
     """
-    if task not in _TASKS:
-        raise UsageError(f"task is {task!r}; expected one of {', '.join(_TASKS)}.")
     if task == "classification":
         return LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
-    return RidgeCV(alphas=np.logspace(-3, 3, 13))
+    if task == "regression":
+        return RidgeCV(alphas=np.logspace(-3, 3, 13))
+    raise UsageError(f"task is {task!r}; expected one of classification, regression.")
 
 
 def classical_baseline(modality, task="classification"):

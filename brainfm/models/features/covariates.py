@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainfm.errors import DataError
 from brainfm.models.features.protocol import FeatureExtractorMixin
-from brainfm.recording import Recording
+from brainfm.models.inputs import as_table
 
 
 def design_matrix(columns):
@@ -233,9 +233,7 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
             twice = labels[labels.duplicated()].iloc[0]
             raise DataError(f"covariates has sub-{twice} more than once; expected one row.")
         row_of = {label: row for row, label in enumerate(labels)}
-        people = [
-            row.participant if isinstance(row, Recording) else row[0].participant for row in X
-        ]
+        people = [row[0].participant for row in as_table(X)]
         unknown = [label for label in people if label not in row_of]
         if unknown:
             raise DataError(f"covariates has no row of sub-{unknown[0]}: add it.")

@@ -125,13 +125,8 @@ class BrainEmbedder(TableInputMixin, TransformerMixin, BaseEstimator):
             )
         table = self._table(X)
         modalities = getattr(self, "modalities_", None) or modalities_of(table)
-        return embed_table(
-            self.checkpoint_.encoder,
-            table,
-            modalities,
-            batch_size=self.batch_size,
-            device=self.device,
-        )
+        encoder, batch_size = self.checkpoint_.encoder, self.batch_size
+        return embed_table(encoder, table, modalities, batch_size=batch_size, device=self.device)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns: modality, part, and index in the part.
@@ -187,42 +182,20 @@ def embed_table(encoder, table, modalities, *, batch_size=32, device="auto"):
     ModelError
         If a row has none of the modalities.
     """
-    blocks = block_slices(encoder.config, modalities)
-    width = max(one.stop for one in blocks.values())
-    vectors = np.full((len(table), width), np.nan, dtype=np.float32)
+    absent = {name: np.full(embedding_dim(encoder.config, name), np.nan) for name in modalities}
+    vectors = []
     home = next(encoder.parameters()).device
     encoder.to(device_of(device))
     try:
         for index, row in enumerate(table):
-            if not any(one.modality in blocks for one in row):
+            blocks = {one.modality: embed(encoder, prepare(one), batch_size=batch_size)
+                      for one in row if one.modality in absent}  # fmt: skip
+            if not blocks:
                 raise ModelError(
                     f"row {index} has {row[0]!r} but the model was fitted on "
                     f"{' and '.join(modalities)}: fit it on both, or leave the row out."
                 )
-            for one in row:
-                if one.modality in blocks:
-                    vector = embed(encoder, prepare(one), batch_size=batch_size)
-                    vectors[index, blocks[one.modality]] = vector
+            vectors.append(np.concatenate([{**absent, **blocks}[name] for name in modalities]))
     finally:
         encoder.to(home)
-    return vectors
-
-
-def block_slices(config, modalities):
-    """Return the columns of each modality in a vector.
-
-    Parameters
-    ----------
-    config : EncoderConfig
-    modalities : tuple of str
-
-    Returns
-    -------
-    blocks : dict of str to slice
-    """
-    blocks, start = {}, 0
-    for name in modalities:
-        width = embedding_dim(config, name)
-        blocks[name] = slice(start, start + width)
-        start += width
-    return blocks
+    return np.array(vectors, dtype=np.float32)

@@ -32,7 +32,6 @@ class FeatureExtractor(Protocol):
         precomputed : sequence of length n_rows
             An ndarray, or a tuple that holds one, for each row.
         """
-        ...
 
     def fit_precomputed(self, precomputed):
         """Learn from training rows.
@@ -46,7 +45,6 @@ class FeatureExtractor(Protocol):
         -------
         self : FeatureExtractor
         """
-        ...
 
     def transform_precomputed(self, precomputed):
         """Compute the features of any rows.
@@ -60,7 +58,6 @@ class FeatureExtractor(Protocol):
         -------
         features : ndarray of float, shape (n_rows, n_features)
         """
-        ...
 
     def fit(self, X, y=None):
         """Learn from recordings.
@@ -74,7 +71,6 @@ class FeatureExtractor(Protocol):
         -------
         self : FeatureExtractor
         """
-        ...
 
     def transform(self, X):
         """Compute the features of recordings.
@@ -87,7 +83,6 @@ class FeatureExtractor(Protocol):
         -------
         features : ndarray of float, shape (n_rows, n_features)
         """
-        ...
 
 
 class FeatureExtractorMixin(TransformerMixin, BaseEstimator):

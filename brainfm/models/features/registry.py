@@ -6,6 +6,7 @@ by :func:`register_features`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class EmbeddingFeatures(FeatureExtractorMixin):
         return self  # a clone would forget the weights
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Feature:
     """Entry of the registry.
 
@@ -79,22 +80,14 @@ class Feature:
 
 
 FEATURES = {
-    "bold": Feature(modality="bold", title="embedding"),
-    "eeg": Feature(modality="eeg", title="embedding"),
-    "pearson": Feature(modality="bold", title="Pearson connectivity", make=ConnectivityFeatures),
-    "partial": Feature(
-        modality="bold",
-        title="partial connectivity",
-        make=lambda: ConnectivityFeatures(kind="partial"),
-    ),
-    "tangent": Feature(
-        modality="bold",
-        title="tangent connectivity",
-        make=lambda: ConnectivityFeatures(kind="tangent"),
-    ),
-    "band_power": Feature(modality="eeg", title="log band power", make=BandPowerFeatures),
-    "aperiodic": Feature(modality="eeg", title="aperiodic spectrum", make=AperiodicFeatures),
-    "riemann": Feature(modality="eeg", title="Riemannian tangent space", make=RiemannFeatures),
+    "bold": Feature("bold", "embedding"),
+    "eeg": Feature("eeg", "embedding"),
+    "pearson": Feature("bold", "Pearson connectivity", ConnectivityFeatures),
+    "partial": Feature("bold", "partial connectivity", partial(ConnectivityFeatures, "partial")),
+    "tangent": Feature("bold", "tangent connectivity", partial(ConnectivityFeatures, "tangent")),
+    "band_power": Feature("eeg", "log band power", BandPowerFeatures),
+    "aperiodic": Feature("eeg", "aperiodic spectrum", AperiodicFeatures),
+    "riemann": Feature("eeg", "Riemannian tangent space", RiemannFeatures),
 }
 
 
@@ -132,7 +125,7 @@ def register_features(name, make, *, modality, title=None):
         raise ModelError(f"features {name!r} are already registered: choose another name.")
     if modality not in ("bold", "eeg"):
         raise ModelError(f"modality is {modality!r}; expected bold or eeg.")
-    FEATURES[name] = Feature(modality=modality, title=title or name, make=make)
+    FEATURES[name] = Feature(modality, title or name, make)
 
 
 def names_of(fusion, table):
