@@ -26,20 +26,6 @@ def shrunk_covariance(signal):
     return _definite(oas(centred / np.sqrt(scale), assume_centered=True)[0] * scale)
 
 
-def impute_nan(array, mean):
-    """Replace NaN by the mean.
-
-    Parameters
-    ----------
-    array, mean : ndarray of float, shape (...), equal shapes
-
-    Returns
-    -------
-    imputed : ndarray of float, shape (...)
-    """
-    return np.where(np.isnan(array), mean, array)
-
-
 def impute_channels(matrices, mean):
     """Impute missing channels of covariances by the mean, and keep them positive definite.
 
@@ -54,7 +40,7 @@ def impute_channels(matrices, mean):
     covariances : ndarray of float, shape (n_matrices, n, n)
     """
     return np.array([
-        _definite(impute_nan(matrix, mean)) if np.isnan(matrix).any() else matrix
+        _definite(np.where(np.isnan(matrix), mean, matrix)) if np.isnan(matrix).any() else matrix
         for matrix in matrices
     ])  # fmt: skip
 

@@ -100,11 +100,8 @@ def tissue_thresholds(values):
         return np.divide((moment[high] - moment[low]) ** 2, size,
                          out=np.zeros(np.shape(size)), where=size > 0)  # fmt: skip
 
-    first, second = np.triu_indices(127, k=1)
-    first, second = first + 1, second + 1
-    n_bins = np.full_like(first, 128)
-    score = between(np.zeros_like(first), first) + between(first, second) + between(second, n_bins)
-    best = score.argmax()
+    first, second = (index + 1 for index in np.triu_indices(127, k=1))
+    best = (between(0, first) + between(first, second) + between(second, 128)).argmax()
     return float(edges[first[best]]), float(edges[second[best]])
 
 

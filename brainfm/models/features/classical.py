@@ -21,7 +21,6 @@ from brainfm.models.inputs import as_table
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.covariance import (
     impute_channels,
-    impute_nan,
     partial_correlations,
     shrunk_covariance,
 )
@@ -175,7 +174,7 @@ class ConnectivityFeatures(_RecordingFeatures):
         if self.kind == "partial":
             edges = partial_correlations(impute_channels(matrices, self.mean_))
         else:
-            edges = np.array([impute_nan(matrix, self.mean_) for matrix in matrices])
+            edges = np.where(np.isnan(matrices), self.mean_, matrices)
         return edges[:, *np.triu_indices(len(self.channels_), k=1)]
 
     def get_feature_names_out(self, input_features=None):
@@ -195,7 +194,7 @@ class _ChannelFeatures(_RecordingFeatures):
         self.mean_ = np.mean(values, axis=0)
 
     def _transform_arrays(self, values):
-        return np.array([impute_nan(value, self.mean_).ravel() for value in values])
+        return np.where(np.isnan(values), self.mean_, values).reshape(len(values), -1)
 
     def get_feature_names_out(self, input_features=None):
         """Return ``channel_name`` of each value, ndarray of str, shape (n_features,)."""

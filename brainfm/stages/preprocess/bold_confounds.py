@@ -49,10 +49,12 @@ def write_confounds(
     """
     image = nib.load(normalised.bold)
     data, n_dummy = np.asarray(image.dataobj, dtype=np.float32), settings["n_dummy"]
-    brain = np.asarray(nib.load(normalised.mask).dataobj) > 0
-    brain &= data.min(axis=3) > 0
-    tissues_file = _warp_labels(segmentation_file, image, t1w_to_template, work_dir)
-    labels = np.asarray(nib.load(tissues_file).dataobj)
+    brain = (np.asarray(nib.load(normalised.mask).dataobj) > 0) & (data.min(axis=3) > 0)
+    grid, transform = image.slicer[..., 0], read_transform(t1w_to_template)
+    warped = resample_image(read_image(segmentation_file), grid, transform, nearest=True)
+    labels = np.asarray(warped.dataobj).astype(np.uint8)
+    tissues_file = Path(work_dir) / "tissues_in_template.nii.gz"
+    write_image(tissues_file, labels, grid.affine, dtype=np.uint8)
     wm, csf = (_core((labels == value) & brain) for value in (WM, CSF))
     motion = np.load(motion_file)
     unscaled, standardised = dvars(data[brain].T)
@@ -71,24 +73,14 @@ def write_confounds(
         sampling_hz=1 / settings["repetition_time_s"],
         high_pass_hz=settings["high_pass_hz"] or 0.008,
     )
-    dropped = np.full(n_dummy, np.nan)
-    for index, component in enumerate(components.T):
-        columns[f"a_comp_cor_{index:02d}"] = np.concatenate([dropped, component])
+    components = np.pad(components, ((n_dummy, 0), (0, 0)), constant_values=np.nan)
+    columns |= {f"a_comp_cor_{index:02d}": column for index, column in enumerate(components.T)}
     path = derivative_path(
         settings["out_dir"], settings["source_file"],
         datatype="func", desc="confounds", suffix="timeseries", extension=".tsv",
     )  # fmt: skip
     write_json(path.with_suffix(".json"), _sidecar(settings, wm.sum(), csf.sum()))
     return write_tsv(path, pd.DataFrame(columns)), tissues_file
-
-
-def _warp_labels(segmentation_file, bold_image, t1w_to_template, out_dir):
-    """Warp the labels of the T1w image onto the grid of a normalised run; return their path."""
-    grid = bold_image.slicer[..., 0]
-    transform = read_transform(t1w_to_template)
-    labels = resample_image(read_image(segmentation_file), grid, transform, nearest=True)
-    path = Path(out_dir) / "tissues_in_template.nii.gz"
-    return write_image(path, labels.dataobj, grid.affine, dtype=np.uint8)
 
 
 def _core(mask):

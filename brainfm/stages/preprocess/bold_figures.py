@@ -151,12 +151,9 @@ def draw_connectivity(matrix, networks, path):
 def _draw_carpet(cell, voxels, repetition_time_s):
     step = max(sum(part.shape[1] for part in voxels.values()) // _MOST_VOXELS, 1)
     shown = {tissue: part[:, ::step].T for tissue, part in voxels.items() if part.size}
-    ends = np.cumsum([0, *(len(part) for part in shown.values())])
-    segments = {
-        tissue: np.arange(first, last)
-        for tissue, first, last in zip(shown, ends[:-1], ends[1:], strict=True)
-    }
     rows = np.concatenate(list(shown.values())).astype(float)
+    ends = np.cumsum([len(part) for part in shown.values()])
+    segments = dict(zip(shown, np.split(np.arange(len(rows)), ends[:-1]), strict=True))
     plot_carpet(rows, segments, tr=repetition_time_s, subplot=cell, sort_rows=None)
 
 

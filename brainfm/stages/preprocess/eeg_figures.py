@@ -62,12 +62,11 @@ def draw_eeg_figures(summary_file, out_dir):
 def _draw_psd(summary):
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
-    for axis, (name, (frequencies_hz, density)) in zip(axes, summary.spectra.items(), strict=False):
+    shown = summary.occipital or slice(None)
+    for axis, name, colour in ((axes[0], "before", _BEFORE), (axes[1], "after", _AFTER)):
+        frequencies_hz, density = summary.spectra[name]
         axis.plot(frequencies_hz, _decibel(density), color=_AFTER, alpha=0.35, linewidth=0.7)
         axis.set_title(f"{name} cleaning, {density.shape[1]} channels")
-    for name, colour in (("before", _BEFORE), ("after", _AFTER)):
-        frequencies_hz, density = summary.spectra[name]
-        shown = summary.occipital or slice(None)
         mean = _decibel(density[:, shown]).mean(axis=1)
         axes[2].plot(frequencies_hz, mean, color=colour, linewidth=2, label=name)
     axes[2].axvspan(*BANDS_HZ["alpha"], color="#f2e6c9", zorder=0, label="alpha")

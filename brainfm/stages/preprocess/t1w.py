@@ -122,16 +122,9 @@ def normalise_t1w(prepared, out_dir, *, seed, threads=1, sloppy=False):
     t1w_to_template, template_to_t1w : list of Path
         See :func:`~brainfm.stages.preprocess.registration.register_syn`.
     """
-    voxel_mm = work_voxel_mm(sloppy)
-    return register_syn(
-        read_image(prepared.brain),
-        template("t1w", voxel_mm, prepared.space),
-        prepared.affine,
-        out_dir,
-        seed=seed,
-        threads=threads,
-        sloppy=sloppy,
-    )
+    brain, grid = read_image(prepared.brain), template("t1w", work_voxel_mm(sloppy), prepared.space)
+    options = {"seed": seed, "threads": threads, "sloppy": sloppy}
+    return register_syn(brain, grid, prepared.affine, out_dir, **options)
 
 
 def segment_t1w(prepared, template_to_t1w, out_dir, *, sloppy=False):
@@ -152,10 +145,8 @@ def segment_t1w(prepared, template_to_t1w, out_dir, *, sloppy=False):
     """
     head, mask = read_image(prepared.head), read_image(prepared.mask)
     transform, voxel_mm = inverse_transform(template_to_t1w), work_voxel_mm(sloppy)
-    gm, wm, inside = (
-        np.asarray(resample_image(image, head, transform).dataobj)
-        for image in (template(kind, voxel_mm, prepared.space) for kind in ("gm", "wm", "mask"))
-    )
+    maps = (template(kind, voxel_mm, prepared.space) for kind in ("gm", "wm", "mask"))
+    gm, wm, inside = (np.asarray(resample_image(one, head, transform).dataobj) for one in maps)
     priors = np.stack([gm, wm, np.clip(inside - gm - wm, 0, 1)])
     labels = segment_tissues(np.asarray(head.dataobj), priors, np.asarray(mask.dataobj) > 0.5)
     return write_image(Path(out_dir) / "tissues.nii.gz", labels, head.affine, dtype=np.uint8)
