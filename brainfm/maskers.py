@@ -5,14 +5,13 @@ from pathlib import Path
 import mne
 import nibabel as nib
 import numpy as np
-from nilearn.image import resample_to_img
 from nilearn.interfaces.fmriprep import load_confounds
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from brainfm.errors import DataError, MissingInput, UsageError
 from brainfm.recording import Recording, RecordingTable
 from brainfm.signal.bold import clean_series, parcel_means
-from brainfm.storage.atlas import load_atlas
+from brainfm.storage.atlas import labels_on_grid, load_atlas
 from brainfm.storage.bids.names import entities_of
 
 
@@ -123,10 +122,7 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
         tr_s = self.tr_s or float(image.header.get_zooms()[3])
         if not 0.1 < tr_s < 20:
             raise DataError(f"{name} has a repetition time of {tr_s:g} s; pass tr_s in seconds.")
-        labels = resample_to_img(
-            atlas.image, image, interpolation="nearest", force_resample=True, copy_header=True
-        )
-        labels = np.asarray(labels.dataobj).astype(int).ravel()
+        labels = labels_on_grid(atlas.image, image).ravel()
         bold = np.asarray(image.dataobj, dtype=np.float32).reshape(-1, image.shape[3])[labels > 0]
         series = parcel_means(bold.T, labels[labels > 0], len(atlas.names))
         covered = np.isfinite(series).all(axis=0) & (np.ptp(series, axis=0) > 0)

@@ -51,14 +51,13 @@ def standard_names(names, known):
     ----------
     names : list of str
         Names in the recording.
-    known : iterable of str
+    known : sequence of str
         Standard names.
 
     Returns
     -------
     dict of str to str
     """
-    known = list(known)
     chosen = {}
     for name in names:
         standard = standard_name(name, known)

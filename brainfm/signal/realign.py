@@ -82,8 +82,7 @@ def estimate_motion(volumes, affine, reference, mask, *, fwhm_mm=5.0, max_iterat
     target = _target_of(reference, mask, affine, fwhm_mm)
     found, start = [], np.zeros(6)
     for volume in volumes:
-        smooth = _smooth(volume, affine, fwhm_mm)
-        coefficients = spline_filter(smooth, order=3, output=np.float32)
+        coefficients = spline_filter(_smooth(volume, affine, fwhm_mm), order=3, output=np.float32)
         start = target.locate(coefficients, start, max_iterations)
         found.append(start)
     return np.array(found), target.centre

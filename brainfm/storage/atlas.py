@@ -78,6 +78,26 @@ def load_atlas(name_or_path):
     )
 
 
+def labels_on_grid(image, grid):
+    """Resample labels onto the grid of a run.
+
+    Parameters
+    ----------
+    image : nibabel image of int
+    grid : nibabel image, 4-D
+
+    Returns
+    -------
+    labels : ndarray of int, shape (nx, ny, nz) of ``grid``
+    """
+    from nilearn.image import resample_to_img  # a second to import; checks of atlases need none
+
+    resampled = resample_to_img(
+        image, grid, interpolation="nearest", force_resample=True, copy_header=True
+    )
+    return np.asarray(resampled.dataobj).astype(int).squeeze()
+
+
 def _files_of(name_or_path):
     """Return the paths of the image and of the table of an atlas."""
     if str(name_or_path).startswith("tpl-") and not Path(name_or_path).exists():

@@ -115,21 +115,16 @@ def clean_eeg(eeg_file, config, *, seed=0, sloppy=False):
     run = read_eeg_run(eeg_file, line_hz=config.line_hz)
     broken = _blank_broken(run.raw)
     notched, filters = _notch_filter(run, config)
-    filtered = notched.copy().filter(
-        filters["high_pass_hz"], filters["low_pass_hz"], verbose="error"
-    )
+    band_hz = filters["high_pass_hz"], filters["low_pass_hz"]
+    filtered = notched.copy().filter(*band_hz, verbose="error")
     bad = _find_bad(run, filtered, broken, config)
     for raw in (notched, filtered):
         raw.info["bads"] = list(bad)
     components = find_components(notched, threshold=config.ica_threshold, seed=seed, sloppy=sloppy)
     _log_result(run, bad, components)
+    clean = _finish(filtered, components, config)
     cleaned = CleanEeg(
-        run=run,
-        clean=_finish(filtered, components, config),
-        filtered=filtered,
-        bad=bad,
-        components=components,
-        filters=filters,
+        run=run, clean=clean, filtered=filtered, bad=bad, components=components, filters=filters
     )
     cleaned.quality.update(_quality(cleaned))
     log.info("%s: cleaned in %.1f s", run.stem, time.monotonic() - start)

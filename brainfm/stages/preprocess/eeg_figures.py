@@ -121,15 +121,11 @@ def _draw_traces(summary):
     bar = _round_down(scale * 1e6)
     axis.plot([times_s[-1]] * 2, [0, bar * 1e-6], color="black", linewidth=3, clip_on=False)
     axis.text(times_s[-1], bar * 1e-6, f" {bar:g} µV", va="center", clip_on=False)
-    figure.legend(
-        handles=[
-            mpl.lines.Line2D([], [], color="#e08e79", label="filtered"),
-            mpl.lines.Line2D([], [], color="#1b1b1b", label="components removed, bad interpolated"),
-        ],
-        loc="outside upper left",
-        ncols=2,
-        frameon=False,
-    )
+    handles = [
+        mpl.lines.Line2D([], [], color="#e08e79", label="filtered"),
+        mpl.lines.Line2D([], [], color="#1b1b1b", label="components removed, bad interpolated"),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False)
     caption = (
         f"The {times_s[-1] - times_s[0]:.0f} s that the preprocessing changed most, "
         f"{len(shown)} of {len(names)} channels, average reference. Red names are bad channels. "

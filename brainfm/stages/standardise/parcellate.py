@@ -7,7 +7,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from nilearn.image import resample_to_img
 
 from brainfm.errors import DataError
 from brainfm.files import read_tsv, write_json, write_tsv
@@ -20,7 +19,7 @@ from brainfm.signal.bold import (
 )
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.motion import FRISTON24
-from brainfm.storage.atlas import load_atlas
+from brainfm.storage.atlas import labels_on_grid, load_atlas
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.names import derivative_path
 
@@ -108,9 +107,9 @@ def standardise_bold(run, out_dir, config):
     matrix.insert(0, "Node", atlas.names)
     _write(partial(path, desc="pearson", suffix="relmat"), matrix, _RELMAT)
     details = {"Confounds": list(confounds), "Coverage": coverage, **metrics}
-    series = pd.DataFrame(cleaned, columns=list(atlas.names))
+    table = pd.DataFrame(cleaned, columns=list(atlas.names))
     sidecar = _sidecar(run, atlas, config) | details
-    return _write(partial(path, desc="denoised", suffix="timeseries"), series, sidecar), metrics
+    return _write(partial(path, desc="denoised", suffix="timeseries"), table, sidecar), metrics
 
 
 def read_confounds(path, n_acompcor):
@@ -153,8 +152,8 @@ def _covered_series(run, atlas, min_coverage):
     """Average the voxels of each parcel; NaN where its coverage is below ``min_coverage``."""
     bold = nib.load(run.bold_file)
     grid = bold.slicer[..., :1]
-    labels = _on_grid(atlas.image, grid)
-    inside = _on_grid(nib.load(run.mask_file), grid) > 0
+    labels = labels_on_grid(atlas.image, grid)
+    inside = labels_on_grid(nib.load(run.mask_file), grid) > 0
     voxels = np.asarray(bold.dataobj, dtype=np.float32)[labels > 0].T  # (n_times, n_voxels)
     scanned = inside[labels > 0] & (voxels.min(axis=0) > 0)
     parcel = labels[labels > 0]
@@ -164,13 +163,6 @@ def _covered_series(run, atlas, min_coverage):
     series = parcel_means(voxels[:, scanned], parcel[scanned], len(atlas.names))
     series[:, coverage < min_coverage] = np.nan
     return series, dict(zip(atlas.names, np.round(coverage, 3).tolist(), strict=True))
-
-
-def _on_grid(image, grid):
-    resampled = resample_to_img(
-        image, grid, interpolation="nearest", force_resample=True, copy_header=True
-    )
-    return np.asarray(resampled.dataobj).astype(int).squeeze()
 
 
 def _sidecar(run, atlas, config):
