@@ -5,12 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainfm.stages.report.read import (
-    as_dict,
-    latest_settings,
-    participants_table,
-    read_json_object,
-)
+from brainfm.stages.report.read import as_dict, kind_of, latest_settings, read_json_object
 from brainfm.storage.bids.query import entities_of, stem_of
 from brainfm.storage.derivatives.status import status_to_show
 
@@ -188,16 +183,17 @@ def collect_outputs(out_dir, participant):
     dataset = read_json_object(out_dir / "dataset_description.json")
     found = {}
 
-    def entry(stem, suffix):
+    def entry(path):
+        stem, suffix = _raw_stem(path), _suffix_of(path)
         return found.setdefault((stem, suffix), RecordingOutputs(stem=stem, suffix=suffix))
 
     _add_figures(folder, entry)
     _add_quality(folder, entry)
     _add_signals(folder, entry)
     for name, state in as_dict(status.get("recordings")).items():
-        stem, _, suffix = str(name).rpartition("_")
-        if suffix in _SUFFIXES and stem.startswith(f"sub-{participant}"):
-            entry(stem, suffix).status = as_dict(state)
+        path = Path(f"{name}.json")
+        if _suffix_of(path) and path.name.startswith(f"sub-{participant}"):
+            entry(path).status = as_dict(state)
     order = sorted(found, key=lambda key: (_SUFFIXES.index(key[1]), key[0]))
     return ParticipantOutputs(
         label=participant,
@@ -205,13 +201,8 @@ def collect_outputs(out_dir, participant):
         recordings=[found[key] for key in order],
         dataset=dataset,
         settings=latest_settings(out_dir),
-        kind=_kind(participants_table(out_dir, dataset), participant),
+        kind=kind_of(out_dir, dataset, participant),
     )
-
-
-def _kind(table, participant):
-    rows = table[table["participant_id"] == f"sub-{participant}"]
-    return str(rows["kind"].iloc[0]) if len(rows) and "kind" in rows else ""
 
 
 def _add_figures(folder, entry):
@@ -226,7 +217,7 @@ def _add_figures(folder, entry):
             title=str(sidecar.get("title") or desc),
             caption=str(sidecar.get("caption") or ""),
         )
-        figures = entry(_raw_stem(path), _suffix_of(path)).figures
+        figures = entry(path).figures
         figures.append(figure)
         figures.sort(key=_figure_rank)
 
@@ -240,23 +231,22 @@ def _figure_rank(figure):
 def _add_quality(folder, entry):
     for path in _files(folder, "*_qc.json"):
         if path.parent.name in ("func", "eeg"):
-            entry(_raw_stem(path), _suffix_of(path)).quality = read_json_object(path)
+            entry(path).quality = read_json_object(path)
     for path in _files(folder, "*_desc-brain_mask.json"):
         overlap = read_json_object(path).get("DiceTemplate")
         if path.parent.name == "anat" and overlap is not None:
-            entry(_raw_stem(path), "T1w").quality = {"dice_template": overlap}
+            entry(path).quality = {"dice_template": overlap}
 
 
 def _add_signals(folder, entry):
     for path in _files(folder, "*_embedding.json"):
         array = path.with_suffix(".npy")
-        embedding = EmbeddingFile(
-            name=array.name, sidecar=read_json_object(path), vector=_read_vector(array)
-        )
-        entry(_raw_stem(path), _suffix_of(path)).embeddings.append(embedding)
+        sidecar, vector = read_json_object(path), _read_vector(array)
+        embedding = EmbeddingFile(name=array.name, sidecar=sidecar, vector=vector)
+        entry(path).embeddings.append(embedding)
     for pattern in ("*_desc-preproc_eeg.json", "*_desc-denoised_timeseries.json"):
         for path in _files(folder, pattern):
-            entry(_raw_stem(path), _suffix_of(path)).sidecar = read_json_object(path)
+            entry(path).sidecar = read_json_object(path)
 
 
 def _files(folder, pattern):
@@ -270,10 +260,9 @@ def _raw_stem(path):
 
 def _suffix_of(path):
     """T1w, bold or eeg, by the suffix of the file name or by the folder."""
-    suffix = Path(path).name.removeprefix(f"{stem_of(path)}_").partition(".")[0]
-    if suffix in _SUFFIXES:
-        return suffix
-    return {"func": "bold", "eeg": "eeg", "anat": "T1w"}.get(Path(path).parent.name)
+    suffix = path.name.removeprefix(f"{stem_of(path)}_").partition(".")[0]
+    by_folder = {"func": "bold", "eeg": "eeg", "anat": "T1w"}
+    return suffix if suffix in _SUFFIXES else by_folder.get(path.parent.name)
 
 
 def _read_vector(path):

@@ -109,19 +109,21 @@ def settings_rows(settings, sections):
     ]
 
 
-def participants_table(out_dir, dataset):
-    """Read ``participants.tsv`` of the output or of the raw dataset it was made from.
+def kind_of(out_dir, dataset, participant):
+    """Read the column ``kind`` of ``participants.tsv`` of the output, or else of its raw dataset.
 
     Parameters
     ----------
     out_dir : path
     dataset : dict
         ``dataset_description.json`` of the output.
+    participant : str
+        Label without ``sub-``.
 
     Returns
     -------
-    table : DataFrame
-        All columns as text; without rows if there is no table.
+    kind : str
+        Empty if there is no such table, row or column.
     """
     link = as_dict(dataset.get("DatasetLinks")).get("raw")
     for root in [Path(out_dir), *([Path(out_dir) / str(link)] if link else [])]:
@@ -130,8 +132,9 @@ def participants_table(out_dir, dataset):
         except (OSError, ValueError):
             continue
         if "participant_id" in table:
-            return table
-    return pd.DataFrame({"participant_id": []})
+            rows = table[table["participant_id"] == f"sub-{participant}"]
+            return str(rows["kind"].iloc[0]) if len(rows) and "kind" in rows else ""
+    return ""
 
 
 def format_value(value):

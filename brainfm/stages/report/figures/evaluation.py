@@ -5,7 +5,7 @@ import pandas as pd
 
 from brainfm.evaluation.scores import CHANCE
 from brainfm.stages.evaluate.summary_text import score_name
-from brainfm.stages.report.figures.style import BLUE, GREY, KIND_COLOURS, OCHRE, RED, figure_svg
+from brainfm.stages.report.figures.style import BLUE, COLOURS, GREY, OCHRE, RED, axes_svg, name_rows
 
 _LINE_STYLES = ("-", "--", ":", "-.")
 
@@ -31,17 +31,16 @@ def methods_figure(evaluation):
         ]
     ).astype({"value": float, "low": float, "high": float})
 
-    def draw(figure):
-        axis = figure.subplots()
-        _draw_intervals(axis, data, [KIND_COLOURS[kind] for kind in data["kind"]], primary)
-        for height, value in zip(_heights(data), data["value"], strict=True):
+    def draw(axis):
+        heights = name_rows(axis, data["method"])
+        _draw_intervals(axis, heights, data, data["kind"].map(COLOURS), primary)
+        for height, value in zip(heights, data["value"], strict=True):
             axis.text(1.01, height, f"{value:.2f}", va="center",
                       transform=axis.get_yaxis_transform())  # fmt: skip
-        axis.set_yticks(_heights(data), data["method"])
         axis.set_xlim(min(0.35 if primary == "roc_auc" else -0.4, np.nanmin(data["low"])), 1.02)
         axis.set_xlabel(f"{score_name(primary)} with 95 % interval; dotted: chance level")
 
-    return figure_svg(draw, size=(8.5, 0.9 + 0.38 * len(data))), data
+    return axes_svg(draw, size=(8.5, 0.9 + 0.38 * len(data))), data
 
 
 def audit_figure(evaluation):
@@ -65,28 +64,22 @@ def audit_figure(evaluation):
     rows += [{"removed": row["column"].replace("_", " "), **row["without"]} for row in audit]
     data = pd.DataFrame(rows).astype({"value": float, "low": float, "high": float})
 
-    def draw(figure):
-        axis = figure.subplots()
-        _draw_intervals(axis, data, [BLUE, *[OCHRE] * len(audit)], primary)
-        axis.set_yticks(_heights(data), data["removed"])
-        axis.set_ylabel("regressed out")
-        axis.set_xlabel(f"{score_name(primary)} of {evaluation['question']['name']}")
+    def draw(axis):
+        heights = name_rows(axis, data["removed"])
+        _draw_intervals(axis, heights, data, [BLUE, *[OCHRE] * len(audit)], primary)
+        xlabel = f"{score_name(primary)} of {evaluation['question']['name']}"
+        axis.set(ylabel="regressed out", xlabel=xlabel)
 
-    return figure_svg(draw, size=(8.5, 0.9 + 0.38 * len(data))), data
-
-
-def _heights(data):
-    return np.arange(len(data))[::-1]
+    return axes_svg(draw, size=(8.5, 0.9 + 0.38 * len(data))), data
 
 
-def _draw_intervals(axis, data, colours, primary):
+def _draw_intervals(axis, heights, data, colours, primary):
     """Draw a score and its interval per row, from top to bottom, and the chance level."""
-    for height, row, colour in zip(_heights(data), data.itertuples(), colours, strict=True):
+    for height, row, colour in zip(heights, data.itertuples(), colours, strict=True):
         axis.plot([row.low, row.high], [height, height], color=colour, linewidth=2.5, alpha=0.6)
         axis.plot(row.value, height, "o", color=colour, markersize=8)
     axis.axvline(CHANCE[primary], color=GREY, linestyle=":", linewidth=1)
     axis.set_ylim(-0.6, len(data) - 0.4)
-    axis.tick_params(axis="y", length=0)
 
 
 def curves_figure(evaluation):
@@ -110,14 +103,13 @@ def curves_figure(evaluation):
     primary = evaluation["primary"]
     kinds = {method["name"]: method["kind"] for method in evaluation["methods"]}
 
-    def draw(figure):
-        axis = figure.subplots()
-        n_drawn = dict.fromkeys(KIND_COLOURS, 0)
+    def draw(axis):
+        n_drawn = dict.fromkeys(COLOURS, 0)
         for name, own in data.groupby("method", sort=False):
             kind = kinds[name]
             axis.fill_between(own["k"], own["low"].astype(float), own["high"].astype(float),
-                              color=KIND_COLOURS[kind], alpha=0.12, linewidth=0)  # fmt: skip
-            axis.plot(own["k"], own["score"], marker="o", color=KIND_COLOURS[kind], label=name,
+                              color=COLOURS[kind], alpha=0.12, linewidth=0)  # fmt: skip
+            axis.plot(own["k"], own["score"], marker="o", color=COLOURS[kind], label=name,
                       linestyle=_LINE_STYLES[n_drawn[kind] % 4])  # fmt: skip
             n_drawn[kind] += 1
         axis.axhline(CHANCE[primary], color=GREY, linestyle=":", linewidth=1)
@@ -125,11 +117,10 @@ def curves_figure(evaluation):
         ticks = sorted(data["k"].unique())
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
-        axis.set_xlabel("training participants per class")
-        axis.set_ylabel(score_name(primary))
+        axis.set(xlabel="training participants per class", ylabel=score_name(primary))
         axis.legend(frameon=False, fontsize=8, loc="upper left")
 
-    return figure_svg(draw, size=(8.5, 3.8)), data
+    return axes_svg(draw, size=(8.5, 3.8)), data
 
 
 def null_figure(null, evaluation, method):
@@ -151,8 +142,7 @@ def null_figure(null, evaluation, method):
     of_method = next(m for m in evaluation["methods"] if m["name"] == method)
     observed = of_method["permutation_score"]
 
-    def draw(figure):
-        axis = figure.subplots()
+    def draw(axis):
         axis.hist(null[method].dropna(), bins=25, color="#c3cad1")
         axis.axvline(observed, color=RED, linewidth=2)
         axis.text(observed, axis.get_ylim()[1], f" true labels: {observed:.2f}", color=RED,
@@ -160,4 +150,4 @@ def null_figure(null, evaluation, method):
         axis.set_xlabel(f"{score_name(evaluation['primary'])} of {method} with permuted labels")
         axis.set_ylabel("permutations")
 
-    return figure_svg(draw, size=(6.5, 3)), null[[method]]
+    return axes_svg(draw, size=(6.5, 3)), null[[method]]

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from brainfm.stages.report.figures.style import BLUE, GREEN, GREY, OCHRE, RED, figure_svg
+from brainfm.stages.report.figures.style import BLUE, GREEN, GREY, OCHRE, RED, axes_svg
 
 _MOST_COLOURS = 12
 _MAPS_PER_ROW = 3
@@ -39,8 +39,7 @@ def embedding_map_figure(frame, vectors):
     colour_of = participants if len(set(participants)) <= 10 else data["dataset"].to_numpy()
     tasks = data["task"].fillna("no task").to_numpy()
 
-    def draw(figure):
-        axis = figure.subplots()
+    def draw(axis):
         palette = mpl.colormaps["tab10"].colors
         colours = {name: palette[i % 10] for i, name in enumerate(dict.fromkeys(colour_of))}
         shapes = {name: "osD^vP*X"[i % 8] for i, name in enumerate(dict.fromkeys(tasks))}
@@ -48,12 +47,12 @@ def embedding_map_figure(frame, vectors):
             axis.plot(x, y, shapes[task], color=colours[name], markersize=7, alpha=0.8)
         handles = [_legend_entry(name, colour, "o") for name, colour in colours.items()]
         handles += [_legend_entry(task, "black", shape) for task, shape in shapes.items()]
-        figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
+        axis.figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
         shares = 100 * pca.explained_variance_ratio_
         axis.set_xlabel(f"component 1 ({shares[0]:.0f} % of variance)")
         axis.set_ylabel(f"component 2 ({shares[1]:.0f} % of variance)")
 
-    return figure_svg(draw, size=(8, 4.6)), data
+    return axes_svg(draw, size=(8, 4.6)), data
 
 
 def _legend_entry(label, colour, marker):
@@ -80,17 +79,15 @@ def maps_figure(data, first):
     n_rows = -(-len(columns) // _MAPS_PER_ROW)
     n_columns = min(len(columns), _MAPS_PER_ROW)
 
-    def draw(figure):
-        axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    def draw(axes):
         for axis in axes[len(columns) :]:
             axis.set_axis_off()
         for axis, name in zip(axes, columns, strict=False):
-            _draw_map(figure, axis, data, name)
-            axis.set_xticks([])
-            axis.set_yticks([])
+            _draw_map(axis, data, name)
+            axis.set(xticks=[], yticks=[])
             axis.set_title(name.replace("_", " "), fontsize=9.5)
 
-    return figure_svg(draw, size=(2.9 * n_columns, 3 * n_rows)), data
+    return axes_svg(draw, size=(2.9 * n_columns, 3 * n_rows), grid=(n_rows, n_columns)), data
 
 
 def _is_shown(values):
@@ -99,12 +96,12 @@ def _is_shown(values):
     return values.nunique() > 1 and (is_numeric or values.nunique() < len(values))
 
 
-def _draw_map(figure, axis, data, name):
+def _draw_map(axis, data, name):
     """Draw points with a colour bar for numbers, or with a legend for classes."""
     values = data[name]
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_COLOURS:
         points = axis.scatter(data["pc1"], data["pc2"], c=values, s=14, cmap="viridis")
-        figure.colorbar(points, ax=axis, shrink=0.7)
+        axis.figure.colorbar(points, ax=axis, shrink=0.7)
         return
     names = values.astype(str).where(values.notna(), "n/a")
     palette = mpl.colormaps["tab20"].colors
@@ -132,20 +129,18 @@ def quality_figure(data, names):
     """
     shown = [key for key in names if data[key].notna().any()]
 
-    def draw(figure):
-        axes = np.atleast_1d(figure.subplots(1, len(shown)))
+    def draw(axes):
         for axis, key in zip(axes, shown, strict=True):
             values = data[key].dropna().sort_values().to_numpy(float)
             # Neighbours in rank are shifted to different sides, so equal values stay visible.
             shift = 0.28 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
             axis.plot(shift, values, "o", color=BLUE, alpha=0.55, markersize=5, markeredgewidth=0)
             axis.plot([-0.22, 0.22], [np.median(values)] * 2, color="black", linewidth=1.5)
-            axis.set_xlim(-0.5, 0.5)
-            axis.set_xticks([])
+            axis.set(xlim=(-0.5, 0.5), xticks=[])
             axis.spines["bottom"].set_visible(False)
             axis.set_title(names[key], fontsize=9.5)
 
-    return figure_svg(draw, size=(2.3 * len(shown), 2.8)), data
+    return axes_svg(draw, size=(2.3 * len(shown), 2.8), grid=(1, len(shown))), data
 
 
 def training_figure(history):
@@ -177,8 +172,7 @@ def training_figure(history):
         return None
     shown = ["epoch", *(name for names in panels.values() for name in names)]
 
-    def draw(figure):
-        axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    def draw(axes):
         for axis, (title, columns) in zip(axes, panels.items(), strict=True):
             _draw_curves(axis, history, columns)
             if "explained" in title:
@@ -186,7 +180,8 @@ def training_figure(history):
             axis.set_title(title, fontsize=9.5)
             axis.set_xlabel("epoch")
 
-    return figure_svg(draw, size=(3.2 * len(panels), 3.2)), history[shown]
+    svg = axes_svg(draw, size=(3.2 * len(panels), 3.2), grid=(1, len(panels)))
+    return svg, history[shown]
 
 
 def _draw_curves(axis, history, columns):

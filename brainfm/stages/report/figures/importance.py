@@ -6,7 +6,7 @@ from nilearn.plotting import plot_connectome
 
 from brainfm.stages.evaluate.summary_text import score_name
 from brainfm.stages.preprocess.eeg_figures import head_sphere
-from brainfm.stages.report.figures.style import BLUE, GREY, figure_svg
+from brainfm.stages.report.figures.style import BLUE, GREY, axes_svg, name_rows
 
 _MOST_PAIRS, _MOST_EDGES = 15, 30
 #: With fewer electrodes no scalp map is interpolated.
@@ -53,17 +53,14 @@ def bands_figure(bands, evaluation):
 
 
 def _importance(names, data, evaluation):
-    def draw(figure):
-        axis = figure.subplots()
-        heights = np.arange(len(data))[::-1]
+    def draw(axis):
+        heights = name_rows(axis, names)
         axis.barh(heights, data["drop"], xerr=data["drop_sd"], height=0.6, color=BLUE,
                   error_kw={"ecolor": GREY, "elinewidth": 1.2})  # fmt: skip
-        axis.set_yticks(heights, names)
         axis.axvline(0, color=GREY, linewidth=1)
-        axis.tick_params(axis="y", length=0)
         axis.set_xlabel(f"decrease of {score_name(evaluation['primary'])}")
 
-    return figure_svg(draw, size=(8.5, 0.9 + 0.28 * len(data)))
+    return axes_svg(draw, size=(8.5, 0.9 + 0.28 * len(data)))
 
 
 def edges_figure(edges):
@@ -91,14 +88,15 @@ def edges_figure(edges):
         one, other = names.index(row.parcel), names.index(row.other)
         matrix[one, other] = matrix[other, one] = row.pattern
 
-    def draw(figure):
-        figure.set_layout_engine("none")
+    def draw(axis):
+        axis.figure.set_layout_engine("none")
         plot_connectome(
-            matrix, np.array(list(positions.values())), figure=figure, axes=(0, 0, 1, 1),
+            matrix, np.array(list(positions.values())), figure=axis.figure, axes=(0, 0, 1, 1),
             node_size=18, node_color=GREY, edge_cmap="RdBu_r", colorbar=True,
         )  # fmt: skip
+        axis.remove()
 
-    return figure_svg(draw, size=(8.5, 3)), data
+    return axes_svg(draw, size=(8.5, 3)), data
 
 
 def sensors_figure(sensors):
@@ -127,8 +125,7 @@ def sensors_figure(sensors):
     bands = list(dict.fromkeys(sensors["band"]))
     limit = sensors["pattern"].abs().max() or 1.0
 
-    def draw(figure):
-        axes = figure.subplots(1, len(bands))
+    def draw(axes):
         for axis, band in zip(axes, bands, strict=True):
             values = sensors.loc[sensors["band"] == band, "pattern"].to_numpy(float)
             image, _ = mne.viz.plot_topomap(
@@ -136,6 +133,6 @@ def sensors_figure(sensors):
                 sphere=head_sphere(info), contours=4,
             )  # fmt: skip
             axis.set_title(band)
-        figure.colorbar(image, ax=axes, shrink=0.7, label="pattern")
+        axes[0].figure.colorbar(image, ax=axes, shrink=0.7, label="pattern")
 
-    return figure_svg(draw, size=(11, 2.4)), sensors
+    return axes_svg(draw, size=(11, 2.4), grid=(1, len(bands))), sensors

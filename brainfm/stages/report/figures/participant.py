@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics.pairwise import cosine_similarity
 
-from brainfm.stages.report.figures.style import BLUE, GREY, OCHRE, figure_svg
+from brainfm.stages.report.figures.style import BLUE, GREY, OCHRE, axes_svg, draw_cells, name_rows
 
 
 def alpha_figure(recordings):
@@ -19,19 +19,16 @@ def alpha_figure(recordings):
     svg : str
     """
 
-    def draw(figure):
-        axis = figure.subplots()
+    def draw(axis):
         names, shares = zip(*recordings, strict=True)
-        heights = np.arange(len(names))[::-1]
+        heights = name_rows(axis, names)
         axis.barh(heights, shares, height=0.55, color=[_eyes_colour(name) for name in names])
         for height, share in zip(heights, shares, strict=True):
             axis.text(share + 0.01, height, f"{share:.2f}", va="center")
-        axis.set_yticks(heights, names)
-        axis.tick_params(axis="y", length=0)
         axis.set_xlim(0, max(0.5, *shares) * 1.15)
         axis.set_xlabel("alpha power (8 to 13 Hz) / total power (1 to 45 Hz) at O1, Oz and O2")
 
-    return figure_svg(draw, size=(7.5, 0.9 + 0.42 * len(recordings)))
+    return axes_svg(draw, size=(7.5, 0.9 + 0.42 * len(recordings)))
 
 
 def _eyes_colour(name):
@@ -55,28 +52,25 @@ def embedding_figure(names, vectors):
     svg : str
     """
 
-    def draw(figure):
-        if len(names) == 1:
-            _draw_vectors(figure, figure.subplots(), names, vectors)
-            return
-        left, right = figure.subplots(1, 2, width_ratios=[2, 1])
-        _draw_vectors(figure, left, names, vectors)
-        similarity = cosine_similarity(vectors)
-        right.imshow(similarity, cmap="Blues", vmin=-0.2, vmax=1.2)
-        for row, column in np.ndindex(similarity.shape):
-            value = similarity[row, column]
-            right.text(column, row, f"{value:.2f}".replace("-", "−"), ha="center", va="center",
-                       fontsize=9, color="white" if value > 0.7 else "black")  # fmt: skip
-        right.set_yticks([])
-        right.set_xticks(range(len(names)), names, rotation=30, ha="right")
-        right.set_title("cosine similarity", fontsize=10)
-        right.spines[:].set_visible(False)
-        right.tick_params(length=0)
+    n_panels = min(len(names), 2)
 
-    return figure_svg(draw, size=(11, (1.8 if len(names) > 1 else 1.2) + 0.4 * len(names)))
+    def draw(axes):
+        _draw_vectors(axes[0], names, vectors)
+        for axis in axes[1:]:
+            similarity = cosine_similarity(vectors)
+            texts = np.char.replace(np.char.mod("%.2f", similarity), "-", "−")
+            draw_cells(axis, similarity, texts, vmin=-0.2, vmax=1.2, dark=0.7, fontsize=9)
+            axis.set_yticks([])
+            axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
+            axis.set_title("cosine similarity", fontsize=10)
+
+    return axes_svg(
+        draw, size=(11, (1.8 if n_panels > 1 else 1.2) + 0.4 * len(names)), grid=(1, n_panels),
+        width_ratios=[2, 1][:n_panels],
+    )  # fmt: skip
 
 
-def _draw_vectors(figure, axis, names, vectors):
+def _draw_vectors(axis, names, vectors):
     limit = np.percentile(np.abs(vectors), 98) or 1.0
     image = axis.imshow(vectors, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit,
                         interpolation="nearest")  # fmt: skip
@@ -84,4 +78,4 @@ def _draw_vectors(figure, axis, names, vectors):
     axis.set_xlabel("dimension of the embedding")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
-    figure.colorbar(image, ax=axis, shrink=0.8, label="value")
+    axis.figure.colorbar(image, ax=axis, shrink=0.8, label="value")

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from brainfm.stages.report.figures.style import BLUE, GREY, KIND_COLOURS, figure_svg
+from brainfm.stages.report.figures.style import BLUE, COLOURS, GREY, axes_svg, draw_cells
 
 _FEWEST_TO_CALIBRATE = 40
 _LINE_STYLES = {
@@ -65,20 +65,19 @@ def fold_figure(rows, evaluation):
     data = scored.groupby(["method", "repeat", "fold"], sort=False)["score"].mean().reset_index()
     kinds = {m["name"]: m["kind"] for m in evaluation["methods"]}
 
-    def draw(figure):
-        axis = figure.subplots()
-        names = list(kinds)
-        for height, name in enumerate(reversed(names)):
+    def draw(axis):
+        names = list(reversed(kinds))
+        for height, name in enumerate(names):
             own = data.loc[data["method"] == name, "score"].to_numpy()
             shift = 0.5 * ((np.arange(len(own)) + 0.5) / len(own) - 0.5)
-            axis.plot(own, height + shift, "o", color=KIND_COLOURS[kinds[name]], alpha=0.55,
+            axis.plot(own, height + shift, "o", color=COLOURS[kinds[name]], alpha=0.55,
                       markersize=5, markeredgewidth=0)  # fmt: skip
             axis.plot([own.mean()] * 2, [height - 0.33, height + 0.33], color="black", lw=1.5)
-        axis.set_yticks(range(len(names)), names[::-1])
+        axis.set_yticks(range(len(names)), names)
         axis.tick_params(axis="y", length=0)
         axis.set_xlabel(f"{label} of each fold; line: mean")
 
-    return figure_svg(draw, size=(8.5, 0.9 + 0.42 * len(kinds))), data
+    return axes_svg(draw, size=(8.5, 0.9 + 0.42 * len(kinds))), data
 
 
 def roc_figure(predictions, evaluation):
@@ -108,22 +107,19 @@ def roc_figure(predictions, evaluation):
                                    "false_positive": false, "true_positive": true}))  # fmt: skip
     data = pd.concat(parts, ignore_index=True)
 
-    def draw(figure):
-        axis = figure.subplots()
+    def draw(axis):
         axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
         drawn = set()
         for name, own in data.groupby("method", sort=False):
             kind = own["kind"].iloc[0]
-            axis.plot(own["false_positive"], own["true_positive"], color=KIND_COLOURS[kind],
+            axis.plot(own["false_positive"], own["true_positive"], color=COLOURS[kind],
                       linestyle="-." if kind in drawn else _LINE_STYLES[kind], label=name,
                       linewidth=2.2 if kind == "pretrained" else 1.5)  # fmt: skip
             drawn.add(kind)
-        axis.set_aspect("equal")
-        axis.set_xlabel("false positive rate")
-        axis.set_ylabel("true positive rate")
+        axis.set(aspect="equal", xlabel="false positive rate", ylabel="true positive rate")
         axis.legend(frameon=False, fontsize=8, loc="lower right")
 
-    return figure_svg(draw, size=(5, 4.8)), data
+    return axes_svg(draw, size=(5, 4.8)), data
 
 
 def confusion_figure(predictions, evaluation, method):
@@ -152,36 +148,27 @@ def confusion_figure(predictions, evaluation, method):
     data = pd.DataFrame(counts, columns=[f"predicted {name}" for name in classes])
     data.insert(0, "true", classes)
 
-    def draw(figure):
-        axis = figure.subplots()
+    def draw(axis):
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axis.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
-        for row, column in np.ndindex(counts.shape):
-            axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=13,
-                      color="white" if share[row, column] > 0.6 else "black")  # fmt: skip
+        draw_cells(axis, share, counts, vmin=0, vmax=1.15, dark=0.6, fontsize=13)
         axis.set_xticks(range(len(classes)), classes)
         axis.set_yticks(range(len(classes)), classes, rotation=90, va="center")
-        axis.set_xlabel("predicted")
-        axis.set_ylabel("true")
-        axis.spines[:].set_visible(False)
-        axis.tick_params(length=0)
+        axis.set(xlabel="predicted", ylabel="true")
 
-    return figure_svg(draw, size=(4.6, 4.4)), data
+    return axes_svg(draw, size=(4.6, 4.4)), data
 
 
 def _scatter(own, name):
     data = own[["participant", "target", "predicted"]]
 
-    def draw(figure):
-        axis = figure.subplots()
+    def draw(axis):
         values = data[["target", "predicted"]].astype(float)
         axis.plot(values["target"], values["predicted"], "o", color=BLUE, alpha=0.6)
         ends = [values.min().min(), values.max().max()]
         axis.plot(ends, ends, color=GREY, linestyle=":", linewidth=1)
-        axis.set_xlabel(f"true {name}")
-        axis.set_ylabel(f"predicted {name}")
+        axis.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
 
-    return figure_svg(draw, size=(4.8, 4.6)), data
+    return axes_svg(draw, size=(4.8, 4.6)), data
 
 
 def calibration_figure(predictions, evaluation, method):
@@ -212,14 +199,11 @@ def calibration_figure(predictions, evaluation, method):
     )
     data = pd.DataFrame({"said": predicted, "true": observed})
 
-    def draw(figure):
-        axis = figure.subplots()
+    def draw(axis):
         axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
         axis.plot(predicted, observed, "o-", color=BLUE)
-        axis.set_xlim(0, 1)
-        axis.set_ylim(0, 1)
-        axis.set_aspect("equal")
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axis.set_xlabel(f"predicted probability of {classes[1]}")
         axis.set_ylabel(f"observed frequency of {classes[1]}")
 
-    return figure_svg(draw, size=(5, 4.8)), data
+    return axes_svg(draw, size=(5, 4.8)), data

@@ -3,11 +3,12 @@
 from io import StringIO
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 BLUE, OCHRE, RED, GREY, GREEN = "#1f4e79", "#c98a1b", "#b03a2e", "#8a9199", "#3c7a57"
 #: Colours of the kinds of methods.
-KIND_COLOURS = {
+COLOURS = {
     "pretrained": BLUE, "combined": GREEN, "classical": OCHRE, "covariates": RED, "dummy": GREY,
 }  # fmt: skip
 _STYLE = {
@@ -23,15 +24,19 @@ _STYLE = {
 }
 
 
-def figure_svg(draw, *, size):
-    """Draw a new figure and return it as SVG text.
+def axes_svg(draw, *, size, grid=None, **options):
+    """Draw on the axes of a new figure and return it as SVG text.
 
     Parameters
     ----------
     draw : callable
-        Draws on the Figure it is called with.
+        Draws on the Axes it is called with, or on a list of them with ``grid``.
     size : tuple of (float, float)
         Width and height in inches.
+    grid : tuple of (int, int), optional
+        Rows and columns of panels; one panel by default.
+    **options
+        Passed to :meth:`matplotlib.figure.Figure.subplots`.
 
     Returns
     -------
@@ -39,7 +44,48 @@ def figure_svg(draw, *, size):
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
+        axes = figure.subplots(*grid or (1, 1), squeeze=False, **options).ravel().tolist()
+        draw(axes if grid else axes[0])
         text = StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()
+
+
+def name_rows(axis, names):
+    """Name the rows of an axis from top to bottom.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    names : sequence of str
+
+    Returns
+    -------
+    heights : ndarray of int, shape (n_rows,)
+        Positions of the rows.
+    """
+    heights = np.arange(len(names))[::-1]
+    axis.set_yticks(heights, names)
+    axis.tick_params(axis="y", length=0)
+    return heights
+
+
+def draw_cells(axis, values, texts, *, vmin, vmax, dark, fontsize):
+    """Draw a matrix as colours with a text in each cell.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    values, texts : ndarray, shape (n_rows, n_columns)
+    vmin, vmax : float
+        Limits of the colours.
+    dark : float
+        Texts on larger values are white.
+    fontsize : float
+    """
+    axis.imshow(values, cmap="Blues", vmin=vmin, vmax=vmax)
+    for row, column in np.ndindex(values.shape):
+        axis.text(column, row, texts[row, column], ha="center", va="center", fontsize=fontsize,
+                  color="white" if values[row, column] > dark else "black")  # fmt: skip
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
