@@ -198,15 +198,10 @@ def split_halves(prepared):
     """
     length = n_whole_patches(prepared) // 2 * SPECS[prepared.modality].patch
     signal = prepared.signal
-    return tuple(
-        PreparedSignal(  # not replace(): a MappedSignal has other fields
-            signal=half,
-            positions=prepared.positions,
-            modality=prepared.modality,
-            log_scale=prepared.log_scale,
-        )
-        for half in (signal[:, :length], signal[:, length : 2 * length])
-    )
+    # Not replace(): a MappedSignal has other fields.
+    shared = {name: getattr(prepared, name) for name in ("positions", "modality", "log_scale")}
+    halves = signal[:, :length], signal[:, length : 2 * length]
+    return tuple(PreparedSignal(signal=half, **shared) for half in halves)
 
 
 def all_windows(prepared, n_patches=None):

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from brainfm.config import LoopConfig
 from brainfm.errors import ModelError
+from brainfm.models.training import loop
 from brainfm.models.training.distributed import SharedEncoder
 from brainfm.models.training.lightning_checkpoint import (
     STOP_SIGNALS,
@@ -24,14 +25,6 @@ from brainfm.models.training.lightning_checkpoint import (
     ResumeCheckpoint,
 )
 from brainfm.models.training.lightning_import import L
-from brainfm.models.training.loop import (
-    EpochBatchSampler,
-    collate_crops,
-    format_metrics,
-    mean_metrics,
-    objective_seed,
-    warmup_cosine,
-)
 
 log = logging.getLogger("brainfm")
 
@@ -155,13 +148,15 @@ class PretrainModule(L.LightningModule):
     def on_train_epoch_start(self):
         """Seed order, crops and draws of this epoch by its number."""
         self.crops.epoch = self.current_epoch
-        self.pretraining.generator.manual_seed(objective_seed(self.crops.seed, self.current_epoch))
+        self.pretraining.generator.manual_seed(
+            loop.objective_seed(self.crops.seed, self.current_epoch)
+        )
         self.train_metrics, self.valid_metrics = [], []
 
     def on_train_batch_start(self, batch, batch_idx):
         """Set the learning rate of this step."""
         done = self.current_epoch + batch_idx / self.trainer.num_training_batches
-        self.rate = self.learning_rate * warmup_cosine(done / self.max_epochs)
+        self.rate = self.learning_rate * loop.warmup_cosine(done / self.max_epochs)
         for group in self.optimizers().param_groups:
             group["lr"] = self.rate
 
@@ -195,8 +190,8 @@ class PretrainModule(L.LightningModule):
 
     def on_train_epoch_end(self):
         """Average the metrics for the history, TensorBoard and the log."""
-        metrics = mean_metrics(self.train_metrics)
-        metrics |= {f"valid_{k}": v for k, v in mean_metrics(self.valid_metrics).items()}
+        metrics = loop.mean_metrics(self.train_metrics)
+        metrics |= {f"valid_{k}": v for k, v in loop.mean_metrics(self.valid_metrics).items()}
         self.history.append({"epoch": self.current_epoch + 1, **metrics})
         self.log_dict(metrics, batch_size=1, logger=False)
         # Before the state is written: steps before it are not repeated.
@@ -204,7 +199,7 @@ class PretrainModule(L.LightningModule):
         self.logger.experiment.flush()
         if self.trainer.is_global_zero:
             number = self.current_epoch + 1
-            log.info("epoch %d of %d: %s", number, self.max_epochs, format_metrics(metrics))
+            log.info("epoch %d of %d: %s", number, self.max_epochs, loop.format_metrics(metrics))
 
     def on_save_checkpoint(self, checkpoint):
         """Add the random state within an epoch and the history."""
@@ -238,10 +233,10 @@ class CropData(L.LightningDataModule):
     def __init__(self, crops, validation, batch_size, n_workers, n_done):
         super().__init__()
         self.crops, self.validation, self.batch_size = crops, validation, batch_size
-        self.sampler = EpochBatchSampler(crops, batch_size, n_done)
+        self.sampler = loop.EpochBatchSampler(crops, batch_size, n_done)
         crops.epoch = self.sampler.first_epoch
         self.loading = {
-            "collate_fn": collate_crops,
+            "collate_fn": loop.collate_crops,
             "num_workers": n_workers,
             "worker_init_fn": _ignore_signals,
         }
@@ -258,7 +253,7 @@ class CropData(L.LightningDataModule):
         return DataLoader(self.validation, batch_sampler=batches, **self.loading)
 
     def transfer_batch_to_device(self, batch, device, dataloader_idx):
-        """Drop the empty labels of :func:`collate_crops`."""
+        """Drop the empty labels of :func:`~brainfm.models.training.loop.collate_crops`."""
         return batch[0].to(device)
 
 
