@@ -286,7 +286,7 @@ def write_npz(path, arrays):
 
 
 def read_json(path):
-    """Read a JSON file.
+    """Read a JSON file: UTF-8 with or without byte order mark, UTF-16, UTF-32 or Latin-1.
 
     Parameters
     ----------
@@ -304,7 +304,11 @@ def read_json(path):
         If it is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf8"))
+        data = Path(path).read_bytes()
+        try:
+            return json.loads(data)  # finds out which UTF it is
+        except UnicodeDecodeError:
+            return json.loads(data.decode("latin-1"))
     except OSError as error:
         raise MissingInput(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:

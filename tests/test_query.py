@@ -119,7 +119,7 @@ class TestRobustness:
         os.rename(folder / "sub-01_task-rest_eeg.edf", folder / "sub-02_task-rest_eeg.edf")
         eeg = raw_runs(dataset, participants=["01"])[-1]
         assert eeg.participant == "01"
-        assert "does not carry the participant of its folder" in eeg.problems[0]
+        assert "does not carry the participant of its folder" in eeg.misnamed
 
 
 class TestFilterFiles:

@@ -7,6 +7,7 @@ participant out, with status ``invalid``; the others are processed and the exit 
 
 from collections import Counter
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 
 from brainfm.errors import BrainFMError, DataError, MissingInput, NothingSelected
@@ -15,7 +16,13 @@ from brainfm.stages.query.folders import check_description, check_folders
 from brainfm.stages.query.validate_runs import Problem, check_runs
 from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids.filters import read_filters
-from brainfm.storage.bids.query import QUERIES, by_participant, participants_of, raw_runs
+from brainfm.storage.bids.query import (
+    QUERIES,
+    by_participant,
+    misnamed_participants,
+    participants_of,
+    raw_runs,
+)
 from brainfm.storage.plugin_file import read_plugin
 from brainfm.storage.templateflow import check_template
 
@@ -88,11 +95,18 @@ def preflight(bids_dir, output_dir, settings):
     filters = attempt(errors, read_filters, run.bids_filter_file, tuple(QUERIES))
     if not bids_dir.is_dir():
         raise_all(errors)
-    known = participants_of(bids_dir)
+    known, misnamed = participants_of(bids_dir), misnamed_participants(bids_dir)
     runs = attempt(errors, _select, bids_dir, run, known, filters) or []
     seen = {one.participant for one in runs if one.modality != "t1w"}
     runs = tuple(one for one in runs if one.participant in seen)
-    problems = list(_check_labels(run.participant_label if seen else (), known, seen))
+    labels = run.participant_label
+    problems = [
+        Problem(participant=label, text=text)
+        for label, text in misnamed.items()
+        if not labels or label in labels
+    ]
+    others = [label for label in labels if label not in misnamed] if seen else ()
+    problems += _check_labels(others, known, seen)
     chosen = {"engine": engine, "derivatives": derivatives}
     if engine and not malformed:
         problems += check_runs(runs, bids_dir=bids_dir, line_hz=settings.eeg.line_hz, **chosen)
@@ -165,7 +179,7 @@ def _nothing_selected(bids_dir, run, known):
     missing = [label for label in run.participant_label if label not in known]
     if missing and len(missing) == len(run.participant_label):
         return NothingSelected(
-            f"there is no participant {', '.join(missing)} in {bids_dir}; {_list_labels(known)}"
+            f"there is no participant {', '.join(missing)} in {bids_dir}; {_hint(missing, known)}"
         )
     searched = [label for label in known if label not in missing][:_MOST_SEARCHED]
     found = Counter(
@@ -180,6 +194,19 @@ def _nothing_selected(bids_dir, run, known):
     )
 
 
+def _hint(missing, known):
+    """Name the participants most like those that do not exist, else all."""
+    near = [_nearest(label, known) for label in missing]
+    return f"did you mean {', '.join(near)}?" if all(near) else _list_labels(known)
+
+
+def _nearest(label, known):
+    """Return a label that differs in zeros or letters only, else a similar one, else None."""
+    plain = {one.lstrip("0").lower(): one for one in known}
+    similar = get_close_matches(label, known, n=1, cutoff=0.75)
+    return plain.get(label.lstrip("0").lower()) or next(iter(similar), None)
+
+
 def _list_labels(known):
     shown = ", ".join(known[:_MOST_PARTICIPANTS])
     more = ", ..." if len(known) > _MOST_PARTICIPANTS else ""
@@ -190,7 +217,7 @@ def _check_labels(labels, known, seen):
     present = set(known)
     for label in labels:
         if label not in present:
-            text = f"there is no participant {label}; {_list_labels(known)}"
+            text = f"there is no participant {label}; {_hint([label], known)}"
         elif label not in seen:
             text = "no BOLD or EEG run is selected; check the task, session and filter."
         else:

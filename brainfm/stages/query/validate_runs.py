@@ -54,10 +54,12 @@ def check_runs(runs, *, bids_dir, line_hz, engine, derivatives):
     """
     for label, own in by_participant(runs).items():
         images = {run.path: t1w_for(run, own) for run in own if run.modality == "bold"}
-        used = {image.path for image in images.values() if image and engine == "builtin"}
-        n_parts = Counter(_whole_run(run) for run in own)
-        for run in own:
-            found = _check_file(run.path)
+        used = {image.path for image in images.values() if image and engine != "derivatives"}
+        needed = [run for run in own if run.modality != "t1w" or run.path in used]
+        wrong_name_of = {run.path: _check_name(run) for run in needed}
+        n_parts = Counter(_whole_run(run) for run in own if not wrong_name_of.get(run.path))
+        for run in needed:
+            found = wrong_name_of[run.path] or _check_file(run.path)
             if found:
                 pass  # nothing to read
             elif run.modality == "eeg":
@@ -65,14 +67,17 @@ def check_runs(runs, *, bids_dir, line_hz, engine, derivatives):
             elif run.modality == "bold":
                 found = _check_bold(run, engine, images[run.path], n_parts[_whole_run(run)])
                 found += _check_derivatives(run, engine, derivatives)
-            elif run.path in used:
+            elif engine == "builtin":
                 found = map(DataError, check_t1w(run.path))
-            named = run.modality != "t1w" or run.path in used
-            wrong = name_problem(run.path, QUERIES[run.modality][0]) if named else None
-            path = run.path.relative_to(bids_dir)
-            for error in [*map(DataError, [*run.problems, *filter(None, [wrong])]), *found]:
-                code = error.exit_code
+            broken = [] if wrong_name_of[run.path] else map(DataError, run.problems)
+            for error in [*broken, *found]:
+                path, code = run.path.relative_to(bids_dir), error.exit_code
                 yield Problem(participant=label, path=path, text=str(error), exit_code=code)
+
+
+def _check_name(run):
+    text = run.misnamed or name_problem(run.path, QUERIES[run.modality][0])
+    return [DataError(text)] if text else []
 
 
 def _whole_run(run):

@@ -41,7 +41,7 @@ def read_filters(path, queries):
         If it is not such JSON, or holds an unknown query or entity.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf8"))
+        data = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise MissingInput(
             f"--bids-filter-file {path} cannot be read: {error.strerror}."

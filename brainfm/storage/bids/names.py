@@ -12,6 +12,14 @@ ENTITY_OF = {
     "proc": "proc", "chunk": "chunk",
 }  # fmt: skip
 
+#: Queries of raw data: (folder, suffix, extensions).
+QUERIES = {
+    "t1w": ("anat", "T1w", (".nii.gz", ".nii")),
+    "bold": ("func", "bold", (".nii.gz", ".nii")),
+    "eeg": ("eeg", "eeg", (".edf", ".vhdr", ".bdf", ".set")),
+}
+#: A label, as of a participant or a task.
+LABEL = re.compile(r"[0-9a-zA-Z+]+")
 _ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
 
 
@@ -59,3 +67,18 @@ def entities_of(path):
     """
     pairs = [_ENTITY.fullmatch(part) for part in stem_of(path).split("_")]
     return {match[1]: match[2] for match in pairs if match}
+
+
+def malformed_parts(path):
+    """Return the parts of a BIDS name, before its suffix, that are no entity with a label.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    parts : list of str
+        Such as ``task-rest-open``, whose label holds a hyphen.
+    """
+    return [part for part in stem_of(path).split("_") if part and not _ENTITY.fullmatch(part)]

@@ -9,21 +9,16 @@ selected.
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brainfm.errors import MissingInput, UsageError
 from brainfm.storage.bids.filters import is_selected
-from brainfm.storage.bids.names import entities_of, extension_of, stem_of
+from brainfm.storage.bids.misnamed import files_of, misnamed_folders, name_expected
+from brainfm.storage.bids.names import LABEL, QUERIES, entities_of, malformed_parts, stem_of
 from brainfm.storage.bids.sidecars import Sidecars
 
-#: Queries of raw data: (folder, suffix, extensions).
-QUERIES = {
-    "t1w": ("anat", "T1w", (".nii.gz", ".nii")),
-    "bold": ("func", "bold", (".nii.gz", ".nii")),
-    "eeg": ("eeg", "eeg", (".edf", ".vhdr", ".bdf", ".set")),
-}
-_LABEL = re.compile(r"[0-9a-zA-Z+]+")
+_NOT_LABEL = re.compile(r"[^0-9a-zA-Z+]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +35,8 @@ class RawRun:
         Sidecars, merged by the inheritance principle; shared by runs, so never changed.
     problems : tuple of str
         One sentence for each sidecar that cannot be read.
+    misnamed : str or None
+        A sentence if the file cannot be used under its name or in its folder.
     """
 
     path: Path
@@ -47,6 +44,7 @@ class RawRun:
     entities: dict = field(default_factory=dict)
     metadata: dict = field(default_factory=dict, repr=False)
     problems: tuple[str, ...] = ()
+    misnamed: str | None = None
 
     @property
     def participant(self):
@@ -86,12 +84,36 @@ def participants_of(bids_dir):
     MissingInput
         If the dataset does not exist or cannot be listed.
     """
+    folders = [name for name in _folders_in(bids_dir) if name.startswith("sub-")]
+    return sorted(name[4:] for name in folders if LABEL.fullmatch(name[4:]))
+
+
+def misnamed_participants(bids_dir):
+    """Find the folders that look like those of participants but are not named so.
+
+    Parameters
+    ----------
+    bids_dir : path
+
+    Returns
+    -------
+    problems : dict of str to str
+        A sentence for each, by the name of the folder without ``sub-``.
+
+    Raises
+    ------
+    MissingInput
+        If the dataset does not exist or cannot be listed.
+    """
+    return misnamed_folders(_folders_in(bids_dir))
+
+
+def _folders_in(bids_dir):
     try:
         with os.scandir(bids_dir) as entries:
-            folders = [e.name for e in entries if e.name.startswith("sub-") and e.is_dir()]
+            return [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         raise MissingInput(f"{bids_dir} cannot be listed ({error.strerror}).") from error
-    return sorted(name[4:] for name in folders if _LABEL.fullmatch(name[4:]))
 
 
 def raw_runs(bids_dir, *, participants, sessions=(), tasks=(), runs=(), filters=None):
@@ -121,21 +143,24 @@ def raw_runs(bids_dir, *, participants, sessions=(), tasks=(), runs=(), filters=
         If a folder cannot be listed.
     """
     for label in [*participants, *sessions, *tasks, *runs]:
-        if not _LABEL.fullmatch(label):
+        if not LABEL.fullmatch(label):
             raise UsageError(f"{label!r} is not a BIDS label; expected letters and digits only.")
     bids_dir, filters = Path(bids_dir), filters or {}
     wanted = {"ses": sessions, "task": tasks, "run": runs}
     wanted = {name: {_unpadded(label) for label in labels} for name, labels in wanted.items()}
     sidecars, found = Sidecars(bids_dir), []
     for participant in participants:
-        for path, modality in _files_of(participant, sidecars):
-            if modality != "t1w" and not _labels_match(entities_of(path), wanted):
-                continue
-            run = _read_run(path, modality, participant, sidecars)
-            if modality not in filters or is_selected(
-                path.relative_to(bids_dir), run.metadata, filters[modality]
-            ):
-                found.append(run)
+        own = [
+            _read_run(path, modality, participant, sidecars, is_named_so)
+            for path, modality, is_named_so in files_of(participant, sidecars)
+            if modality == "t1w" or _labels_match(path, wanted, is_named_so)
+        ]
+        found += [
+            run
+            for run in _without_twins(own)
+            if run.modality not in filters
+            or is_selected(run.path.relative_to(bids_dir), run.metadata, filters[run.modality])
+        ]
     return found
 
 
@@ -168,29 +193,25 @@ def t1w_for(run, runs):
     Returns
     -------
     t1w : RawRun or None
-        The first of the same session, else the first of the participant.
+        The first of the same session, else the first of the participant; a misnamed one only if
+        there is no other.
     """
     images = [other for other in runs if other.modality == "t1w"]
+    images = [image for image in images if not image.misnamed] or images
     same = [image for image in images if image.session == run.session]
     return next(iter(same or images), None)
 
 
-def _files_of(participant, sidecars):
-    root = sidecars.bids_dir / f"sub-{participant}"
-    sessions = [name for name in sidecars.names_in(root) if name.startswith("ses-")]
-    for folder in [root, *(root / name for name in sessions)]:
-        present = sidecars.names_in(folder)
-        for modality, (datatype, suffix, extensions) in QUERIES.items():
-            ends = tuple(f"_{suffix}{extension}" for extension in extensions)
-            for name in sidecars.names_in(folder / datatype) if datatype in present else ():
-                if name.endswith(ends) and extension_of(name) in extensions:
-                    yield folder / datatype / name, modality
-
-
-def _labels_match(entities, wanted):
+def _labels_match(path, wanted, is_named_so):
+    """Compare the labels of a file; a malformed name may mean any label that it lacks."""
+    parts = [part.partition("-") for part in stem_of(path).split("_")]
+    labels = {name.lower(): _NOT_LABEL.sub("", label) for name, _, label in parts}
+    labels = {name: label for name, label in labels.items() if label}
+    is_well_formed = is_named_so and not malformed_parts(path) and labels == entities_of(path)
+    labels = _session_of(path) | labels
     return all(
-        not labels or (name in entities and _unpadded(entities[name]) in labels)
-        for name, labels in wanted.items()
+        not some or (_unpadded(labels[name]) in some if name in labels else not is_well_formed)
+        for name, some in wanted.items()
     )
 
 
@@ -199,14 +220,41 @@ def _unpadded(label):
     return str(int(label)) if label.isdigit() else label
 
 
-def _read_run(path, modality, participant, sidecars):
+def _session_of(path):
+    """Return the session of the folder of a file, as an entity."""
+    folder = path.parent.parent.name
+    return {"ses": folder[4:]} if folder.startswith("ses-") else {}
+
+
+def _read_run(path, modality, participant, sidecars, is_named_so):
     """Read the sidecars of a run, which is of its folder's participant whatever its name says."""
-    entities = entities_of(path)
+    entities, folder = entities_of(path), {"sub": participant, **_session_of(path)}
     metadata, problems = sidecars.metadata_of(path, entities, QUERIES[modality][1])
-    if entities.get("sub") != participant:
-        entities["sub"] = participant
-        problem = f"{path.name} does not carry the participant of its folder: rename it."
-        problems = (*problems, problem)
+    misnamed = None if is_named_so else name_expected(modality)
+    for name, kind in {"sub": "participant", "ses": "session"}.items():
+        if not misnamed and entities.get(name) != folder.get(name):
+            misnamed = (
+                f"{path.name} does not carry the {kind} of its folder; expected "
+                f"{'_'.join(f'{key}-{label}' for key, label in folder.items())}_ at its beginning: "
+                "rename it."
+            )
     return RawRun(
-        path=path, modality=modality, entities=entities, metadata=metadata, problems=problems
+        path=path,
+        modality=modality,
+        entities={**entities, **folder},
+        metadata=metadata,
+        problems=problems,
+        misnamed=misnamed,
     )
+
+
+def _without_twins(runs):
+    """Merge files of one run, such as .nii and .nii.gz, into one that names the others."""
+    same = defaultdict(list)
+    for run in runs:
+        parts = frozenset(run.stem.split("_"))
+        same[run.path.parent, run.modality, parts, run.misnamed].append(run)
+    for first, *others in same.values():
+        names = " and ".join(other.path.name for other in others)
+        text = f"is there a second time as {names}; expected one file: remove the others."
+        yield replace(first, misnamed=text) if others and not first.misnamed else first

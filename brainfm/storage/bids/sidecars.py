@@ -1,11 +1,11 @@
 """JSON sidecars of a dataset, merged by the inheritance principle."""
 
-import json
 import os
 from functools import cache
 
-from brainfm.errors import DataError, MissingInput
-from brainfm.storage.bids.names import entities_of
+from brainfm.errors import BrainFMError, DataError, MissingInput
+from brainfm.files import read_json
+from brainfm.storage.bids.names import entities_of, malformed_parts, stem_of
 
 
 class Sidecars:
@@ -25,7 +25,7 @@ class Sidecars:
         self._sidecars_in, self._merge = cache(self._sidecars_in), cache(self._merge)
 
     def names_in(self, folder):
-        """Return the names in a folder, sorted; none if there is no such folder.
+        """Return the names in a folder, sorted, hidden files left out; none without the folder.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Sidecars:
             sidecar
             for level in reversed(levels)
             for sidecar, own in self._sidecars_in(level, suffix)
-            if own.items() <= entities.items()
+            if own.items() <= entities.items() and _may_apply(sidecar, path)
         )
         return self._merge(used)
 
@@ -79,9 +79,14 @@ class Sidecars:
         return metadata, tuple(problems)
 
 
+def _may_apply(sidecar, path):
+    """Return whether a sidecar may be of a file: the labels of a malformed name mean nothing."""
+    return not malformed_parts(sidecar) or stem_of(sidecar) == stem_of(path)
+
+
 def _listed(folder):
     try:
-        return sorted(os.listdir(folder))
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -90,11 +95,10 @@ def _listed(folder):
 
 def _read(path):
     try:
-        content = json.loads(path.read_text(encoding="utf8"))
+        content = read_json(path)
         if not isinstance(content, dict):
-            raise DataError("no JSON object")
+            raise DataError(f"{path} is no JSON object: fix it.")
         return content, None
-    except OSError as error:
-        return {}, f"its sidecar {path.name} cannot be read ({error.strerror}): fix it."
-    except (ValueError, DataError) as error:
-        return {}, f"its sidecar {path.name} is not valid JSON ({error}): fix it."
+    except BrainFMError as error:
+        text = str(error).replace(str(path), f"its sidecar {path.name}", 1)
+        return {}, text

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from brainfm.errors import DataError
 from brainfm.files import read_json
-from brainfm.storage.bids.names import entities_of, stem_of
+from brainfm.storage.bids.names import LABEL, entities_of, stem_of
 
 #: A PyBIDS configuration: path patterns, and the entities that PyBIDS itself does not know.
 PATTERNS_FILE = Path(__file__).parents[2] / "data" / "derivative_patterns.json"
 _OF_RAW_RUNS = (
     "sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part", "chunk",
 )  # fmt: skip
-_LABEL = re.compile(r"[0-9a-zA-Z+]+")
 _ENTITY = re.compile(r"([a-z]+)-\{(\w+)\}")
 
 
@@ -52,7 +51,7 @@ def derivative_path(out_dir, source_file, *, datatype, suffix, extension, **enti
     labels = {**entities_of(source_file), **entities}
     wanted = {long_names.get(key, key): label for key, label in labels.items()}
     wanted |= {"datatype": datatype, "suffix": suffix, "extension": extension}
-    labels_are_valid = all(_LABEL.fullmatch(label) for label in labels.values() if label)
+    labels_are_valid = all(LABEL.fullmatch(label) for label in labels.values() if label)
     path = build_path(wanted, patterns, strict=True) if labels_are_valid else None
     if path is None:
         given = ", ".join(f"{key}={value}" for key, value in wanted.items() if value)
@@ -94,6 +93,13 @@ def name_problem(source_file, datatype):
     unknown = [part for part in parts if not entities_of(f"{part}_").keys() & long_names.keys()]
     if not unknown and len(entities) == len(parts) and "sub" in entities:
         return None
+    entity, _, label = unknown[0].partition("-") if unknown else ("", "", "")
+    if entity in long_names:
+        better = f"{entity}-{re.sub(r'[^0-9a-zA-Z+]', '', label) or '<label>'}"
+        return (
+            f"has {unknown[0]!r} in its name; expected letters and digits after {entity}-: rename "
+            f"it, such as to {better}."
+        )
     found = f"has {unknown[0]!r}" if unknown else "lacks sub-<label> or repeats an entity"
     return f"{found} in its name; expected entities are {', '.join(long_names)}: rename it."
 
