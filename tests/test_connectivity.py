@@ -30,6 +30,14 @@ def test_a_parcel_without_data_or_change_is_nan_and_the_others_stay():
     np.testing.assert_allclose(found[np.ix_([0, 2], [0, 2])], whole[np.ix_([0, 2], [0, 2])])
 
 
+def test_censored_time_points_are_left_out():
+    series = np.random.default_rng(3).standard_normal((60, 4))
+    series[:, 2] = np.nan  # a parcel without data
+    kept = np.arange(60) % 7 > 0
+    censored = np.where(kept[:, None], series, np.nan)
+    np.testing.assert_array_equal(pearson(censored), pearson(series[kept]))
+
+
 def test_upper_triangle_counts_every_pair_once():
     matrix = np.arange(16).reshape(4, 4)
     assert upper_triangle(matrix).tolist() == [1, 2, 3, 6, 7, 11]

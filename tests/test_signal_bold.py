@@ -2,18 +2,21 @@
 
 import numpy as np
 import pytest
+from nilearn.signal import clean
 
 from brainfm.errors import SignalError
 from brainfm.signal.bold import (
     acompcor,
     clean_series,
     dvars,
+    fill_censored,
     parcel_means,
     passed_components,
     percent_change,
     reduce_confounds,
     tsnr,
 )
+from brainfm.signal.connectivity import pearson
 
 BAND = {"sampling_hz": 0.5, "high_pass_hz": 0.008, "low_pass_hz": 0.1}
 
@@ -35,7 +38,10 @@ def test_wrong_grid_is_refused_with_both_sizes_and_advice():
 
 
 def test_percent_change_of_a_known_series():
-    np.testing.assert_allclose(percent_change(np.array([[90.0], [110.0]])), [[-10], [10]])
+    series = np.array([[90.0], [110.0], [400.0]])
+    np.testing.assert_allclose(percent_change(series[:2]), [[-10], [10]])
+    kept = np.array([True, True, False])
+    np.testing.assert_allclose(percent_change(series, kept), [[-10], [10], [300]])
 
 
 def test_the_band_pass_preserves_the_band_and_removes_the_rest():
@@ -74,6 +80,55 @@ def test_reduced_confounds_preserve_their_common_direction():
     confounds = shared @ rng.standard_normal((1, 20)) + 0.1 * rng.standard_normal((100, 20))
     confounds[0, 3] = np.nan
     assert abs(np.corrcoef(reduce_confounds(confounds, 1)[:, 0], shared[:, 0])[0, 1]) > 0.98
+
+
+def test_without_censored_volumes_cleaning_is_that_of_nilearn():
+    rng = np.random.default_rng(0)
+    series, confounds = 500 + rng.standard_normal((200, 3)), rng.standard_normal((200, 8))
+    confounds[:, 7] = 40.0  # constant
+    expected = clean(series, confounds=confounds[:, :7], standardize=None, t_r=2,
+                     low_pass=0.1, high_pass=0.008)  # fmt: skip
+    np.testing.assert_allclose(clean_series(series, confounds, **BAND), expected, atol=1e-8)
+
+
+def test_censored_volumes_are_nan_and_change_no_other():
+    rng = np.random.default_rng(0)
+    series, confounds = rng.standard_normal((200, 3)), rng.standard_normal((200, 4))
+    kept = np.ones(200, bool)
+    kept[[0, 1, 50, 98, 99, 100, 101, 149, 199]] = False  # also pairs mirrored in time
+    cleaned = clean_series(series, confounds, kept=kept, **BAND)
+    series[~kept] += 1000 * rng.standard_normal((9, 3))
+    confounds[~kept] = 1e6
+    np.testing.assert_allclose(clean_series(series, confounds, kept=kept, **BAND), cleaned)
+    assert np.isnan(cleaned[~kept]).all()
+    assert np.isfinite(cleaned[kept]).all()
+
+
+def test_censoring_recovers_the_correlations_that_spikes_hide():
+    rng = np.random.default_rng(0)
+    mixed = np.stack([_sine(hz, 400) for hz in (0.02, 0.035, 0.05, 0.08)], axis=1)
+    truth = mixed @ rng.standard_normal((4, 6))
+    spoilt, kept = truth + 0.1 * rng.standard_normal(truth.shape), rng.random(400) > 0.1
+    kept[200:212] = False
+    spoilt[~kept] += 10 + rng.standard_normal((~kept).sum())[:, None]
+    expected = np.corrcoef(truth.T)
+    found = pearson(clean_series(spoilt, None, kept=kept, **BAND))
+    assert np.abs(found - expected).max() < 0.1
+    assert np.abs(pearson(clean_series(spoilt, None, **BAND)) - expected).max() > 0.5
+
+
+def test_censored_volumes_lie_on_the_line_between_their_neighbours():
+    kept = np.array([False, True, False, False, True, False])
+    filled = fill_censored(np.array([[9.0], [0], [9], [9], [3], [9]]), kept)
+    assert filled[:, 0].tolist() == [0, 0, 1, 2, 3, 3]
+
+
+def test_censored_volumes_count_as_lost_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    series, confounds = rng.standard_normal((100, 2)), rng.standard_normal((100, 20))
+    assert np.isfinite(clean_series(series, confounds, **BAND)).all()
+    with pytest.raises(SignalError, match="50 volumes hold 18 independent values"):
+        clean_series(series, confounds, kept=np.arange(100) < 50, **BAND)
 
 
 def test_a_low_pass_above_the_nyquist_frequency_is_refused():

@@ -38,20 +38,44 @@ def parcel_means(bold, labels, n_parcels):
     return np.divide(total, size, out=np.full(total.shape, np.nan), where=size > 0)
 
 
-def percent_change(series):
+def percent_change(series, kept=None):
     """Convert each column to percent signal change around its mean over time.
 
     Parameters
     ----------
     series : ndarray of float, shape (n_times, n_channels), all NaN where there is no data
+    kept : ndarray of bool, shape (n_times,), optional
+        Volumes that are not censored, over which the mean is taken; by default all.
 
     Returns
     -------
     change : ndarray of float, shape (n_times, n_channels), in percent
         NaN where the mean is not above 0.
     """
-    mean = series.mean(axis=0)
+    mean = (series if kept is None else series[kept]).mean(axis=0)
     return 100 * (series / np.where(mean > 0, mean, np.nan) - 1)
+
+
+def fill_censored(series, kept):
+    """Interpolate censored volumes linearly between those that are kept.
+
+    Cubic splines (as in :func:`nilearn.signal.clean`) overshoot in gaps of several volumes.
+
+    Parameters
+    ----------
+    series : ndarray of float, shape (n_times, n_channels)
+    kept : ndarray of bool, shape (n_times,)
+
+    Returns
+    -------
+    filled : ndarray of float, shape (n_times, n_channels)
+        Constant before the first and after the last volume that is kept.
+    """
+    if kept.all():
+        return series
+    times = np.arange(len(series))
+    columns = [np.interp(times, times[kept], column[kept]) for column in series.T]
+    return np.array(columns).reshape(series.T.shape).T
 
 
 def passed_components(n_times, sampling_hz, high_pass_hz, low_pass_hz):
@@ -101,8 +125,11 @@ def reduce_confounds(confounds, n_most):
     return left[:, :n_most] * size[:n_most]
 
 
-def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
-    """Detrend, band-pass filter and regress out confounds in one step [1]_.
+def clean_series(series, confounds, *, kept=None, sampling_hz, high_pass_hz, low_pass_hz):
+    """Detrend, band-pass filter and regress out confounds in one model [1]_.
+
+    Censored volumes are interpolated for the filter only. They are neither part of the
+    regression nor of the result [2]_. Series and confounds pass the same filter.
 
     Averaging over a parcel and this step are linear with the same design for every voxel, so they
     commute; averaging first is cheaper.
@@ -111,6 +138,8 @@ def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
     ----------
     series : ndarray of float, shape (n_times, n_channels), all NaN where there is no data
     confounds : ndarray of float, shape (n_times, n_confounds), or None
+    kept : ndarray of bool, shape (n_times,), optional
+        Volumes that are not censored; by default all.
     sampling_hz : float
     high_pass_hz, low_pass_hz : float
         0 means no filter.
@@ -118,6 +147,7 @@ def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
     Returns
     -------
     cleaned : ndarray of float, shape (n_times, n_channels), in the unit of ``series``
+        Rows of censored volumes are NaN.
 
     Raises
     ------
@@ -128,33 +158,47 @@ def clean_series(series, confounds, *, sampling_hz, high_pass_hz, low_pass_hz):
     References
     ----------
     .. [1] Lindquist et al., 2019, Hum. Brain Mapp. 40(8). https://doi.org/10.1002/hbm.24528
+    .. [2] Power et al., 2014, NeuroImage 84. https://doi.org/10.1016/j.neuroimage.2013.08.048
     """
     if low_pass_hz >= sampling_hz / 2:
         raise SignalError(
             f"the low-pass is {low_pass_hz:g} Hz but with a volume every {1 / sampling_hz:g} s it "
             f"must be below {sampling_hz / 2:g} Hz: lower --bold-low-pass-hz, or set it to 0."
         )
-    n_regressors = 0 if confounds is None else confounds.shape[1]
-    n_passed = passed_components(len(series), sampling_hz, high_pass_hz, low_pass_hz)
-    if n_passed <= n_regressors:
+    kept = np.ones(len(series), bool) if kept is None else np.asarray(kept, bool)
+    confounds = np.empty((len(series), 0)) if confounds is None else confounds
+    n_passed = passed_components(kept.sum(), sampling_hz, high_pass_hz, low_pass_hz)
+    if n_passed <= confounds.shape[1]:
         raise SignalError(
-            f"{len(series)} volumes hold {n_passed} independent values in the pass band, and "
-            f"{n_regressors} confounds are to be regressed out, "
+            f"{kept.sum()} volumes hold {n_passed} independent values in the pass band, and "
+            f"{confounds.shape[1]} confounds are to be regressed out, "
             "which leaves no signal: use fewer confounds or a wider band."
         )
-    has_data = np.isfinite(series).all(axis=0)
-    cleaned = np.full(series.shape, np.nan)
-    cleaned[:, has_data] = clean(
-        series[:, has_data],
+    has_data = np.isfinite(series[kept]).all(axis=0)
+    unit = np.abs(confounds).max(axis=0, initial=1e-300)
+    both = fill_censored(np.hstack([series[:, has_data], confounds / unit]), kept)
+    ends = np.flatnonzero(kept)[[0, -1]]
+    both[ends[0] : ends[1] + 1] = clean(
+        both[ends[0] : ends[1] + 1],
         detrend=True,
         standardize=None,
-        confounds=confounds if n_regressors else None,
-        standardize_confounds=True,
         low_pass=low_pass_hz or None,
         high_pass=high_pass_hz or None,
         t_r=1 / sampling_hz,
     )
+    signal, nuisance = np.split(both[kept], [has_data.sum()], axis=1)
+    cleaned = np.full(series.shape, np.nan)
+    cleaned[np.ix_(kept, has_data)] = _regress_out(signal, nuisance)
     return cleaned
+
+
+def _regress_out(signal, nuisance):
+    """Return what the columns of ``nuisance``, of unit size, do not explain of ``signal``."""
+    centred = nuisance - nuisance.mean(axis=0)
+    spread = centred.std(axis=0)
+    varies = spread > 1e-10  # a constant leaves rounding errors
+    design = centred[:, varies] / spread[varies]
+    return signal - design @ np.linalg.lstsq(design, signal)[0]
 
 
 def dvars(bold):

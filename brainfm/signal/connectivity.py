@@ -11,7 +11,8 @@ def pearson(series):
     Parameters
     ----------
     series : ndarray of float, shape (n_times, n_parcels)
-        A parcel without data is all NaN.
+        A parcel without data is all NaN. Time points that are NaN in all parcels, censored
+        volumes, are left out.
 
     Returns
     -------
@@ -29,6 +30,9 @@ def pearson(series):
             f"series has shape {series.shape}; expected (n_times, n_parcels) with at least two "
             "time points."
         )
+    there = np.isfinite(series).any(axis=1)
+    if 2 <= there.sum() < len(there):
+        series = series[there]
     centred = series - series.mean(axis=0)
     norm = np.sqrt((centred**2).sum(axis=0))
     scale = np.abs(series).max(axis=0) * np.sqrt(len(series))
