@@ -12,6 +12,8 @@ from brainfm.errors import UsageError
 
 #: Space of the template that nilearn packages, the default of the built-in engine.
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
+#: Steps of the group level.
+STEPS = ("corpus", "pretrain", "evaluate", "report")
 
 
 def setting(default, help, *, flags=(), choices=None, unit=None, at_least=None, metavar=None):
@@ -60,6 +62,19 @@ class RunConfig:
     bids_filter_file: Path | None = setting(
         None,
         "JSON file of PyBIDS filters, {query: {entity: value}}, for the queries bold, t1w and eeg",
+    )
+    exclude: Path | None = setting(
+        None,
+        "TSV of recordings that the group level leaves out: participant_id, if needed session_id, "
+        "task, run and other entities, and reason",
+        metavar="FILE",
+    )
+    steps: tuple[str, ...] = setting(
+        (),
+        "steps of the group level (default: corpus evaluate report with --target or --contrast, "
+        "else corpus pretrain report)",
+        choices=STEPS,
+        metavar="STEP",
     )
     derivatives: tuple[str, ...] = setting(
         (),
@@ -353,9 +368,10 @@ def _check_values(name, section):
     for item in fields(section):
         choices, least = item.metadata.get("choices"), item.metadata.get("at_least")
         value = getattr(section, item.name)
-        if choices and value not in choices:
-            raise UsageError(
-                f"{name}.{item.name} is {value!r}; expected one of {', '.join(choices)}."
-            )
+        for one in value if isinstance(value, tuple) else (value,):
+            if choices and one not in choices:
+                raise UsageError(
+                    f"{name}.{item.name} is {one!r}; expected one of {', '.join(choices)}."
+                )
         if least is not None and value is not None and value < least:
             raise UsageError(f"{name}.{item.name} is {value}; expected {least} or more.")

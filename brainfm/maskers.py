@@ -9,10 +9,10 @@ from nilearn.interfaces.fmriprep import load_confounds
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from brainfm.errors import DataError, MissingInput, UsageError
-from brainfm.recording import Recording, RecordingTable
+from brainfm.recording import RUN_LABELS, Recording, RecordingTable
 from brainfm.signal.bold import clean_series, parcel_means
 from brainfm.storage.atlas import labels_on_grid, load_atlas
-from brainfm.storage.bids.names import entities_of
+from brainfm.storage.bids.names import ENTITY_OF, entities_of
 
 
 class RecordingMasker(TransformerMixin, BaseEstimator):
@@ -186,5 +186,5 @@ def _labels(item):
     if not isinstance(item, (str, Path)):
         return {}
     found = entities_of(item)
-    names = {"participant": "sub", "session": "ses", "task": "task", "run": "run"}
+    names = {"participant": "sub"} | {name: ENTITY_OF[name] for name in RUN_LABELS}
     return {name: found[key] for name, key in names.items() if key in found}

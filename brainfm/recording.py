@@ -10,6 +10,9 @@ import numpy as np
 from brainfm.errors import SignalError
 
 MODALITIES = ("bold", "eeg")
+#: Labels that tell apart the runs of a participant, by the names that PyBIDS gives to entities.
+RUN_LABELS = ("session", "task", "acquisition", "ceagent", "reconstruction", "direction", "run",
+              "echo", "part", "chunk")  # fmt: skip
 #: Largest distance from the origin a position may have: parcels in mm, electrodes in m.
 _LARGEST_POSITION = {"bold": 200.0, "eeg": 0.5}
 
@@ -40,9 +43,12 @@ class Recording:
         result of that function, from disk if it is there. Recordings of a corpus have one.
     participant : str
         Label without ``sub-``.
-    session, task, run : str, optional
-        BIDS labels.
+    session, task, acquisition, ceagent, reconstruction, direction, run, echo, part, chunk : str
+        BIDS labels, or None; together they identify a run.
     dataset : str
+        Name of the dataset.
+    doi : str, optional
+        DOI of the dataset without its version; it tells apart two datasets of one name.
     site : str, optional
     source : str, optional
         File that the signal is read from.
@@ -58,8 +64,16 @@ class Recording:
     participant: str = "unknown"
     session: str | None = None
     task: str | None = None
+    acquisition: str | None = None
+    ceagent: str | None = None
+    reconstruction: str | None = None
+    direction: str | None = None
     run: str | None = None
+    echo: str | None = None
+    part: str | None = None
+    chunk: str | None = None
     dataset: str = "unknown"
+    doi: str | None = None
     site: str | None = None
     source: str | None = None
     cache: Callable | None = None
@@ -81,7 +95,8 @@ class Recording:
             See :class:`Recording`. ``channels`` default to "0", "1", ...; ``mask`` defaults
             to the channels whose samples are all finite.
         **entities : str
-            ``participant``, ``session``, ``task``, ``run``, ``dataset``, ``site``, ``source``.
+            ``participant``, ``session``, ``task``, ``run`` and the other labels of
+            :class:`Recording`, ``dataset``, ``doi``, ``site``, ``source``.
 
         Returns
         -------
@@ -126,8 +141,15 @@ class Recording:
 
     @property
     def key(self):
-        """Labels that two modalities of one recording session share."""
-        return (self.dataset, self.participant, self.session, self.task, self.run)
+        """All labels: dataset and participant, those of the run, and the DOI of the dataset."""
+        run = (getattr(self, name) for name in RUN_LABELS)
+        return (self.dataset, self.participant, *run, self.doi)
+
+    @property
+    def group(self):
+        """``dataset/participant``; a dataset with a DOI is written ``name (doi:...)``."""
+        doi = f" (doi:{self.doi.replace('/', '_')})" if self.doi else ""
+        return f"{self.dataset}{doi}/{self.participant}"
 
     def with_entities(self, **entities):
         """Return a copy with other labels.
@@ -144,8 +166,11 @@ class Recording:
         return replace(self, **entities)
 
     def __repr__(self):
-        entities = [("sub", self.participant), ("ses", self.session), ("task", self.task)]
-        name = "_".join(f"{key}-{value}" for key, value in entities if value)
+        short = {"session": "ses", "acquisition": "acq", "direction": "dir",
+                 "reconstruction": "rec", "ceagent": "ce"}  # fmt: skip
+        labels = {short.get(name, name): getattr(self, name) for name in RUN_LABELS}
+        labels = {"sub": self.participant, **labels}
+        name = "_".join(f"{key}-{value}" for key, value in labels.items() if value)
         return (
             f"<Recording {name} {self.modality}: {self.shape[0]} samples at "
             f"{self.sampling_hz:g} Hz x {self.shape[1]} channels>"
@@ -156,7 +181,8 @@ class RecordingTable:
     """Rows of recordings that scikit-learn can index and split.
 
     A row is a tuple with one recording, or with the BOLD and the EEG that were recorded
-    together (same dataset, participant, session, task and run).
+    together: those with the same labels, or the only two of a dataset, participant, session,
+    task and run.
 
     Parameters
     ----------
@@ -193,8 +219,8 @@ class RecordingTable:
                     "give them different task, run or session labels."
                 )
             together[key][recording.modality] = recording
-        return cls(tuple(row[name] for name in MODALITIES if name in row)
-                   for row in together.values())  # fmt: skip
+        rows = _pair_the_only_two(list(together.values()))
+        return cls(tuple(row[name] for name in MODALITIES if name in row) for row in rows)
 
     @property
     def recordings(self):
@@ -203,8 +229,8 @@ class RecordingTable:
 
     @property
     def groups(self):
-        """ndarray of str, shape (n_rows,): ``dataset/participant`` of each row, for group folds."""
-        return np.array([f"{row[0].dataset}/{row[0].participant}" for row in self.rows], dtype=str)
+        """ndarray of str, shape (n_rows,): :attr:`Recording.group` of each row, for group folds."""
+        return np.array([row[0].group for row in self.rows], dtype=str)
 
     def of_modality(self, modality):
         """Recording of a modality in each row, None where a row has none; list of Recording."""
@@ -230,6 +256,23 @@ class RecordingTable:
     def __repr__(self):
         people = len(set(self.groups))
         return f"<RecordingTable: {len(self)} rows of {people} participants>"
+
+
+def _pair_the_only_two(rows):
+    """Join a BOLD and an EEG row whose session, task and run no other recording has.
+
+    BOLD has labels that EEG has not, such as the direction of phase encoding.
+    """
+    similar = defaultdict(list)
+    for row in rows:
+        (one, *_) = row.values()
+        if one.participant != "unknown":
+            similar[one.group, one.session, one.task, one.run].append(row)
+    for pair in similar.values():
+        if len(pair) == 2 and not pair[0].keys() & pair[1].keys():
+            pair[0].update(pair[1])
+            pair[1].clear()
+    return [row for row in rows if row]
 
 
 def _check_recording(recording):

@@ -27,8 +27,9 @@ def write_two_datasets(folder):
 
 
 def labels(corpus):
-    """Labels of all recordings of a corpus."""
-    return {key_of(row) for row in read_manifest(corpus).to_dict("records")}
+    """Labels of all recordings of a corpus, without those that are absent."""
+    rows = read_manifest(corpus).to_dict("records")
+    return {tuple(filter(None, key_of(row))) for row in rows}
 
 
 def stored(corpus):

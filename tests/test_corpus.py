@@ -148,7 +148,7 @@ class TestAdding:
 
     def test_labels_select_recordings(self, two, corpus):
         add_to_corpus(two, corpus, modality="eeg", participant="sub-01")
-        assert labels(corpus) == {("One", "01", None, "rest", None, "eeg")}
+        assert labels(corpus) == {("One", "01", "rest", "eeg")}
 
     def test_building_removes_all_other_recordings(self, two, corpus):
         build_corpus(two, corpus)
@@ -258,7 +258,7 @@ class TestBadInput:
         assert f"{empty}: " in said
         assert "all 20 are masked, constant or NaN" in said
         assert "brainfm takes EEG in volts: multiply by 1e-6" in said
-        good = {("One", "03", None, "rest", None, "bold"), ("One", "01", None, "rest", None, "eeg")}
+        good = {("One", "03", "rest", "bold"), ("One", "01", "rest", "eeg")}
         assert labels(corpus) == before | good
         assert len(list((corpus / "recordings").iterdir())) == 4
 
@@ -327,7 +327,9 @@ class TestBadInput:
 
     def test_folders_without_recordings_are_named(self, tmp_path, corpus):
         (tmp_path / "data").mkdir()
-        with pytest.raises(NothingSelected, match=r"no standardised recording under .*data: run"):
+        with pytest.raises(
+            NothingSelected, match=r"no standardised recording under .*data is selected: run"
+        ):
             add_to_corpus(tmp_path / "data", corpus)
         assert not corpus.exists()
 

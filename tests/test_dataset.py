@@ -32,7 +32,9 @@ def test_it_states_generator_and_sources_by_relative_links(places):
     assert content["GeneratedBy"][0]["Name"] == "brainfm"
     assert content["GeneratedBy"][0]["Version"] == __version__
     assert content["DatasetLinks"] == {"raw": "../raw", "fmriprep": "../fp"}
-    assert content["SourceDatasets"] == [{"URL": "doi:10.1/x", "Version": "A study"}]
+    (source,) = content["SourceDatasets"]
+    named = {"URL": "doi:10.1/x", "DOI": "doi:10.1/x", "Name": "A study", "Version": "A study"}
+    assert source == named
     assert content["License"] == "PDDL"
 
 

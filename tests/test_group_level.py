@@ -38,9 +38,12 @@ def group(study, *words, out="out"):
     return main([str(study / "raw"), str(study / out), "group", "--sloppy", *words])
 
 
+ALL = ("--steps", "corpus", "pretrain", "evaluate", "report")
+
+
 @pytest.fixture(scope="module")
 def finished(study):
-    assert group(study, "--target", "group") == 0
+    assert group(study, "--target", "group", *ALL) == 0
     return study / "out"
 
 
@@ -48,11 +51,6 @@ def finished(study):
 def test_a_contrast_of_other_than_two_tasks_is_refused_before_processing(study, capsys, tasks):
     assert group(study, "--contrast", *tasks, "--dry-run") == 64
     assert "expected two different tasks" in capsys.readouterr().err
-
-
-def test_participant_label_warns_that_it_has_no_effect_at_the_group_level(study, capsys):
-    assert group(study, "--participant-label", "01", "--dry-run") == 0
-    assert "--participant-label has no effect at the group level" in capsys.readouterr().err
 
 
 def test_all_steps_leave_their_files(finished):
@@ -74,7 +72,7 @@ def test_a_planted_difference_is_found_by_the_classical_baseline(finished):
 
 def test_the_same_command_again_does_nothing(study, finished, capsys):
     before = {p: p.stat().st_mtime_ns for p in finished.glob("group/**/*.tsv")}
-    assert group(study, "--target", "group") == 0
+    assert group(study, "--target", "group", *ALL) == 0
     said = capsys.readouterr().err
     for step in ("corpus", "pretrain", "embed", "evaluate", "publish"):
         assert f"{step}: nothing to do" in said
@@ -83,7 +81,7 @@ def test_the_same_command_again_does_nothing(study, finished, capsys):
 
 
 def test_another_target_only_repeats_the_evaluation(study, finished, capsys):
-    assert group(study, "--target", "age") == 0
+    assert group(study, "--target", "age", *ALL) == 0
     said = capsys.readouterr().err
     for step in ("corpus", "pretrain", "embed"):
         assert f"{step}: nothing to do" in said
@@ -93,7 +91,7 @@ def test_another_target_only_repeats_the_evaluation(study, finished, capsys):
 
 def test_a_missing_embedding_is_computed_again(study, finished, capsys):
     next(finished.glob("sub-*/func/*_embedding.npy")).unlink()
-    assert group(study, "--target", "age") == 0
+    assert group(study, "--target", "age", *ALL) == 0
     said = capsys.readouterr().err
     assert "pretrain: nothing to do" in said
     assert "embed done in" in said
@@ -124,8 +122,11 @@ def test_a_report_alone_needs_no_recordings(study, tmp_path, capsys):
 def test_without_target_or_contrast_only_a_report_is_written(study, tmp_path, capsys):
     (tmp_path / "raw").symlink_to(study / "raw")
     words = [str(tmp_path / "raw"), str(tmp_path / "new"), "group", "--sloppy"]
-    write(study / "out" / "dataset_description.json", {"Name": "x", "DatasetType": "derivative"})
-    assert main([*words, "-d", f"other={study / 'out'}"]) == 0
+    other = tmp_path / "other"
+    write(other / "dataset_description.json", {"Name": "x", "DatasetType": "derivative"})
+    for folder in (study / "out").glob("sub-*"):
+        (other / folder.name).symlink_to(folder)
+    assert main([*words, "-d", f"other={other}"]) == 0
     assert "evaluate" not in capsys.readouterr().err
     assert (tmp_path / "new" / "group.html").is_file()
 
@@ -158,7 +159,8 @@ def test_a_dry_run_lists_the_steps_and_writes_nothing(study, tmp_path, capsys):
     before = sorted((study / "out").rglob("*"))
     assert group(study, "--dry-run", "--target", "group") == 0
     said = capsys.readouterr().err
-    assert f"corpus from output: {study / 'out'}" in said
+    assert f"recordings from output: {study / 'out'}" in said
+    assert "corpus 12 recordings" in said
     assert "evaluate group" in said
     assert sorted((study / "out").rglob("*")) == before
 
@@ -285,7 +287,7 @@ class TestStepBook:
 
 class TestLearningFromLabels:
     def test_participants_whose_labels_are_learned_are_excluded_with_a_warning(self, study, capsys):
-        assert group(study, "--pretrain-phenotypes", "group", "--target", "age") == 65
+        assert group(study, "--pretrain-phenotypes", "group", "--target", "age", *ALL) == 65
         said = capsys.readouterr().err
         assert not (study / "out" / "models" / "brainfm-nano-phenotypes").exists()
         assert "9 of 12 participants are excluded: the model was pretrained on the group" in said

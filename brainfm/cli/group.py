@@ -4,15 +4,18 @@ import contextlib
 from pathlib import Path
 
 from brainfm.cli.job import Job
-from brainfm.errors import MissingInput, TemporaryFailure
+from brainfm.config import STEPS, PretrainConfig
+from brainfm.errors import MissingInput, TemporaryFailure, UsageError
 from brainfm.files import remove_old_partial, remove_partial
 from brainfm.stages.evaluate.refusals import check_choice, check_column, check_contrast
 from brainfm.stages.query.engine import read_derivatives
 from brainfm.stages.query.folders import check_folders
 from brainfm.stages.query.validate import attempt, raise_all
+from brainfm.storage.bids.names import entities_of
 from brainfm.storage.bids.query import participants_of
 from brainfm.storage.derivatives.dataset_description import write_description
-from brainfm.storage.derivatives.recordings import tasks_of
+from brainfm.storage.derivatives.recordings import find_files
+from brainfm.storage.derivatives.selection import Selection, make_selection
 from brainfm.storage.lock import WorkLock
 
 
@@ -34,10 +37,10 @@ def run_group_level(job: Job):
         If the output holds no participants and no derivatives are given, a column or task of the
         settings does not exist, or a step fails.
     """
-    derivatives = _check(job)
+    derivatives, selection, n_found = _check(job)
     _log_unused(job)
     if job.settings.run.dry_run:
-        _log_plan(job, derivatives)
+        _log_plan(job, derivatives, n_found)
         return 0
     job.limit_libraries()
     job.open()
@@ -56,15 +59,16 @@ def run_group_level(job: Job):
     )
     with WorkLock(job.output_dir, "group"):
         _clear_partial(job.output_dir)
-        report, seconds = run_group_steps(_context(job, derivatives))
+        report, seconds = run_group_steps(_context(job, derivatives, selection))
     for step, took in seconds.items():
         job.log.info("%-10s %8.1f s", step, took)
-    job.log.info("report: %s", report)
+    if report:
+        job.log.info("report: %s", report)
     job.log.info("finished after %.1f s", job.took_s)
     return 0
 
 
-def _context(job, derivatives):
+def _context(job, derivatives, selection):
     from brainfm.workflows.group_steps import GroupContext
 
     return GroupContext(
@@ -73,6 +77,8 @@ def _context(job, derivatives):
         roots=_roots(job, derivatives),
         tables=_tables(job, derivatives),
         settings=job.settings,
+        steps=_steps(job.settings),
+        selection=selection,
         nprocs=job.nprocs,
         memory_gb=job.memory_gb,
     )
@@ -90,13 +96,15 @@ def _clear_partial(output_dir):
 
 
 def _check(job):
-    """Return the derivatives given; raise all problems at once."""
+    """Return the derivatives, the selection and how many files it finds; raise all problems."""
     run = job.settings.run
     errors = check_folders(job.bids_dir, job.output_dir, run)
     derivatives, invalid = read_derivatives(run.derivatives)
     errors += invalid
     roots = _roots(job, derivatives)
     has_results = run.reports_only and (job.output_dir / "group").is_dir()
+    attempt(errors, _check_steps, job.settings)
+    selection = attempt(errors, _selection, run) or Selection()
     if not roots and not invalid and not has_results:
         errors.append(
             MissingInput(
@@ -104,19 +112,45 @@ def _check(job):
                 "give other standardised data as --derivatives NAME=PATH."
             )
         )
+    found = (attempt(errors, find_files, roots, selection) or ([], []))[0]
     if not invalid:
-        _check_evaluation(job, roots, _tables(job, derivatives), errors)
+        _check_evaluation(job, found, _tables(job, derivatives), errors)
     raise_all(errors)
-    return derivatives
+    return derivatives, selection, len(found)
 
 
-def _check_evaluation(job, roots, tables, errors):
+def _selection(run):
+    return make_selection(
+        participant=run.participant_label,
+        session=run.session_label,
+        task=run.task_label,
+        run=run.run_label,
+        bids_filter_file=run.bids_filter_file,
+        exclude=run.exclude,
+    )
+
+
+def _steps(settings):
+    """Return the steps to run: those chosen, else all that the question needs."""
+    is_asked = settings.evaluate.target or settings.evaluate.contrast
+    default = ("corpus", "evaluate" if is_asked else "pretrain", "report")
+    return settings.run.steps or default
+
+
+def _check_steps(settings):
+    """Refuse an evaluation without a question."""
+    is_asked = settings.evaluate.target or settings.evaluate.contrast
+    if "evaluate" in settings.run.steps and not is_asked:
+        raise UsageError("--steps evaluate needs --target COLUMN or --contrast TASK TASK.")
+
+
+def _check_evaluation(job, found, tables, errors):
     """Check the names of tasks and columns in the settings against those of the files."""
     evaluate = job.settings.evaluate
     if evaluate.target or evaluate.contrast:
         attempt(errors, check_choice, evaluate)
     if evaluate.contrast and not evaluate.target:
-        tasks = {task for root in roots for task in tasks_of(root)}
+        tasks = {entities_of(path).get("task") for path in found} - {None}
         attempt(errors, check_contrast, evaluate.contrast, tasks)
     available = sorted({name for path in tables for name in _header(path)})
     columns = [evaluate.target, evaluate.groups, *job.settings.pretrain.phenotypes]
@@ -125,15 +159,16 @@ def _check_evaluation(job, roots, tables, errors):
 
 
 def _log_unused(job):
-    """Warn about options that select recordings at the participant level only."""
-    selecting = ("participant_label", "session_label", "task_label", "run_label",
-                 "bids_filter_file")  # fmt: skip
-    for name in [name for name in selecting if getattr(job.settings.run, name)]:
+    """Warn about options that the chosen steps do not use."""
+    steps, settings = _steps(job.settings), job.settings
+    if "pretrain" not in steps and settings.pretrain != PretrainConfig():
         job.log.warning(
-            "--%s has no effect at the group level, which uses all participants in %s.",
-            name.replace("_", "-"),
-            job.output_dir,
+            "the settings --pretrain-... have no effect, because nothing is pretrained to answer a "
+            "question; to evaluate a model of these data too, add: --steps %s",
+            " ".join(STEPS),
         )
+    if "evaluate" not in steps and (settings.evaluate.target or settings.evaluate.contrast):
+        job.log.warning("--target and --contrast have no effect without --steps evaluate.")
 
 
 def _header(path):
@@ -153,10 +188,16 @@ def _tables(job, derivatives):
     return tuple(dict.fromkeys(path for path in paths if path.is_file()))
 
 
-def _log_plan(job, derivatives):
-    evaluate, pretrain = job.settings.evaluate, job.settings.pretrain
+def _log_plan(job, derivatives, n_found):
+    evaluate, pretrain, steps = job.settings.evaluate, job.settings.pretrain, _steps(job.settings)
     target = evaluate.target or " against ".join(evaluate.contrast)
     for name, path in {"output": job.output_dir, **derivatives}.items():
-        job.log.info("corpus from %s: %s", name, path)
-    job.log.info("pretrain: %s, at most %d epochs", pretrain.preset, pretrain.max_epochs)
-    job.log.info("embed, evaluate %s, report", target or "nothing (no --target, no --contrast)")
+        job.log.info("recordings from %s: %s", name, path)
+    details = {
+        "corpus": f"{n_found} recordings",
+        "pretrain": f"{pretrain.preset}, at most {pretrain.max_epochs} epochs, and embed",
+        "evaluate": target,
+    }
+    for step in STEPS:
+        if step in steps:
+            job.log.info("%s %s", step, details.get(step, ""))

@@ -5,10 +5,16 @@ the names of the learned labels under ``phenotypes``. It is empty where nothing 
 """
 
 import hashlib
+import re
+
+_DOI = re.compile(r" \(doi:[^/]*\)(?=/[^/]*$)")
 
 
 def participant_hash(group):
     """Hash the name of one participant, so that a checkpoint does not hold it.
+
+    The DOI of the dataset is left out, so that a model recognises a participant wherever the DOI
+    is not known.
 
     Parameters
     ----------
@@ -19,7 +25,7 @@ def participant_hash(group):
     -------
     digest : str of 16 hexadecimal digits
     """
-    return hashlib.sha256(str(group).encode("utf8")).hexdigest()[:16]
+    return hashlib.sha256(_DOI.sub("", str(group)).encode("utf8")).hexdigest()[:16]
 
 
 def participants_hash(hashes):

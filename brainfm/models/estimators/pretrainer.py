@@ -333,7 +333,8 @@ def _prepare_rows(table):
 def _describe(table):
     people = sorted({participant_hash(group) for group in table.groups})
     recordings = table.recordings
-    by_dataset = Counter(dataset for dataset, _ in sorted({one.key[:2] for one in recordings}))
+    people_of = sorted({(one.dataset, one.group) for one in recordings})
+    by_dataset = Counter(dataset for dataset, _ in people_of)
     return {
         "n_recordings": {name: sum(one.modality == name for one in recordings) for name in SPECS},
         "hours": {
@@ -342,7 +343,7 @@ def _describe(table):
         },
         "datasets": list(by_dataset),
         "participants_by_dataset": dict(by_dataset),
-        "n_participants": len(people),
+        "n_participants": len(people_of),
         "participants_hash": participants_hash(people),
         "participants": people,
     }

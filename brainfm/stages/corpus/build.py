@@ -2,31 +2,28 @@
 
 import hashlib
 import logging
-from itertools import combinations
 from pathlib import Path
-
-import numpy as np
 
 from brainfm.errors import DataError, NothingSelected
 from brainfm.storage.corpus.changes import merge_rows, remove_leftovers
 from brainfm.storage.corpus.manifest import key_of, read_manifest, read_withdrawn, signal_path
 from brainfm.storage.corpus.recordings import layout_name, masked_channels, store_recording
-from brainfm.storage.derivatives.recordings import find_recordings
+from brainfm.storage.derivatives.join_studies import join_studies
+from brainfm.storage.derivatives.recordings import find_files, log_selection, read_recordings
+from brainfm.storage.derivatives.selection import make_selection
 
 log = logging.getLogger("brainfm")
 
 #: Rows are merged in batches of this size; a killed job loses at most one batch.
 _MERGE_EVERY = 50
-#: Samples at the start of a signal that are hashed to find candidates for duplicates.
-_N_HASHED = 100
 
 
-def add_to_corpus(roots, corpus_dir, *, positions=None, **labels):
+def add_to_corpus(roots, corpus_dir, *, positions=None, **selected):
     """Add datasets to a corpus; the corpus is created if there is none.
 
     Unchanged recordings are not read again, changed ones are replaced, and other recordings of
     the corpus stay. Several jobs may add to one corpus at once, and the same call resumes after an
-    interruption. Withdrawn participants are skipped.
+    interruption. Withdrawn participants are skipped, and what an exclusion list names is removed.
 
     Parameters
     ----------
@@ -36,9 +33,10 @@ def add_to_corpus(roots, corpus_dir, *, positions=None, **labels):
     corpus_dir : path
     positions : path, optional
         Table of the atlas (name, x, y, z in MNI millimetres) for time series without positions.
-    **labels
-        ``participant``, ``session``, ``task``, ``run``, ``atlas``, ``modality``: add only
-        recordings with these labels.
+    **selected
+        ``modality``, ``participant``, ``session``, ``task``, ``run``, ``atlas`` and other labels,
+        ``bids_filter_file`` and ``exclude``: add only these recordings, see
+        :func:`brainfm.load_recordings`.
 
     Returns
     -------
@@ -54,71 +52,61 @@ def add_to_corpus(roots, corpus_dir, *, positions=None, **labels):
     SignalError
         If positions have the wrong unit.
     DataError
-        If two recordings have the same labels, or if recordings cannot be used (too short, no
-        channel without NaN, not in volts). All of them are named, and the others are added.
+        If two recordings have the same labels, if two datasets of one name may be different
+        studies, or if recordings cannot be used (too short, no channel without NaN, not in
+        volts). All of them are named, and the others are added.
     ReadWriteFailed
         If the disk is full; the corpus keeps its state after the last recordings that were added.
     """
-    _add(_find(roots, positions=positions, **labels), corpus_dir, one_atlas=True)
-    return merge_rows(corpus_dir, [])
+    stored = _rows_of(corpus_dir)
+    if any(row["study"] is None for row in stored):
+        raise DataError(
+            f"{corpus_dir} is a corpus of an earlier version of brainfm, which did not keep all "
+            "labels of its recordings: build it again, in a new folder or with the group level."
+        )
+    selection = make_selection(**selected)
+    recordings = _find(roots, positions, selection, stored)
+    _add(recordings, corpus_dir, one_atlas=True)
+    return merge_rows(corpus_dir, [], without=selection.exclusions)
 
 
-def build_corpus(roots, corpus_dir):
+def build_corpus(roots, corpus_dir, **selected):
     """Add datasets to a corpus and remove all other recordings from it.
 
     Parameters
     ----------
-    roots, corpus_dir
+    roots, corpus_dir, **selected
         See :func:`add_to_corpus`, which also lists the errors.
 
     Returns
     -------
     manifest : Path
     """
-    recordings = _find(roots)
-    _add(recordings, corpus_dir, one_atlas=False)
-    return merge_rows(corpus_dir, [], only={_key(one) for one in recordings})
+    recordings = _find(roots, None, make_selection(**selected))
+    return replace_corpus(recordings, corpus_dir)
 
 
-def check_duplicates(manifest):
-    """Refuse a corpus that has the same signal under two participants.
-
-    Such a person would be in the training and in the test set.
+def replace_corpus(recordings, corpus_dir):
+    """Make a corpus of recordings and of no others.
 
     Parameters
     ----------
-    manifest : path
-        ``manifest.tsv`` of a corpus.
+    recordings : list of Recording
+        As :func:`brainfm.stages.corpus.included.included_recordings` returns them.
+    corpus_dir : path
+
+    Returns
+    -------
+    manifest : Path
 
     Raises
     ------
-    DataError
-        If two participants have a recording with identical samples.
+    DataError, ReadWriteFailed
+        See :func:`add_to_corpus`.
     """
-    folder = Path(manifest).parent
-    candidates = {}
-    for row in read_manifest(folder).to_dict("records"):
-        beginning = np.load(signal_path(folder, row), mmap_mode="r")[:_N_HASHED]
-        shape = (row["n_times"], row["n_channels"], row["sampling_hz"])
-        key = (shape, hashlib.sha256(beginning.tobytes()).digest())
-        candidates.setdefault(key, []).append(row)
-    pairs = sorted(pair for rows in candidates.values() for pair in _duplicates(folder, rows))
-    if pairs:
-        named = "; ".join(" and ".join(pair) for pair in pairs[:5])
-        raise DataError(
-            f"recordings of different participants are identical ({len(pairs)} in total: {named}). "
-            "Each person must have one participant label: leave one of the datasets out, or "
-            "withdraw one of the participants with brainfm.withdraw_participant."
-        )
-
-
-def _duplicates(folder, rows):
-    """Yield the pairs of participants with identical signals."""
-    for pair in combinations(rows, 2):
-        names = [f"{row['dataset']}/{row['participant']}" for row in pair]
-        signals = [np.load(signal_path(folder, row), mmap_mode="r") for row in pair]
-        if names[0] != names[1] and np.array_equal(*signals, equal_nan=True):
-            yield names
+    check_labels(recordings)
+    _add(recordings, corpus_dir, one_atlas=False)
+    return merge_rows(corpus_dir, [], only={_key(one) for one in recordings})
 
 
 def source_checksum(recording):
@@ -142,14 +130,18 @@ def source_checksum(recording):
     return digest.hexdigest()[:32]
 
 
-def _find(roots, **options):
-    roots = [roots] if isinstance(roots, str | Path) else list(roots)
-    recordings = [one for root in roots for one in find_recordings(root, **options)]
-    if not recordings:
-        raise NothingSelected(
-            f"no standardised recording under {', '.join(str(root) for root in roots)}: run the "
-            "participant level first."
-        )
+def check_labels(recordings):
+    """Refuse two recordings with the same labels.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+
+    Raises
+    ------
+    DataError
+        If there are two.
+    """
     seen = {}
     for one in recordings:
         other = seen.setdefault(_key(one), one)
@@ -158,6 +150,19 @@ def _find(roots, **options):
                 f"{other.source} and {one.source} have the same labels: select one of them, for "
                 "instance with atlas=, or give them different task, run or session labels."
             )
+
+
+def _find(roots, positions, selection, stored=()):
+    roots = [roots] if isinstance(roots, str | Path) else list(roots)
+    paths, excluded = find_files(roots, selection)
+    log_selection(roots, selection, excluded)
+    if not paths:
+        raise NothingSelected(
+            f"no standardised recording under {', '.join(str(root) for root in roots)} is "
+            "selected: run the participant level first, or change the selection."
+        )
+    recordings = join_studies(read_recordings(paths, positions), stored)
+    check_labels(recordings)
     return recordings
 
 
@@ -188,7 +193,8 @@ def _add(recordings, corpus_dir, *, one_atlas):
     if problems:
         raise DataError(
             f"{len(problems)} of {len(wanted)} recordings cannot be used; the others are in the "
-            "corpus. Fix or remove these, or withdraw the participants:\n" + "\n".join(problems)
+            "corpus. Fix these, or name them in an exclusion list (--exclude FILE, exclude= in "
+            "Python):\n" + "\n".join(problems)
         )
 
 
@@ -206,12 +212,19 @@ def _check_atlas(recordings, known):
             )
 
 
+def _rows_of(corpus_dir):
+    """Rows of the manifest; none without a corpus."""
+    is_new = not (Path(corpus_dir) / "manifest.tsv").exists()
+    return [] if is_new else read_manifest(corpus_dir).to_dict("records")
+
+
 def _known(corpus_dir):
-    """Rows by key of the recordings whose signal exists."""
-    if not (Path(corpus_dir) / "manifest.tsv").exists():
-        return {}
-    rows = read_manifest(corpus_dir).to_dict("records")
-    return {key_of(row): row for row in rows if signal_path(corpus_dir, row).exists()}
+    """Rows by key of the recordings whose signal exists; not those of earlier versions."""
+    return {
+        key_of(row): row
+        for row in _rows_of(corpus_dir)
+        if row["study"] is not None and signal_path(corpus_dir, row).exists()
+    }
 
 
 def _key(recording):

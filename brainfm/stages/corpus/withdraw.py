@@ -6,7 +6,6 @@ from pathlib import Path
 from brainfm.errors import NothingSelected
 from brainfm.storage.corpus import changes
 from brainfm.storage.corpus.manifest import read_manifest, read_withdrawn
-from brainfm.storage.derivatives.recordings import find_recordings
 
 log = logging.getLogger("brainfm")
 
@@ -64,33 +63,6 @@ def readmit_participant(corpus_dir, dataset, participant):
     if (dataset, participant) not in read_withdrawn(corpus_dir):
         raise NothingSelected(f"sub-{participant} of {dataset} is not withdrawn: check its label.")
     changes.readmit(corpus_dir, dataset, participant)
-
-
-def included_recordings(roots, corpus_dir):
-    """Find standardised recordings and set those of withdrawn participants apart.
-
-    Parameters
-    ----------
-    roots : iterable of path
-        Folders of standardised recordings.
-    corpus_dir : path
-        Corpus with the list of withdrawn participants, if there is one.
-
-    Returns
-    -------
-    included, withdrawn : list of Recording
-        Sorted by their identity, whatever the order of the roots.
-
-    Raises
-    ------
-    DataError, MissingInput
-        See :func:`brainfm.storage.derivatives.recordings.find_recordings`.
-    """
-    labels = read_withdrawn(corpus_dir)
-    found = [one for root in roots for one in find_recordings(root)]
-    found.sort(key=lambda one: (*map(str, one.key), one.modality))
-    withdrawn = [one for one in found if (one.dataset, one.participant) in labels]
-    return [one for one in found if (one.dataset, one.participant) not in labels], withdrawn
 
 
 def _label(corpus_dir, dataset, participant):

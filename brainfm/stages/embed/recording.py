@@ -143,9 +143,7 @@ def _sidecar(path, out_dir, recording, checkpoint, vector):
             "participants_hash", participants_hash(training.get("participants", []))
         ),
         "TrainingLabels": list(training.get("phenotypes", ())),
-        "SeenInTraining": checkpoint.seen_in_training(
-            [f"{recording.dataset}/{recording.participant}"]
-        )[0],
+        "SeenInTraining": checkpoint.seen_in_training([recording.group])[0],
         "SoftwareVersions": {
             "brainfm": __version__, "torch": version("torch"), "numpy": version("numpy"),
         },

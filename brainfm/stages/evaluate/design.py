@@ -14,7 +14,7 @@ from brainfm.evaluation.folds import participant_folds
 from brainfm.evaluation.folds_by_site import check_classes_at_sites, site_folds
 from brainfm.evaluation.folds_within_participant import block_folds, cut_windows, recording_folds
 from brainfm.models.targets import check_target
-from brainfm.recording import RecordingTable
+from brainfm.recording import RUN_LABELS, RecordingTable
 from brainfm.stages.evaluate.importance_networks import check_networks
 from brainfm.stages.evaluate.participants_table import (
     check_datasets,
@@ -55,7 +55,8 @@ class EvaluationDesign:
     y : ndarray of str or float, shape (n_rows,)
         Classes or values.
     labels : DataFrame of n_rows rows
-        ``group``, ``dataset``, ``participant``, ``session``, ``task``, ``run``, ``start_s``.
+        ``group``, ``dataset``, ``participant``, ``session``, ``task``, ``run``, other labels that
+        a recording has, ``start_s``.
     folds : Folds
     confounds : DataFrame of n_rows rows
         Columns to audit; none where rows are windows.
@@ -137,7 +138,7 @@ def build_design(config, recordings, *, participants=None, learned=MappingProxyT
 
 def _exclude_learned(recordings, learned):
     """Exclude participants whose labels the model was trained on."""
-    remaining = [one for one in recordings if f"{one.dataset}/{one.participant}" not in learned]
+    remaining = [one for one in recordings if one.group not in learned]
     everyone = {one.participant for one in recordings}
     people = sorted(everyone - {one.participant for one in remaining})
     if not people:
@@ -174,9 +175,13 @@ def _exclude_missing(recordings, y, participants, column):
 
 def _folds(table, y, target, config, *, participants, seed):
     """Return rows, labels and folds of whole recordings, or of windows with few participants."""
-    groups, names = table.groups, ("dataset", "participant", "session", "task", "run")
-    entities = {name: [getattr(row[0], name) for row in table] for name in names}
-    labels = pd.DataFrame({"group": groups, **entities, "start_s": 0.0})
+    groups = table.groups
+    datasets = [group.rpartition("/")[0] for group in groups]
+    people = [row[0].participant for row in table]
+    labels = pd.DataFrame({
+        "group": groups, "dataset": datasets, "participant": people, **_run_labels(table),
+        "start_s": 0.0,
+    })  # fmt: skip
     if config.groups:
         sites = phenotypes_by_row(table, participants, [config.groups])[config.groups]
         return table, y, labels, site_folds(y, groups, sites.astype(str), task=target.task)
@@ -184,6 +189,16 @@ def _folds(table, y, target, config, *, participants, seed):
         folds = participant_folds(y, groups, n_splits=config.n_splits, task=target.task, seed=seed)
         return table, y, labels, folds
     return _windows(table, y, labels, target, config)
+
+
+def _run_labels(table):
+    """Columns of labels: session, task and run, and others that a recording has."""
+    columns = {name: [getattr(row[0], name) for row in table] for name in RUN_LABELS}
+    return {
+        name: values
+        for name, values in columns.items()
+        if name in ("session", "task", "run") or any(values)
+    }
 
 
 def _windows(table, y, labels, target, config):

@@ -115,7 +115,7 @@ def check_datasets(table, participants):
         listed = set(participants["participant_id"].astype(str).str.removeprefix("sub-"))
     dataset_of = {}
     for row in table:
-        label, dataset = row[0].participant, row[0].dataset
+        dataset, _, label = row[0].group.rpartition("/")
         if dataset_of.setdefault(label, dataset) != dataset and label in listed:
             raise DataError(
                 f"sub-{label} is in {dataset_of[label]} and in {dataset}, and participants.tsv "

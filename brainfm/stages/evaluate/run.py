@@ -50,8 +50,8 @@ _log = logging.getLogger("brainfm")
 
 
 def evaluate_outputs(
-    out_dir, config, *, recordings, participants=None, embedder=None, in_domain=None, cache=None,
-    n_jobs=1, seed=0,
+    out_dir, config, *, recordings, included=None, participants=None, embedder=None,
+    in_domain=None, cache=None, n_jobs=1, seed=0,
 ):  # fmt: skip
     """Evaluate a target and write the results to ``out_dir/group``.
 
@@ -61,6 +61,8 @@ def evaluate_outputs(
         Output folder of brainfm.
     config : brainfm.config.EvaluateConfig
     recordings : list of Recording
+    included : brainfm.stages.corpus.included.IncludedRecordings, optional
+        How the recordings were selected, and what the exclusion list leaves out.
     participants : DataFrame, optional
         ``participants.tsv``, required for a target; a ``kind`` column marks synthetic
         participants.
@@ -85,7 +87,7 @@ def evaluate_outputs(
     UsageError, NothingSelected, DataError
         See :func:`brainfm.stages.evaluate.design.build_design`.
     """
-    groups = {f"{one.dataset}/{one.participant}" for one in recordings}
+    groups = {one.group for one in recordings}
     trained_on = seen_in_training(training_of(embedder), groups)
     learned = learned_labels(training_of(embedder), groups)
     learned |= learned_labels(training_of(in_domain), groups)
@@ -102,7 +104,7 @@ def evaluate_outputs(
         "brainfm_version": __version__,
         "seed": seed,
         "question": {**vars(design.target), "classes": _classes(design)},
-        "data": _data(design),
+        "data": _data(design, included),
         "folds": _folds(design, config),
         "primary": PRIMARY[design.target.task],
         "methods": [result.summary for result in results],
@@ -308,7 +310,7 @@ def _classes(design):
     return [str(value) for value in np.unique(design.y)] if is_classes else None
 
 
-def _data(design):
+def _data(design, included):
     recordings = design.labels.drop(columns="start_s").drop_duplicates()
     counts = pd.Series(design.y).value_counts().sort_index()
     is_classes = design.target.task == "classification"
@@ -318,7 +320,8 @@ def _data(design):
         "n_rows": len(design.labels),
         "at_one_site": _at_one_site(design),
         "n_of_each": {str(k): int(v) for k, v in counts.items()} if is_classes else None,
-        "excluded": list(design.excluded),
+        "selection": included and included.describe(),
+        "excluded": [*(included.excluded_participants() if included else ()), *design.excluded],
     }
 
 

@@ -40,7 +40,8 @@ def summarise_evaluation(evaluation):
     answer : dict of str to str
         ``headline`` (score and interval), ``against`` (comparison with the best baseline), ``few``
         (few-shot scores), ``sure`` (permutation test), ``without`` (confounds regressed out),
-        ``scope`` (population and folds) and ``caution``; those that apply.
+        ``scope`` (population and folds), ``selection`` (selected and excluded recordings) and
+        ``caution``; those that apply.
     """
     lead = _lead(evaluation)
     answer = {
@@ -50,6 +51,7 @@ def summarise_evaluation(evaluation):
         "sure": _sure(evaluation, lead),
         "without": _without(evaluation),
         "scope": _scope(evaluation),
+        "selection": _selection(evaluation["data"].get("selection")),
         "caution": _caution(evaluation),
     }
     return {key: sentence for key, sentence in answer.items() if sentence}
@@ -216,6 +218,25 @@ def _scope(evaluation):
     if folds["kind"] == "recording":
         return f"{cut}folds leave out whole recordings ({folds['n_splits']} folds)."
     return f"{cut}training windows closer than {folds['gap_s']:g} s to a test block were excluded."
+
+
+def _selection(selection):
+    """Selected labels, and recordings that the exclusion list leaves out, by reason."""
+    if not selection:
+        return None
+    parts = [f"{name} {', '.join(labels)}" for name, labels in selection["labels"].items()
+             if name != "participant"]  # fmt: skip
+    if "participant" in selection["labels"]:
+        parts.append(f"{len(selection['labels']['participant'])} participants by their labels")
+    parts += ["runs of a filter file"] if selection["has_filters"] else []
+    text = f"Selected: {'; '.join(parts)}." if parts else ""
+    if selection["n_recordings"]:
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in selection["reasons"].items())
+        text += (
+            f" The exclusion list leaves out {selection['n_recordings']} recordings of "
+            f"{selection['n_participants']} participants: {reasons}."
+        )
+    return text.strip() or None
 
 
 def _caution(evaluation):

@@ -118,7 +118,7 @@ def select_one_design(chosen, y, *, n_splits):
     excluded : list of dict
         ``participant`` and ``why`` it was excluded.
     """
-    people = np.array([f"{one.dataset}/{one.participant}" for one in chosen])
+    people = np.array([one.group for one in chosen])
     both = [person for person in np.unique(people) if len(np.unique(y[people == person])) > 1]
     n_people = len(np.unique(people))
     if not both or n_people < n_splits or 2 * len(both) >= n_people:

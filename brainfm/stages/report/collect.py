@@ -19,7 +19,7 @@ _FIGURE_ORDER = (
 TITLES = {"T1w": "Anatomy", "bold": "BOLD", "eeg": "EEG"}
 _SUFFIXES = tuple(TITLES)
 #: Entities of raw file names, in contrast to those that derivatives add.
-_RAW_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo")
+_RAW_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +99,11 @@ class RecordingOutputs:
 
     @property
     def title(self):
-        """Labels of task, session, run and acquisition, or the suffix if there are none."""
+        """Labels of the run, or the suffix if there are none."""
         entities = entities_of(f"{self.name}.x")
-        words = {"task": "", "ses": "session ", "run": "run ", "acq": "acquisition "}
+        words = {"task": "", "ses": "session ", "run": "run ", "acq": "acquisition ",
+                 "dir": "direction ", "rec": "reconstruction ", "ce": "contrast ",
+                 "echo": "echo ", "part": "part "}  # fmt: skip
         parts = [f"{words[key]}{entities[key]}" for key in words if key in entities]
         return ", ".join(parts) or {"T1w": "T1w image"}.get(self.suffix, self.suffix)
 

@@ -7,9 +7,10 @@ import pandas as pd
 
 from brainfm.errors import BrainFMError
 from brainfm.files import read_json
+from brainfm.recording import RUN_LABELS
 
 #: Columns of the group tables that hold labels; a label such as 01 or None stays text.
-_LABELS = ("dataset", "participant", "session", "task", "run", "site")
+_LABELS = ("dataset", "doi", "participant", *RUN_LABELS, "site")
 
 
 def read_json_object(path):

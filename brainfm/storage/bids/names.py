@@ -53,6 +53,21 @@ def stem_of(path):
     return Path(path).name.partition(".")[0].rpartition("_")[0]
 
 
+def unpadded(label):
+    """Return a label for comparison: run-01 is run 1.
+
+    Parameters
+    ----------
+    label : str
+
+    Returns
+    -------
+    label : str
+        Without leading zeros if it is a number.
+    """
+    return str(int(label)) if label.isdecimal() else label
+
+
 def entities_of(path):
     """Return the entities of a BIDS name.
 

@@ -15,7 +15,14 @@ from pathlib import Path
 from brainfm.errors import MissingInput, UsageError
 from brainfm.storage.bids.filters import is_selected
 from brainfm.storage.bids.misnamed import files_of, misnamed_folders, name_expected
-from brainfm.storage.bids.names import LABEL, QUERIES, entities_of, malformed_parts, stem_of
+from brainfm.storage.bids.names import (
+    LABEL,
+    QUERIES,
+    entities_of,
+    malformed_parts,
+    stem_of,
+    unpadded,
+)
 from brainfm.storage.bids.sidecars import Sidecars
 
 _NOT_LABEL = re.compile(r"[^0-9a-zA-Z+]")
@@ -147,7 +154,7 @@ def raw_runs(bids_dir, *, participants, sessions=(), tasks=(), runs=(), filters=
             raise UsageError(f"{label!r} is not a BIDS label; expected letters and digits only.")
     bids_dir, filters = Path(bids_dir), filters or {}
     wanted = {"ses": sessions, "task": tasks, "run": runs}
-    wanted = {name: {_unpadded(label) for label in labels} for name, labels in wanted.items()}
+    wanted = {name: {unpadded(label) for label in labels} for name, labels in wanted.items()}
     sidecars, found = Sidecars(bids_dir), []
     for participant in participants:
         own = [
@@ -210,14 +217,9 @@ def _labels_match(path, wanted, is_named_so):
     is_well_formed = is_named_so and not malformed_parts(path) and labels == entities_of(path)
     labels = _session_of(path) | labels
     return all(
-        not some or (_unpadded(labels[name]) in some if name in labels else not is_well_formed)
+        not some or (unpadded(labels[name]) in some if name in labels else not is_well_formed)
         for name, some in wanted.items()
     )
-
-
-def _unpadded(label):
-    """Return a label for comparison: run-01 is run 1."""
-    return str(int(label)) if label.isdigit() else label
 
 
 def _session_of(path):

@@ -47,25 +47,40 @@ class StepCache:
         -------
         list of Path
         """
-        key = key_of({**inputs, "version": __version__})
-        entry = self.steps.get(name, {})
-        if entry.get("key") == key and is_intact(self.output_dir, entry.get("outputs")):
+        if self.is_current(name, inputs):
             _log.info("%s: nothing to do", name)
             self.seconds[name] = 0.0
-            return [self.output_dir / path for path in entry["outputs"]]
+            return [self.output_dir / path for path in self.steps[name]["outputs"]]
         _log.info("%s started", name)
         start = time.monotonic()
         paths = [Path(path) for path in make()]
         self.seconds[name] = time.monotonic() - start
         outputs = {str(path.relative_to(self.output_dir)): sha256_of(path) for path in paths}
         self.steps[name] = {
-            "key": key,
+            "key": key_of({**inputs, "version": __version__}),
             "outputs": outputs,
             "seconds": round(self.seconds[name], 2),
         } | ({} if provenance is None else {"provenance": provenance})
         self._write("running")
         _log.info("%s done in %.1f s", name, self.seconds[name])
         return paths
+
+    def is_current(self, name, inputs):
+        """Return whether a step was done with these inputs and its files are intact.
+
+        Parameters
+        ----------
+        name : str
+        inputs : dict
+            See :meth:`run`.
+
+        Returns
+        -------
+        is_current : bool
+        """
+        entry = self.steps.get(name, {})
+        key = key_of({**inputs, "version": __version__})
+        return entry.get("key") == key and is_intact(self.output_dir, entry.get("outputs"))
 
     def provenance(self, name):
         """Return what :meth:`run` stored with a step.

@@ -17,7 +17,7 @@ from brainfm.storage.corpus.manifest import (
 from brainfm.storage.lock import exclusive
 
 
-def merge_rows(corpus_dir, stored, *, only=None):
+def merge_rows(corpus_dir, stored, *, only=None, without=()):
     """Add rows to the manifest, or replace rows with the same key.
 
     Rows of withdrawn participants are not added. The signals of removed rows are deleted.
@@ -29,6 +29,8 @@ def merge_rows(corpus_dir, stored, *, only=None):
         As :func:`brainfm.storage.corpus.recordings.store_recording` returns them.
     only : set of tuple, optional
         Keys of the rows to keep; all other rows are removed.
+    without : iterable of Exclusion
+        Rows to remove.
 
     Returns
     -------
@@ -40,7 +42,9 @@ def merge_rows(corpus_dir, stored, *, only=None):
         after = {
             key: row
             for key, row in (before | {key_of(row): row for row in rows}).items()
-            if key[:2] not in withdrawn and (only is None or key in only)
+            if key[:2] not in withdrawn
+            and (only is None or key in only)
+            and not any(one.matches(row) for one in without)
         }
         manifest = _write_rows(corpus_dir, after, layouts)
         names = {signal_name(row) for row in after.values()}

@@ -7,13 +7,16 @@ import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_tsv, write_tsv
+from brainfm.recording import RUN_LABELS
 
 #: Labels that identify a recording.
-KEY = ("dataset", "participant", "session", "task", "run", "modality")
+KEY = ("dataset", "participant", *RUN_LABELS, "doi", "modality")
 COLUMNS = (
-    "dataset", "participant", "session", "site", "task", "run", "modality", "split",
-    "n_times", "n_channels", "sampling_hz", "layout", "masked", "checksum", "source_checksum",
+    "dataset", "doi", "participant", *RUN_LABELS, "site", "modality", "split", "n_times",
+    "n_channels", "sampling_hz", "layout", "masked", "checksum", "source_checksum", "study",
 )  # fmt: skip
+#: Columns that corpora of earlier versions lack.
+_ADDED = {"doi", "study", *RUN_LABELS} - {"session", "task", "run"}
 _NUMBERS = {"n_times": int, "n_channels": int, "sampling_hz": float}
 _VALIDATION_SHARE = 0.2
 
@@ -102,7 +105,8 @@ def read_manifest(corpus_dir):
     Returns
     -------
     manifest : DataFrame
-        One row per recording; labels are text, missing ones None.
+        One row per recording; labels are text, missing ones None. ``study`` is None in corpora
+        of earlier versions.
 
     Raises
     ------
@@ -115,13 +119,13 @@ def read_manifest(corpus_dir):
     if not path.exists():
         raise MissingInput(f"{path} does not exist: build the corpus first.")
     frame = read_tsv(path, dtype=str, na_values=["n/a"], keep_default_na=False)
-    missing = [name for name in COLUMNS if name not in frame]
+    missing = [name for name in COLUMNS if name not in frame and name not in _ADDED]
     if missing:
         raise DataError(
             f"{path} has no column {', '.join(missing)}: remove the folder and build the corpus "
             "again."
         )
-    frame = frame.astype(_NUMBERS)
+    frame = frame.reindex(columns=list(COLUMNS)).astype(_NUMBERS)
     return frame.astype(object).where(frame.notna(), None)
 
 

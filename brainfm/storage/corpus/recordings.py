@@ -13,13 +13,13 @@ from brainfm.recording import Recording
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.cache.prepared_signals import PreparedSignalCache
 from brainfm.storage.corpus.manifest import (
-    COLUMNS,
     KEY,
     read_manifest,
     signal_name,
     signal_path,
     split_of,
 )
+from brainfm.storage.derivatives.join_studies import evidence_of
 
 
 def read_corpus(corpus_dir, *, split=None):
@@ -82,7 +82,7 @@ def store_recording(corpus_dir, recording, source_checksum):
     in_memory = replace(recording, read=lambda: signal)
     prepared = prepare(in_memory)  # raises before anything is written
     row = {
-        **{name: getattr(recording, name) for name in COLUMNS[:7]},
+        **{name: getattr(recording, name) for name in (*KEY, "site")},
         "split": split_of(recording.dataset, recording.participant),
         "n_times": signal.shape[0],
         "n_channels": signal.shape[1],
@@ -90,6 +90,7 @@ def store_recording(corpus_dir, recording, source_checksum):
         "layout": layout_name(recording),
         "masked": masked_channels(recording),
         "source_checksum": source_checksum,
+        "study": evidence_of(recording),
     }
     row["checksum"] = _checksum(signal, row)
     path = signal_path(corpus_dir, row)

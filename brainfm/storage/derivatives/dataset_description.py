@@ -9,6 +9,7 @@ import pandas as pd
 
 from brainfm import __version__
 from brainfm.files import read_json, read_tsv, write_json, write_text, write_tsv
+from brainfm.storage.derivatives.study import table_hash
 
 BIDS_VERSION = "1.10.0"
 _CODE_URL = "https://github.com/brainfm/brainfm"
@@ -51,7 +52,7 @@ def write_description(output_dir, bids_dir, *, derivatives=None, models=()):
         "DatasetType": "derivative",
         "License": raw.get("License"),
         "GeneratedBy": [_without_empty(generator)],
-        "SourceDatasets": [_source(raw)],
+        "SourceDatasets": [_source(raw, bids_dir)],
         "DatasetLinks": {
             name: _link(path, output_dir)
             for name, path in {"raw": bids_dir, **(derivatives or {})}.items()
@@ -76,11 +77,15 @@ def _container():
     return {"Type": "docker", "Tag": tag} if tag else None
 
 
-def _source(raw):
+def _source(raw, bids_dir):
+    """What tells which study the output is of where the raw dataset is not at hand."""
     doi = raw.get("DatasetDOI")
     is_uri = isinstance(doi, str) and ":" in doi
     version = raw.get("DatasetVersion") or raw.get("Name")
-    return _without_empty({"URL": doi if is_uri else None, "Version": version})
+    return _without_empty({
+        "Name": raw.get("Name"), "URL": doi if is_uri else None, "DOI": doi, "Version": version,
+        "ParticipantsHash": table_hash(bids_dir),
+    })  # fmt: skip
 
 
 def _link(path, output_dir):

@@ -1,10 +1,12 @@
-"""Labels of standardised recordings: participant, session, task, run, dataset and site."""
+"""Labels of standardised recordings: participant, run, dataset and site."""
 
 from functools import lru_cache
 from pathlib import Path
 
-from brainfm.files import read_json, read_tsv
-from brainfm.storage.bids.names import entities_of
+from brainfm.files import read_tsv
+from brainfm.recording import RUN_LABELS
+from brainfm.storage.bids.names import ENTITY_OF, entities_of
+from brainfm.storage.derivatives.study import study_of
 
 
 def labels_of(path):
@@ -17,17 +19,16 @@ def labels_of(path):
     Returns
     -------
     labels : dict of str to str
-        Arguments of :class:`brainfm.recording.Recording`: participant, session, task, run,
-        dataset, site and source.
+        Arguments of :class:`brainfm.recording.Recording`: participant, labels of the run,
+        dataset, doi, site and source.
     """
     entities, root = entities_of(path), dataset_root(path)
-    participant = entities.get("sub", "unknown")
+    participant, study = entities.get("sub", "unknown"), study_of(str(root))
     return {
         "participant": participant,
-        "session": entities.get("ses"),
-        "task": entities.get("task"),
-        "run": entities.get("run"),
-        "dataset": _dataset_name(str(root)),
+        **{name: entities.get(ENTITY_OF[name]) for name in RUN_LABELS},
+        "dataset": study.name,
+        "doi": study.doi,
         "site": _sites(str(root)).get(participant),
         "source": str(path),
     }
@@ -47,20 +48,6 @@ def dataset_root(path):
     """
     folders = Path(path).absolute().parents
     return next((one.parent for one in folders if one.name.startswith("sub-")), folders[0])
-
-
-@lru_cache(maxsize=64)
-def _dataset_name(root):
-    """Return the name of the raw dataset if a derivative links to it, else its own name."""
-    description = _description(root)
-    raw = description.get("DatasetLinks", {}).get("raw")
-    source = _description(Path(root) / raw) if raw else {}
-    return source.get("Name") or description.get("Name") or Path(root).name
-
-
-def _description(root):
-    path = Path(root) / "dataset_description.json"
-    return read_json(path) if path.exists() else {}
 
 
 @lru_cache(maxsize=64)

@@ -2,10 +2,23 @@
 
 from brainfm.errors import NothingSelected, UsageError
 from brainfm.recording import MODALITIES, RecordingTable
-from brainfm.storage.derivatives.recordings import find_recordings
+from brainfm.storage.derivatives.recordings import find_files, log_selection, read_recordings
+from brainfm.storage.derivatives.selection import make_selection
 
 
-def load_recordings(root, *, modality=None, participant=None, session=None, task=None, **more):
+def load_recordings(
+    root,
+    *,
+    modality=None,
+    participant=None,
+    session=None,
+    task=None,
+    run=None,
+    bids_filter_file=None,
+    exclude=None,
+    positions=None,
+    **labels,
+):
     """Load the standardised recordings of a dataset; signals are read lazily.
 
     Parameters
@@ -14,11 +27,20 @@ def load_recordings(root, *, modality=None, participant=None, session=None, task
         Output folder of ``brainfm ... participant``, or another derivative dataset of parcel
         series (``*_atlas-<label>_timeseries.tsv``).
     modality : {"bold", "eeg"}, optional
-    participant, session, task : str or list of str, optional
-        Select these labels, given with or without prefix.
-    **more
-        ``run`` and ``atlas`` labels; ``positions``: path of the atlas table (name, x, y, z in
-        MNI millimetres) for series that name no positions.
+    participant, session, task, run : str or list of str, optional
+        Select these labels, given with or without prefix; ``run-01`` is run 1.
+    bids_filter_file : path, optional
+        JSON file of PyBIDS filters, ``{"bold": {"task": "rest"}, "eeg": {...}}``, as
+        ``--bids-filter-file`` takes it. Entities that are not in the names of derivatives, such
+        as the extension, are ignored.
+    exclude : path, optional
+        Exclusion list, as ``--exclude`` takes it: a TSV with ``participant_id``, if needed
+        ``session_id``, ``task``, ``run`` and other entities, and ``reason``.
+    positions : path, optional
+        Atlas table (name, x, y, z in MNI millimetres) for series that name no positions.
+    **labels : str or list of str
+        ``atlas``, ``acquisition``, ``ceagent``, ``reconstruction``, ``direction``, ``echo``,
+        ``part`` and ``chunk``.
 
     Returns
     -------
@@ -30,25 +52,24 @@ def load_recordings(root, *, modality=None, participant=None, session=None, task
     NothingSelected
         If no recording is selected.
     MissingInput
-        If the folder does not exist, or a recording has no positions.
+        If a folder or file does not exist, or a recording has no positions.
     UsageError
         If the modality or a filter is unknown.
+    DataError
+        If the exclusion list is malformed, or a file is not what its name says.
     """
     if modality not in (None, *MODALITIES):
         raise UsageError(f"modality is {modality!r}; expected one of {', '.join(MODALITIES)}.")
-    unknown = set(more) - {"run", "atlas", "positions"}
-    if unknown:
-        raise UsageError(
-            f"load_recordings has no filter {', '.join(sorted(unknown))}; expected participant, "
-            "session, task, run, atlas or positions."
-        )
-    labels = {"participant": participant, "session": session, "task": task, **more}
-    recordings = find_recordings(root, modality=modality, **labels)
-    if not recordings:
-        given = {key: value for key, value in labels.items() if value is not None}
+    labels |= {"participant": participant, "session": session, "task": task, "run": run}
+    files = {"bids_filter_file": bids_filter_file, "exclude": exclude}
+    selection = make_selection(modality=modality, **files, **labels)
+    paths, excluded = find_files([root], selection)
+    log_selection([root], selection, excluded)
+    if not paths:
+        given = {key: value for key, value in (labels | files).items() if value is not None}
         raise NothingSelected(
             f"no standardised {modality or ''} recording under {root}"
             f"{f' with {given}' if given else ''}: expected *_atlas-*_timeseries.tsv or "
             "*_desc-preproc_eeg.vhdr in sub-*/; run the participant level first."
         )
-    return RecordingTable.from_recordings(recordings)
+    return RecordingTable.from_recordings(read_recordings(paths, positions))

@@ -1,16 +1,23 @@
 """Standardised recordings of a derivative dataset: parcel series and clean EEG."""
 
+import logging
 from pathlib import Path
 
 from brainfm.errors import DataError, MissingInput, SignalError
 from brainfm.files import read_json
 from brainfm.storage.bids.names import entities_of
+from brainfm.storage.derivatives.exclusions import count_reasons
+from brainfm.storage.derivatives.labels import labels_of
 from brainfm.storage.derivatives.names import run_entities
 from brainfm.storage.derivatives.read_eeg import read_eeg
 from brainfm.storage.derivatives.read_timeseries import read_timeseries
+from brainfm.storage.derivatives.selection import make_selection, modality_of
+from brainfm.storage.derivatives.study import study_of
+
+log = logging.getLogger("brainfm")
 
 
-def find_recordings(root, *, modality=None, positions=None, **labels):
+def find_recordings(root, *, positions=None, **selected):
     """Find the standardised recordings of a derivative dataset.
 
     Parameters
@@ -18,13 +25,11 @@ def find_recordings(root, *, modality=None, positions=None, **labels):
     root : path
         Folder with ``sub-*`` folders: an output folder of brainfm, or another dataset of
         parcel series named ``*_atlas-<label>[_...]_timeseries.tsv``.
-    modality : {"bold", "eeg"}, optional
     positions : path, optional
         Table of the atlas (columns name, x, y, z in MNI millimetres) for series whose sidecar
         names no positions and whose dataset has no ``atlas-<label>_dseg.tsv``.
-    **labels
-        ``participant``, ``session``, ``task``, ``run``: one label or several, with or without
-        the prefix (``sub-``, ``ses-``); ``atlas``: the label of the parcellation.
+    **selected
+        See :func:`brainfm.storage.derivatives.selection.make_selection`.
 
     Returns
     -------
@@ -36,21 +41,119 @@ def find_recordings(root, *, modality=None, positions=None, **labels):
         If the folder does not exist, or a recording has no positions.
     DataError
         If a file is not what its name says, or two names differ only in the order of entities.
+    UsageError
+        If a label or filter is unknown.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise MissingInput(f"{root} is not a folder; expected the root of a derivative dataset.")
-    wanted = {key: _as_labels(key, value) for key, value in labels.items() if value is not None}
-    found, paths = [], list(_standardised_files(root, wanted.get("participant")))
-    _check_names(paths)
+    return read_recordings(find_files([root], make_selection(**selected))[0], positions)
+
+
+def find_files(roots, selection):
+    """Find the files of standardised recordings; none is opened.
+
+    Parameters
+    ----------
+    roots : iterable of path
+    selection : brainfm.storage.derivatives.selection.Selection
+
+    Returns
+    -------
+    paths : list of Path
+        Selected files, without those of the exclusion list.
+    excluded : list of (Path, Exclusion)
+        Selected files that the exclusion list leaves out.
+
+    Raises
+    ------
+    MissingInput
+        If a folder does not exist.
+    DataError
+        If two names differ only in the order of entities.
+    """
+    study_of.cache_clear()  # a description may have changed since the last call
+    paths, excluded = [], []
+    for root in map(Path, roots):
+        if not root.is_dir():
+            raise MissingInput(
+                f"{root} is not a folder; expected the root of a derivative dataset."
+            )
+        files = list(_standardised_files(root, selection.labels.get("participant")))
+        _check_names(files)
+        for path in (path for path in files if selection.selects(path, root)):
+            exclusion = selection.exclusion_of(path)
+            if exclusion:
+                excluded.append((path, exclusion))
+            else:
+                paths.append(path)
+    return paths, excluded
+
+
+def read_recordings(paths, positions=None):
+    """Open standardised recordings; their signals are read lazily.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    positions : path, optional
+        See :func:`find_recordings`.
+
+    Returns
+    -------
+    recordings : list of Recording
+
+    Raises
+    ------
+    MissingInput, DataError, SignalError
+        If a file is not what its name says, or has no positions.
+    """
+    recordings = []
     for path in paths:
-        kind = "eeg" if path.suffix == ".vhdr" else "bold"
-        if modality in (None, kind) and _matches(path, wanted):
-            try:
-                found.append(read_eeg(path) if kind == "eeg" else read_timeseries(path, positions))
-            except SignalError as error:
-                raise SignalError(f"{path}: {error}") from error
-    return found
+        try:
+            is_eeg = modality_of(path) == "eeg"
+            recordings.append(read_eeg(path) if is_eeg else read_timeseries(path, positions))
+        except SignalError as error:
+            raise SignalError(f"{path}: {error}") from error
+    return recordings
+
+
+def log_selection(roots, selection, excluded):
+    """Log how many recordings the exclusion list leaves out, and labels that match none.
+
+    Parameters
+    ----------
+    roots : iterable of path
+    selection : brainfm.storage.derivatives.selection.Selection
+    excluded : list of (Path, Exclusion)
+        See :func:`find_files`.
+    """
+    roots = [Path(root) for root in roots]
+    if excluded:
+        people = {labels_of(path)["participant"] for path, _ in excluded}
+        reasons = count_reasons(row.reason for _, row in excluded)
+        log.info(
+            "%d recordings of %d participants are excluded: %s",
+            len(excluded), len(people), reasons,
+        )  # fmt: skip
+    wanted = selection.labels.get("participant", set())
+    absent = [one for one in wanted if not any((root / f"sub-{one}").is_dir() for root in roots)]
+    if absent:
+        log.warning("there is no participant %s", ", ".join(sorted(absent)))
+    unmatched = _unmatched(roots, selection.exclusions)
+    if unmatched:
+        log.warning(
+            "%d rows of the exclusion list match no recording: %s",
+            len(unmatched), "; ".join(map(str, unmatched)),
+        )  # fmt: skip
+
+
+def _unmatched(roots, exclusions):
+    """Rows of an exclusion list that match no recording, selected or not."""
+    people, labels = {row.labels["participant"] for row in exclusions}, {}
+    for root in roots:
+        for path in _standardised_files(root, people):
+            found = labels_of(path) | {"modality": modality_of(path)}
+            labels.setdefault(found["participant"], []).append(found)
+    return [row for row in exclusions
+            if not any(map(row.matches, labels.get(row.labels["participant"], ())))]  # fmt: skip
 
 
 def mean_fd_of(recording):
@@ -74,27 +177,6 @@ def mean_fd_of(recording):
     return float("nan") if found is None else float(found)
 
 
-def tasks_of(root):
-    """Return the tasks of the standardised recordings of a dataset, from their file names.
-
-    Parameters
-    ----------
-    root : path
-
-    Returns
-    -------
-    tasks : set of str
-    """
-    tasks = {entities_of(path).get("task") for path in _standardised_files(Path(root), None)}
-    return tasks - {None}
-
-
-def _as_labels(key, value):
-    values = [value] if isinstance(value, str) else list(value)
-    prefix = {"participant": "sub-", "session": "ses-"}.get(key, f"{key}-")
-    return {str(item).removeprefix(prefix) for item in values}
-
-
 def _standardised_files(root, participants):
     for folder in sorted(root.glob("sub-*")):
         if participants is not None and folder.name.removeprefix("sub-") not in participants:
@@ -116,10 +198,3 @@ def _check_names(paths):
                 "expected one file for each recording: remove the older one."
             )
         names[key] = path.name
-
-
-def _matches(path, wanted):
-    entities = entities_of(path)
-    short = {"participant": "sub", "session": "ses"}
-    return all(entities.get(short.get(key, key)) in values for key, values in wanted.items()
-               if key != "atlas" or path.suffix != ".vhdr")  # fmt: skip

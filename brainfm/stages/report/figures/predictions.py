@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from brainfm.recording import RUN_LABELS
 from brainfm.stages.report.figures.style import BLUE, COLOURS, GREY, axes_svg, draw_cells
 
 _FEWEST_TO_CALIBRATE = 40
@@ -30,7 +31,7 @@ def average_predictions(rows, evaluation):
     """
     unit = ["dataset", "participant"]
     if evaluation["question"]["kind"] == "contrast":
-        unit += ["session", "task", "run"]
+        unit += [name for name in RUN_LABELS if name in rows]
     if evaluation["folds"]["kind"] == "block":
         unit += ["start_s"]
     outputs = [name for name in rows if name.startswith("p_") or name == "predicted"]

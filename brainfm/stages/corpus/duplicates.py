@@ -1,0 +1,96 @@
+"""Find recordings whose signals are identical, before anything is learned from them."""
+
+import hashlib
+import logging
+from collections import defaultdict
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from brainfm.errors import DataError
+
+log = logging.getLogger("brainfm")
+#: Bytes at the start of a binary file that are hashed to find candidates.
+_N_HASHED = 65536
+
+
+def check_duplicates(recordings):
+    """Refuse the same signal under two participants; warn of one under two runs.
+
+    A person under two labels would be in the training and in the test set. Only recordings that
+    begin alike are read as a whole.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+
+    Raises
+    ------
+    DataError
+        If two participants have a recording with identical samples.
+    """
+    pairs = [
+        pair
+        for alike in _alike(recordings, _beginning)
+        for same in _alike(alike, _whole)
+        for pair in combinations(same, 2)
+    ]
+    for one, other in pairs:
+        if one.group == other.group:
+            log.warning("%r and %r are identical: is one a copy?", one, other)
+    people = {(one.group, other.group): other for one, other in pairs if one.group != other.group}
+    if people:
+        raise _refusal(people)
+
+
+def _alike(recordings, digest):
+    """Groups of two or more recordings with the same digest."""
+    groups = defaultdict(list)
+    for one in recordings:
+        groups[digest(one)].append(one)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _refusal(people):
+    named = "; ".join(" and ".join(pair) for pair in list(people)[:5])
+    rows = [
+        f"sub-{second.participant}\t{second.dataset}\tidentical to {first}"
+        for (first, _), second in people.items()
+    ]
+    table = "\n".join(["participant_id\tdataset\treason", *dict.fromkeys(rows)])
+    return DataError(
+        f"recordings of different participants are identical ({len(people)} in total: {named}). "
+        "Each person must have one participant label. Give --exclude FILE (exclude= in Python) "
+        "with one of each pair if they are one person, or with both if it is not known whose "
+        f"recording it is. Its content, separated by tabs:\n{table}"
+    )
+
+
+def _whole(recording):
+    return hashlib.sha256(np.ascontiguousarray(recording.signal).tobytes()).digest()
+
+
+def _beginning(recording):
+    """Shape and hash of the first samples, without reading the others where the format allows."""
+    path = Path(recording.source)
+    if path.suffix == ".tsv":
+        data = _first_row(path)
+    elif path.with_suffix(".eeg").is_file():
+        with path.with_suffix(".eeg").open("rb") as stream:
+            data = stream.read(_N_HASHED)
+    else:
+        data = recording.signal[:1].tobytes()
+    shape = recording.modality, recording.shape, recording.sampling_hz
+    return *shape, hashlib.sha256(data).digest()
+
+
+def _first_row(path):
+    """Numbers of the first row of a table, which two programs may have written differently."""
+    with path.open(encoding="utf8", errors="replace") as stream:
+        row = [next(stream, ""), next(stream, "")][1].rstrip("\r\n")
+    try:
+        words = ["nan" if word in ("n/a", "") else word for word in row.split("\t")]
+        return np.array(words, dtype=np.float32).tobytes()
+    except ValueError:
+        return row.encode()
