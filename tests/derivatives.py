@@ -39,11 +39,15 @@ def stored(corpus):
 
 
 def write_series(
-    root, participant, *, seed=0, task="rest", atlas="X", scale_mm=1.0, edit=None, **options
-):
-    """Write one run of parcel series and return its path; ``edit`` changes the table."""
+    root, participant, *, seed=0, task="rest", more="", atlas="X", scale_mm=1.0, edit=None,
+    **options,
+):  # fmt: skip
+    """Write one run of parcel series and return its path.
+
+    ``more`` are further entities of its name, and ``edit`` changes the table.
+    """
     recording = bold(seed, **options)
-    stem = f"sub-{participant}_task-{task}_atlas-{atlas}_timeseries"
+    stem = f"sub-{participant}_task-{task}{more}_atlas-{atlas}_timeseries"
     path = root / f"sub-{participant}" / "func" / f"{stem}.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(recording.signal, columns=[f"p{n}" for n in range(recording.shape[1])])

@@ -39,7 +39,9 @@ def check_duplicates(recordings):
     for one, other in pairs:
         if one.group == other.group:
             log.warning("%r and %r are identical: is one a copy?", one, other)
-    people = {(one.group, other.group): other for one, other in pairs if one.group != other.group}
+    people = {
+        (one.group, other.group): (one, other) for one, other in pairs if one.group != other.group
+    }
     if people:
         raise _refusal(people)
 
@@ -54,17 +56,23 @@ def _alike(recordings, digest):
 
 def _refusal(people):
     named = "; ".join(" and ".join(pair) for pair in list(people)[:5])
-    rows = [
-        f"sub-{second.participant}\t{second.dataset}\tidentical to {first}"
-        for (first, _), second in people.items()
-    ]
-    table = "\n".join(["participant_id\tdataset\treason", *dict.fromkeys(rows)])
+    table = "\n".join(["\t".join(row) for row in _rows_to_exclude(people)])
     return DataError(
         f"recordings of different participants are identical ({len(people)} in total: {named}). "
         "Each person must have one participant label. Give --exclude FILE (exclude= in Python) "
         "with one of each pair if they are one person, or with both if it is not known whose "
         f"recording it is. Its content, separated by tabs:\n{table}"
     )
+
+
+def _rows_to_exclude(people):
+    """Rows of an exclusion list with the second of each pair; the dataset only where it differs."""
+    several = len({one.dataset for pair in people.values() for one in pair}) > 1
+    yield ("participant_id", *(["dataset"] if several else []), "reason")
+    for first, second in people.values():
+        of_dataset = f" of {first.dataset}" if several else ""
+        reason = f"identical to sub-{first.participant}{of_dataset}"
+        yield (f"sub-{second.participant}", *([second.dataset] if several else []), reason)
 
 
 def _whole(recording):

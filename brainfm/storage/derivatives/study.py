@@ -66,14 +66,15 @@ def study_of(root):
     raw, source = _description(raw_root) if raw_root else {}, _source_of(own)
     table = (raw_root and table_hash(raw_root)) or source.get("ParticipantsHash")
     table = table or table_hash(root)
-    folder = hashlib.sha256(str(Path(raw_root or root).resolve()).encode()).hexdigest()[:16]
+    origin = str(Path(raw_root or root).resolve())
+    folder = hashlib.sha256(origin.encode()).hexdigest()[:16]
     dois = [raw.get("DatasetDOI"), source.get("DOI"), source.get("URL")]
     dois += [own.get("DatasetDOI")] if own.get("DatasetType") != "derivative" else []
     return Study(
         name=raw.get("Name") or source.get("Name") or own.get("Name") or Path(root).name,
         doi=next(filter(None, map(normalise_doi, dois)), None),
         evidence=frozenset({f"folder:{folder}", *([f"table:{table}"] if table else [])}),
-        origin=str(raw_root or root),
+        origin=origin,
     )
 
 
