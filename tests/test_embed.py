@@ -149,9 +149,7 @@ def test_a_query_without_results_is_refused(dataset, tmp_path):
         load_recordings(dataset, task="none")
     with pytest.raises(UsageError, match=r"modality is 'meg'; expected one of bold, eeg"):
         load_recordings(dataset, modality="meg")
-    with pytest.raises(
-        UsageError, match=r"there is no label subject of recordings"
-    ):
+    with pytest.raises(UsageError, match=r"there is no label subject of recordings"):
         load_recordings(dataset, subject="01")
     with pytest.raises(MissingInput, match=r"is not a folder"):
         load_recordings(tmp_path / "nowhere")

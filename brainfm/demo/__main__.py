@@ -9,7 +9,8 @@ from pathlib import Path
 
 from brainfm.demo.dataset import copy_demo
 
-_CONTRAST = ("eyesopen", "eyesclosed")
+_QUESTION = ("--contrast", "eyesopen", "eyesclosed")
+_STEPS = ("--steps", "corpus", "pretrain", "evaluate", "report")
 
 
 def main(argv=None):
@@ -37,7 +38,7 @@ def main(argv=None):
     copy_demo(bids_dir)
     codes = [
         _run_brainfm(bids_dir, output_dir, "participant", *known.options),
-        _run_brainfm(bids_dir, output_dir, "group", "--contrast", *_CONTRAST, *known.options),
+        _run_brainfm(bids_dir, output_dir, "group", *_QUESTION, *_STEPS, *known.options),
     ]
     print(f"\nThe demo took {time.monotonic() - start:.0f} s. Reports:")
     for report in sorted(output_dir.glob("*.html")):
