@@ -271,12 +271,7 @@ def _evaluate(context, cache, checkpoint):
     identities = [load_checkpoint(model).identity for model in models]
     data = {"recordings": key_of({"sources": context.source_checksums}), "models": identities}
     if not _is_asked(context):
-        made_from = cache.provenance("evaluate")
-        if made_from and set(made_from.get("models", ())) <= set(identities):
-            data["models"] = made_from["models"]  # a model that was added outdates nothing
-        if remove_outdated_evaluation(context.output_dir, made_from, data):
-            del cache.steps["evaluate"]
-        return
+        return _remove_outdated(context, cache, data)
     recordings = context.recordings
     inputs = {
         **data,
@@ -308,6 +303,14 @@ def _evaluate(context, cache, checkpoint):
         return [context.output_dir / "group" / name for name in FILES]
 
     cache.run("evaluate", inputs, make, provenance=data)
+
+
+def _remove_outdated(context, cache, data):
+    made_from = cache.provenance("evaluate")
+    if made_from and set(made_from.get("models", ())) <= set(data["models"]):
+        data = data | {"models": made_from["models"]}  # a model that was added outdates nothing
+    if remove_outdated_evaluation(context.output_dir, made_from, data):
+        del cache.steps["evaluate"]
 
 
 def _evaluate_config(settings):
