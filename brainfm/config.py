@@ -132,12 +132,6 @@ class BoldConfig:
         flags=["--fmri-engine"],
         choices=("auto", "derivatives", "fmriprep", "builtin"),
     )
-    fmriprep_container: str | None = setting(
-        None, "container of fMRIPrep: image.sif or docker://NAME", flags=["--fmriprep-container"]
-    )
-    fs_license_file: Path | None = setting(
-        None, "FreeSurfer licence file for fMRIPrep", flags=["--fs-license-file"]
-    )
     atlas: str = setting(
         "Schaefer100",
         "parcellation: Schaefer100, an atlas in TEMPLATEFLOW_HOME by its identifier, such as "
@@ -159,6 +153,51 @@ class BoldConfig:
     )
     min_coverage: float = setting(
         0.5, "smallest fraction of a parcel inside the field of view; parcels below it are n/a"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FmriprepConfig:
+    """fMRIPrep, if it preprocesses the raw fMRI; it has the selection and resources of [run]."""
+
+    container: str | None = setting(None, "container of fMRIPrep: image.sif or docker://NAME")
+    fs_license_file: Path | None = setting(
+        None,
+        "FreeSurfer licence file (default: FS_LICENSE, or license.txt in FREESURFER_HOME)",
+        flags=["--fs-license-file"],
+    )
+    output_spaces: tuple[str, ...] = setting(
+        (),
+        "spaces of the outputs, at least one MNI152 template (default: the template of an atlas of "
+        "TemplateFlow at 2 mm, else MNI152NLin2009cAsym:res-2)",
+        flags=["--output-spaces"],
+        metavar="SPACE",
+    )
+    fs_reconall: bool = setting(
+        False, "reconstruct surfaces with FreeSurfer, which takes hours", flags=["--fs-reconall"]
+    )
+    ignore: tuple[str, ...] = setting(
+        (),
+        "parts of the input that fMRIPrep does not use",
+        flags=["--ignore"],
+        choices=("fieldmaps", "slicetiming", "sbref", "t2w", "flair", "fmap-jacobian"),
+        metavar="PART",
+    )
+    use_syn_sdc: bool = setting(
+        False,
+        "correct susceptibility distortion without a fieldmap, by registration to the T1w image",
+        flags=["--use-syn-sdc"],
+    )
+    skip_bids_validation: bool = setting(
+        False,
+        "skip the BIDS validator of fMRIPrep; brainfm checks the runs in any case",
+        flags=["--skip-bids-validation"],
+    )
+    bids_database_dir: Path | None = setting(
+        None, "folder of a PyBIDS database, for faster indexing", flags=["--bids-database-dir"]
+    )
+    args: str | None = setting(
+        None, 'further options in one text, for example "--me-t2s-fit-method curvefit"'
     )
 
 
@@ -311,6 +350,7 @@ class Settings:
 
     run: RunConfig = RunConfig()
     bold: BoldConfig = BoldConfig()
+    fmriprep: FmriprepConfig = FmriprepConfig()
     eeg: EegConfig = EegConfig()
     model: ModelConfig = ModelConfig()
     pretrain: PretrainConfig = PretrainConfig()

@@ -129,7 +129,9 @@ class TestFMRIPrep:
         FMRIPrep(bids_dir=str(folder), output_dir=str(Path(folder) / "out")).run()
 
     def test_its_exit_code_and_last_lines_are_reported(self, tmp_path, monkeypatch):
-        with pytest.raises(StepFailed, match=r"(?s)exit code 3; see its logs in .*out.*no licence"):
+        with pytest.raises(
+            StepFailed, match=r"(?s)exit code 3; see its messages .*out.*no licence"
+        ):
             self.run(tmp_path, monkeypatch, "echo no licence >&2; exit 3")
 
     def test_a_killed_program_is_a_temporary_failure(self, tmp_path, monkeypatch):

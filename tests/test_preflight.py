@@ -7,7 +7,7 @@ import pytest
 from skeleton import write, write_eeg, write_skeleton
 
 from brainfm.cli.run import main
-from brainfm.config import BoldConfig, RunConfig, Settings
+from brainfm.config import BoldConfig, FmriprepConfig, RunConfig, Settings
 from brainfm.errors import (
     BrainFMError,
     CannotCreateOutput,
@@ -332,7 +332,8 @@ class TestEngine:
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.delenv("FS_LICENSE", raising=False)
         assert choose_engine(BoldConfig(), {}) == "builtin"
-        assert choose_engine(BoldConfig(fs_license_file=tmp_path), {}) == "fmriprep"
+        licensed = FmriprepConfig(fs_license_file=tmp_path)
+        assert choose_engine(BoldConfig(), {}, licensed) == "fmriprep"
 
     @pytest.mark.parametrize(
         ("engine", "message"),

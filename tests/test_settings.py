@@ -84,7 +84,7 @@ class TestPaths:
 
     def test_the_address_of_a_container_is_no_path(self):
         settings, _, _ = resolve("--fmriprep-container", "docker://nipreps/fmriprep:25.2.7")
-        assert settings.bold.fmriprep_container == "docker://nipreps/fmriprep:25.2.7"
+        assert settings.fmriprep.container == "docker://nipreps/fmriprep:25.2.7"
 
 
 class TestRefusals:

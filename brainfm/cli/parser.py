@@ -53,10 +53,11 @@ class PlainParser(argparse.ArgumentParser):
 
 
 class _Extend(argparse.Action):
-    """Collect lists given with spaces, commas or a repeated option."""
+    """Collect lists given with spaces, commas or a repeated option; paths may have both inside."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         words = [word for value in values for word in value.replace(",", " ").split()]
+        words = values if self.dest == "run.derivatives" else words
         setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), *words])
 
 
@@ -129,7 +130,7 @@ def parse_command(argv):
         )
     parser = build_parser()
     try:
-        known, unknown = parser.parse_known_args(argv)
+        known, unknown = parser.parse_known_args(_with_options_as_value(argv))
     except UsageError as error:
         raise UsageError(f"{error}{_advice(parser, argv)}") from error
     if unknown:
@@ -140,6 +141,16 @@ def parse_command(argv):
             "bids_dir and output_dir."
         )
     return vars(known)
+
+
+def _with_options_as_value(argv):
+    """Join ``--fmriprep-args`` with its value, which argparse takes for an option of its own."""
+    flags, words = ("--fmriprep-args", "--fmriprep_args"), []
+    for word in argv:
+        if words and words[-1] in flags:
+            word = f"{words.pop()}={word}"
+        words.append(word)
+    return words
 
 
 def flags_of(section, item):

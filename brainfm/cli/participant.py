@@ -170,21 +170,13 @@ def _lock(job, label, locks):
 
 
 def _execute(job, checks, tracker, model):
-    from brainfm.workflows.participant import WorkflowContext, init_brainfm_wf
+    from brainfm.workflows.participant import init_brainfm_wf
     from brainfm.workflows.runner import Progress, Resources, execute
 
     run = job.settings.run
     redirect_nipype_log(job.log_dir)
     _clear_stale_cache(job, tracker.plans)
-    context = WorkflowContext(
-        bids_dir=job.bids_dir,
-        out_dir=job.output_dir,
-        work_dir=job.scratch_dir,
-        settings=job.settings,
-        model_key=model(),
-        omp_nthreads=job.omp_nthreads,
-        derivatives=checks.derivatives,
-    )
+    context = _context(job, checks, model)
     workflow, steps = init_brainfm_wf(tracker.plans, context)
     if run.write_graph:
         _draw(job, workflow)
@@ -209,6 +201,22 @@ def _execute(job, checks, tracker, model):
         tracker.stop(error)
         raise
     tracker.finish()
+
+
+def _context(job, checks, model):
+    from brainfm.workflows.participant import WorkflowContext
+
+    return WorkflowContext(
+        bids_dir=job.bids_dir,
+        out_dir=job.output_dir,
+        work_dir=job.scratch_dir,
+        settings=job.settings,
+        model_key=model(),
+        nprocs=job.nprocs,
+        omp_nthreads=job.omp_nthreads,
+        memory_gb=job.memory_gb,
+        derivatives=checks.derivatives,
+    )
 
 
 def _draw(job, workflow):

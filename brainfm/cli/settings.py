@@ -131,7 +131,9 @@ def settings_as_toml(settings, sources=None, *, header=()):
 def _is_path(item, value):
     if isinstance(value, Path):
         return True
-    of_path = item.name in ("atlas", "model", "fmriprep_container")
+    if item.name == "container" and value:
+        return "://" not in value
+    of_path = item.name in ("atlas", "model")
     if item.name == "model" and hub.split_name(str(value)) and not os.path.exists(value):
         return False  # org/name on the Hub
     return of_path and value is not None and os.sep in value and "://" not in value

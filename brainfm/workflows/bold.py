@@ -1,7 +1,4 @@
-"""Workflows of fMRI: T1w image, BOLD run, fMRIPrep, and its derivatives."""
-
-import os
-from pathlib import Path
+"""Workflows of fMRI: T1w image, BOLD run, and derivatives of fMRIPrep."""
 
 import nibabel as nib
 import numpy as np
@@ -25,7 +22,6 @@ from brainfm.interfaces.bold import (
     StandardiseBold,
     WriteConfounds,
 )
-from brainfm.interfaces.fmriprep import FMRIPrep
 from brainfm.workflows.step import Step
 
 ANATOMY = ["t1w_brain", "t1w_mask", "t1w_to_template", "template_to_t1w", "segmentation"]
@@ -181,52 +177,6 @@ def init_bold_derivatives_wf(
         (find, standardise, preprocessed),
         (find, bold_qc, preprocessed),
     ])  # fmt: skip
-    return workflow
-
-
-def init_fmriprep_wf(
-    *, bids_dir, participant, out_dir, work_dir, config, run, omp_nthreads, name="fmriprep_wf"
-):
-    """Build the workflow of fMRIPrep for one participant, from PATH or from a container.
-
-    Parameters
-    ----------
-    bids_dir : path
-        The raw dataset.
-    participant : str
-    out_dir : path
-        Root of the derivative dataset; fMRIPrep writes to ``sourcedata/fmriprep`` in it.
-    work_dir : path
-    config : brainfm.config.BoldConfig
-    run : brainfm.config.RunConfig
-    omp_nthreads : int
-    name : str
-
-    Returns
-    -------
-    Workflow
-        ``outputnode`` has ``derivatives_dir``.
-    """
-    output_dir, work_dir = Path(out_dir) / "sourcedata" / "fmriprep", Path(work_dir) / "fmriprep"
-    for folder in (output_dir, work_dir):  # mounted into the container, so they must exist
-        folder.mkdir(parents=True, exist_ok=True)
-    fmriprep = FMRIPrep(
-        bids_dir=bids_dir,
-        output_dir=output_dir,
-        work_dir=work_dir,
-        participant_label=[participant],
-        nprocs=omp_nthreads,
-        omp_nthreads=omp_nthreads,
-        random_seed=run.random_seed,
-        sloppy=run.sloppy,
-        container=config.fmriprep_container or "",
-    )
-    if licence := config.fs_license_file or os.environ.get("FS_LICENSE"):
-        fmriprep.inputs.fs_license_file = licence
-    fmriprep = Step(fmriprep, name="fmriprep", n_procs=omp_nthreads, mem_gb=8)
-    outputnode = Node(IdentityInterface(["derivatives_dir"]), name="outputnode")
-    workflow = Workflow(name=name)
-    workflow.connect([(fmriprep, outputnode, [("out_dir", "derivatives_dir")])])
     return workflow
 
 

@@ -12,9 +12,9 @@ from brainfm.workflows.bold import (
     init_anat_wf,
     init_bold_derivatives_wf,
     init_bold_wf,
-    init_fmriprep_wf,
 )
 from brainfm.workflows.eeg import init_eeg_wf
+from brainfm.workflows.fmriprep import init_fmriprep_wf
 from brainfm.workflows.runner import steps_of
 from brainfm.workflows.step import Step
 
@@ -29,7 +29,10 @@ class WorkflowContext:
     settings : Settings
     model_key : str
         Identity of the checkpoint.
-    omp_nthreads : int
+    nprocs, omp_nthreads : int
+        Processes of the whole call, and threads of each.
+    memory_gb : float
+        Memory of the whole call.
     derivatives : dict of str to Path
         Derivative datasets by name.
     """
@@ -39,7 +42,9 @@ class WorkflowContext:
     work_dir: Path
     settings: Settings
     model_key: str
+    nprocs: int
     omp_nthreads: int
+    memory_gb: float
     derivatives: dict
 
 
@@ -49,7 +54,7 @@ def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
     Parameters
     ----------
     plans : dict of str to list of RunPlan
-        Remaining runs of each participant; see
+        Runs of each participant, of which those not done are processed; see
         :func:`brainfm.stages.query.plan.plan_participant`.
     context : WorkflowContext
 
@@ -62,8 +67,8 @@ def init_brainfm_wf(plans, context, *, name="brainfm_wf"):
     workflow = Workflow(name=name, base_dir=str(context.work_dir))
     steps = {}
     for participant, tasks in plans.items():
-        if todo := [task for task in tasks if not task.is_done]:
-            part, own = init_participant_wf(participant, todo, context)
+        if any(not task.is_done for task in tasks):
+            part, own = init_participant_wf(participant, tasks, context)
             workflow.add_nodes([part])
             steps |= {key: {f"{name}.{step}" for step in names} for key, names in own.items()}
     return workflow, steps
@@ -86,12 +91,12 @@ def init_participant_wf(participant, tasks, context):
     """
     workflow = Workflow(name=wf_name(f"sub-{participant}"))
     parts = {}
-    for task in tasks:
+    for task in [task for task in tasks if not task.is_done]:
         parts[task.run.name] = recording = init_recording_wf(task, context)
         workflow.add_nodes([recording])
         if task.preprocess and task.upstream:
             if task.upstream not in parts:
-                parts[task.upstream] = _init_upstream(task, context)
+                parts[task.upstream] = _init_upstream(task, tasks, context)
             fields = ["derivatives_dir"] if task.engine == "fmriprep" else ANATOMY
             wires = [(f"outputnode.{field}", f"bold_wf.inputnode.{field}") for field in fields]
             workflow.connect([(parts[task.upstream], recording, wires)])
@@ -146,25 +151,20 @@ def wf_name(name):
     return name.replace("-", "").replace("+", "plus") + "_wf"
 
 
-def _init_upstream(task, context):
-    settings = context.settings
-    common = {"out_dir": context.out_dir, "omp_nthreads": context.omp_nthreads}
-    common["name"] = wf_name(task.upstream)
+def _init_upstream(task, tasks, context):
+    """Build the part of the workflow that several recordings of a participant share."""
+    settings, name = context.settings, wf_name(task.upstream)
     if task.engine == "fmriprep":
-        return init_fmriprep_wf(
-            bids_dir=context.bids_dir,
-            participant=task.run.participant,
-            work_dir=context.work_dir,
-            config=settings.bold,
-            run=settings.run,
-            **common,
-        )
+        plans = [one for one in tasks if one.upstream == task.upstream]
+        return init_fmriprep_wf(plans, context, name=name)
     return init_anat_wf(
         t1w_file=task.t1w.path,
+        out_dir=context.out_dir,
         space=settings.bold.template,
         sloppy=settings.run.sloppy,
         seed=settings.run.random_seed,
-        **common,
+        omp_nthreads=context.omp_nthreads,
+        name=name,
     )
 
 

@@ -10,6 +10,7 @@ which :mod:`brainfm.workflows` connects.
 - ``bold.py``: realignment, alignment to T1w and resampling of a BOLD run
 - ``bold_confounds.py``: motion, tissue means, aCompCor and DVARS
 - ``bold_qc.py``, ``bold_figures.py``: quality measures and figures of images
+- ``fmriprep.py``, ``containers.py``: options of fMRIPrep, and the command of a container
 - ``eeg.py``: filters, bad channels, artefacts and reference of an EEG run
 - ``eeg_ica.py``: independent components and their labels
 - ``eeg_sidecar.py``: sidecar and channels table

@@ -1,22 +1,24 @@
 """Choose the engine of fMRI preprocessing and check the derivatives given."""
 
-import os
 import shutil
 from pathlib import Path
 
+from brainfm.config import FmriprepConfig
 from brainfm.errors import MissingInput, UsageError, ValidationFailed
 from brainfm.files import read_json
+from brainfm.stages.preprocess.fmriprep import fs_license_of
 
 _CONTAINER_TOOLS = ("apptainer", "singularity", "docker")
 
 
-def choose_engine(config, derivatives):
+def choose_engine(config, derivatives, fmriprep=None):
     """Choose what preprocesses raw fMRI.
 
     Parameters
     ----------
     config : brainfm.config.BoldConfig
     derivatives : dict of str to Path
+    fmriprep : brainfm.config.FmriprepConfig, optional
 
     Returns
     -------
@@ -27,15 +29,15 @@ def choose_engine(config, derivatives):
     UsageError
         If something is missing for the engine that the settings name.
     """
-    wanted = config.fmri_engine
+    wanted, fmriprep = config.fmri_engine, fmriprep or FmriprepConfig()
     if wanted == "auto":
         if "fmriprep" in derivatives:
             return "derivatives"
-        licensed = config.fs_license_file or os.environ.get("FS_LICENSE")
-        return "fmriprep" if licensed and _can_run_fmriprep(config) else "builtin"
+        licensed = fs_license_of(fmriprep)
+        return "fmriprep" if licensed and _can_run_fmriprep(fmriprep) else "builtin"
     if wanted == "derivatives" and "fmriprep" not in derivatives:
         raise UsageError("--fmri-engine derivatives needs --derivatives fmriprep=PATH.")
-    if wanted == "fmriprep" and not _can_run_fmriprep(config):
+    if wanted == "fmriprep" and not _can_run_fmriprep(fmriprep):
         raise UsageError(
             "--fmri-engine fmriprep: no fmriprep program is on PATH and --fmriprep-container "
             "names no image that apptainer, singularity or docker could run; give one, or "
@@ -87,6 +89,6 @@ def _check_derivative(name, path):
 
 
 def _can_run_fmriprep(config):
-    if config.fmriprep_container:
+    if config.container:
         return any(shutil.which(tool) for tool in _CONTAINER_TOOLS)
     return bool(shutil.which("fmriprep"))

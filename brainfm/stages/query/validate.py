@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 
 from brainfm.errors import BrainFMError, DataError, MissingInput, NothingSelected
+from brainfm.stages.preprocess.fmriprep import check_fmriprep
 from brainfm.stages.query.engine import choose_engine, read_derivatives
 from brainfm.stages.query.folders import check_description, check_folders
 from brainfm.stages.query.validate_runs import Problem, check_runs
@@ -88,7 +89,8 @@ def preflight(bids_dir, output_dir, settings):
     attempt(errors, check_description, bids_dir)
     derivatives, malformed = read_derivatives(run.derivatives)
     errors += malformed
-    engine = attempt(errors, choose_engine, settings.bold, derivatives)
+    engine = attempt(errors, choose_engine, settings.bold, derivatives, settings.fmriprep)
+    errors += check_fmriprep(settings, bids_dir, output_dir) if engine == "fmriprep" else []
     attempt(errors, read_plugin, run.use_plugin)  # refused now, not after an hour
     attempt(errors, load_atlas, settings.bold.atlas)
     attempt(errors, check_template, settings.bold.template)

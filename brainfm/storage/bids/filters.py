@@ -10,6 +10,8 @@ from brainfm.storage.bids.names import ENTITY_OF
 
 #: Queries of fMRIPrep that select files which brainfm does not use.
 _OTHER_QUERIES = ("flair", "t2w", "fmap", "sbref", "roi", "asl", "dwi", "pet", "inv2")
+#: All queries of fMRIPrep.
+FMRIPREP_QUERIES = ("bold", "t1w", *_OTHER_QUERIES)
 _QUERY_MEMBER = re.compile(r"<?Query\.(\w+)(: \d+>)?")
 
 
@@ -50,7 +52,7 @@ def read_filters(path, queries):
         raise UsageError(f"--bids-filter-file {path} is not valid JSON: {error}.") from error
     if not isinstance(data, dict) or not all(isinstance(item, dict) for item in data.values()):
         raise UsageError(f"{path}: expected {{query: {{entity: value}}}}, see brainfm --help.")
-    unknown = [query for query in data if query not in (*queries, *_OTHER_QUERIES)]
+    unknown = [query for query in data if query not in (*queries, *FMRIPREP_QUERIES, "eeg")]
     if unknown:
         raise UsageError(
             f"{path}: there is no query {unknown[0]!r}; expected {', '.join(queries)}."

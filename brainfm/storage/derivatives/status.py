@@ -14,7 +14,8 @@ from brainfm.storage.derivatives.names import run_entities
 from brainfm.storage.lock import WorkLock
 
 #: Settings that change how a run is processed, not its result.
-_NOT_IN_KEY = {"fmriprep_container", "fs_license_file", "device", "batch_size"}
+_NOT_IN_KEY = {"container", "fs_license_file", "bids_database_dir", "skip_bids_validation",
+               "device", "batch_size"}  # fmt: skip
 
 
 def status_path(output_dir, participant):
@@ -172,14 +173,19 @@ def key_of_settings(modality, settings, engine):
         64 hexadecimal digits.
     """
     section = settings.eeg if modality == "eeg" else settings.bold
-    return key_of(
-        {
-            "settings": {k: v for k, v in asdict(section).items() if k not in _NOT_IN_KEY},
-            "seed": settings.run.random_seed,
-            "sloppy": settings.run.sloppy,
-            "engine": engine if modality != "eeg" else None,
-        }
-    )
+    facts = {
+        "settings": _in_key(section),
+        "seed": settings.run.random_seed,
+        "sloppy": settings.run.sloppy,
+        "engine": engine if modality != "eeg" else None,
+    }
+    if facts["engine"] == "fmriprep":
+        facts["fmriprep"] = _in_key(settings.fmriprep)
+    return key_of(facts)
+
+
+def _in_key(section):
+    return {name: value for name, value in asdict(section).items() if name not in _NOT_IN_KEY}
 
 
 def key_of(facts):
