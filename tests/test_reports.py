@@ -15,7 +15,7 @@ from brainfm.recording import Recording
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.report.group import write_group_report
 from brainfm.stages.report.participant import write_participant_report
-from brainfm.stages.report.quality import format_measure
+from brainfm.stages.report.usual import format_measure
 from brainfm.storage.lock import WorkLock
 
 PNG = bytes.fromhex(

@@ -8,6 +8,8 @@ from brainfm.storage.derivatives.status import read_status
 def write_reports(job, participants, *, changed, errors):
     """Write the report of each participant whose results changed or who has none yet.
 
+    Measures outside their usual range are logged as warnings.
+
     Parameters
     ----------
     job : brainfm.cli.job.Job
@@ -24,7 +26,9 @@ def write_reports(job, participants, *, changed, errors):
     n_failed : int
         Number of reports that could not be written; the traceback of each is logged.
     """
+    from brainfm.stages.report.collect import collect_outputs
     from brainfm.stages.report.participant import write_participant_report
+    from brainfm.stages.report.quality import outside_sentences
 
     reports, n_failed = [], 0
     for label in participants:
@@ -32,6 +36,8 @@ def write_reports(job, participants, *, changed, errors):
         try:
             if label in changed or not path.is_file():
                 path = write_participant_report(job.output_dir, label, errors=errors.get(label, ()))
+                for sentence in outside_sentences(collect_outputs(job.output_dir, label)):
+                    job.log.warning("outside the usual range: %s", sentence)
             reports.append(path)
         except Exception as error:  # the other reports are still written
             n_failed += 1

@@ -15,6 +15,9 @@ _FIGURE_ORDER = (
     "motion", "carpet", "coverage", "connectivity", "psd", "traces", "components", "sensors",
     "bands",
 )  # fmt: skip
+#: Sidecars of a recording; where they share a key, the last one holds.
+_SIDECARS = ("*_desc-preproc_T1w.json", "*_desc-preproc_bold.json", "*_desc-preproc_eeg.json",
+             "*_desc-denoised_timeseries.json")  # fmt: skip
 #: Kinds of recordings and their titles.
 TITLES = {"T1w": "Anatomy", "bold": "BOLD", "eeg": "EEG"}
 _SUFFIXES = tuple(TITLES)
@@ -39,6 +42,13 @@ class FigureFile:
     desc: str
     title: str
     caption: str
+
+    @property
+    def rank(self):
+        """Key of the order of figures in a report."""
+        desc = self.desc.lower()
+        rank = next((i for i, word in enumerate(_FIGURE_ORDER) if word in desc), len(_FIGURE_ORDER))
+        return rank, self.desc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +81,7 @@ class RecordingOutputs:
     quality : dict
         Measures of ``*_qc.json``.
     sidecar : dict
-        Sidecar of the standardised signal.
+        Sidecars of the preprocessed image and of the standardised signal.
     embeddings : list of EmbeddingFile
     status : dict
         Entry of ``status.json``.
@@ -221,13 +231,7 @@ def _add_figures(folder, entry):
         )
         figures = entry(path).figures
         figures.append(figure)
-        figures.sort(key=_figure_rank)
-
-
-def _figure_rank(figure):
-    desc = figure.desc.lower()
-    rank = next((i for i, word in enumerate(_FIGURE_ORDER) if word in desc), len(_FIGURE_ORDER))
-    return rank, figure.desc
+        figures.sort(key=lambda one: one.rank)
 
 
 def _add_quality(folder, entry):
@@ -246,9 +250,10 @@ def _add_signals(folder, entry):
         sidecar, vector = read_json_object(path), _read_vector(array)
         embedding = EmbeddingFile(name=array.name, sidecar=sidecar, vector=vector)
         entry(path).embeddings.append(embedding)
-    for pattern in ("*_desc-preproc_eeg.json", "*_desc-denoised_timeseries.json"):
+    for pattern in _SIDECARS:
         for path in _files(folder, pattern):
-            entry(path).sidecar = read_json_object(path)
+            entry(path).sidecar |= read_json_object(path)
+            entry(path).sidecar.pop("Positions", None)  # large, and in no report
 
 
 def _files(folder, pattern):

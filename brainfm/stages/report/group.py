@@ -9,9 +9,11 @@ from brainfm.files import write_text
 from brainfm.stages.report.collect import TITLES, collect_outputs
 from brainfm.stages.report.embeddings import group_embeddings
 from brainfm.stages.report.evaluation import evaluation_section
+from brainfm.stages.report.exclusions import reasons_of
+from brainfm.stages.report.figure_page import write_figure_page
 from brainfm.stages.report.figures.group import training_figure
+from brainfm.stages.report.group_quality import group_quality
 from brainfm.stages.report.methods import software_versions
-from brainfm.stages.report.quality import group_quality
 from brainfm.stages.report.read import (
     as_dict,
     latest_settings,
@@ -26,7 +28,8 @@ from brainfm.storage.bids.query import participants_of
 def write_group_report(out_dir):
     """Write ``group.html`` from the content of the output folder, and its figures to ``group/``.
 
-    Sections without content are left out.
+    Beside it are ``group_figures.html`` and the tables of quality measures. Sections without
+    content are left out.
 
     Parameters
     ----------
@@ -41,11 +44,13 @@ def write_group_report(out_dir):
     folder = out_dir / "group"
     participants = [collect_outputs(out_dir, label) for label in participants_of(out_dir)]
     evaluation = read_json_object(folder / "evaluation.json")
+    reasons = reasons_of(out_dir, participants)
     context = {
         "title": "Group report",
         "evaluation": evaluation_section(folder, evaluation),
         "embeddings": group_embeddings(folder, participants, evaluation),
-        "quality": group_quality(folder, participants),
+        "quality": group_quality(out_dir, participants, reasons),
+        "figure_page": write_figure_page(out_dir, participants, reasons),
         "corpus": _corpus(folder / "corpus"),
         "models": _models(out_dir),
         "participants": participants,
@@ -60,7 +65,8 @@ def write_group_report(out_dir):
 def _remove_old_figures(folder, context):
     """Remove the figures of an earlier call that are not on this page."""
     figures = [*(context["evaluation"] or {"figures": []})["figures"], *context["embeddings"]]
-    figures += [one["figure"] for one in (*context["quality"], *context["models"]) if one["figure"]]
+    tables = (context["quality"] or {"tables": []})["tables"]
+    figures += [one["figure"] for one in (*tables, *context["models"]) if one["figure"]]
     names = {Path(figure["data"]).stem for figure in figures}
     for path in folder.glob("*"):
         if path.suffix in (".svg", ".tsv") and path.stem not in names:

@@ -9,9 +9,10 @@ from brainfm.stages.report.collect import TITLES, collect_outputs
 from brainfm.stages.report.embeddings import participant_embeddings
 from brainfm.stages.report.figures.participant import alpha_figure
 from brainfm.stages.report.methods import participant_methods, software_versions
-from brainfm.stages.report.quality import quality_tables
+from brainfm.stages.report.quality import outside_sentences, quality_tables
 from brainfm.stages.report.read import settings_rows
 from brainfm.stages.report.render import picture, render
+from brainfm.stages.report.usual import notes_of
 
 
 def write_participant_report(out_dir, participant, *, errors=()):
@@ -45,6 +46,8 @@ def write_participant_report(out_dir, participant, *, errors=()):
         missing=_missing(outputs),
         recordings=[_row(recording) for recording in outputs.recordings],
         quality=quality_tables(outputs),
+        outside=outside_sentences(outputs),
+        notes_of=notes_of,
         alpha=_alpha(outputs.of("eeg")),
         embedding=participant_embeddings(outputs),
         methods=participant_methods(outputs),

@@ -9,6 +9,7 @@ from brainfm.stages.report.figures.style import BLUE, GREEN, GREY, OCHRE, RED, a
 
 _MOST_COLOURS = 12
 _MAPS_PER_ROW = 3
+_STRIPS_PER_ROW = 4
 _MOST_MAPS = 12
 _COLOURS = (BLUE, OCHRE, GREEN, RED, GREY)
 
@@ -112,35 +113,52 @@ def _draw_map(axis, data, name):
         axis.legend(frameon=False, fontsize=7, markerscale=1.2, handletextpad=0.1)
 
 
-def quality_figure(data, names):
-    """Draw one strip plot per quality measure, one dot per recording.
+def quality_figure(data, panels):
+    """Draw one strip plot per quality measure, one mark per recording.
 
     Parameters
     ----------
     data : DataFrame
         Columns ``participant``, ``recording`` and the measures.
-    names : dict of str to str
-        Title of each measure.
+    panels : dict of str to tuple of (str, float or None, float or None)
+        Title, lowest and highest usual value of each measure.
 
     Returns
     -------
     svg : str
     data : DataFrame
     """
-    shown = [key for key in names if data[key].notna().any()]
+    shown = [key for key in panels if data[key].notna().any()]
+    n_rows = -(-len(shown) // _STRIPS_PER_ROW)
+    n_columns = min(len(shown), _STRIPS_PER_ROW)
 
     def draw(axes):
-        for axis, key in zip(axes, shown, strict=True):
-            values = data[key].dropna().sort_values().to_numpy(float)
-            # Neighbours in rank are shifted to different sides, so equal values stay visible.
-            shift = 0.28 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
-            axis.plot(shift, values, "o", color=BLUE, alpha=0.55, markersize=5, markeredgewidth=0)
-            axis.plot([-0.22, 0.22], [np.median(values)] * 2, color="black", linewidth=1.5)
-            axis.set(xlim=(-0.5, 0.5), xticks=[])
-            axis.spines["bottom"].set_visible(False)
-            axis.set_title(names[key], fontsize=9.5)
+        for axis in axes[len(shown) :]:
+            axis.set_axis_off()
+        for axis, key in zip(axes, shown, strict=False):
+            _draw_strip(axis, data[key].dropna().sort_values().to_numpy(float), *panels[key][1:])
+            axis.set_title(panels[key][0], fontsize=9.5)
 
-    return axes_svg(draw, size=(2.3 * len(shown), 2.8), grid=(1, len(shown))), data
+    return axes_svg(draw, size=(2.3 * n_columns, 2.8 * n_rows), grid=(n_rows, n_columns)), data
+
+
+def _draw_strip(axis, values, low, high):
+    """Draw values as dots, those outside the usual range as triangles."""
+    # Neighbours in rank are shifted to different sides, so equal values stay visible.
+    shift = 0.28 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
+    above = values > (np.inf if high is None else high)
+    below = values < (-np.inf if low is None else low)
+    inside = ~(above | below)
+    axis.plot(shift[inside], values[inside], "o", color=BLUE, alpha=0.55, markersize=5,
+              markeredgewidth=0)  # fmt: skip
+    for marker, which in (("^", above), ("v", below)):
+        axis.plot(shift[which], values[which], marker, color=RED, markersize=7, markeredgewidth=0)
+    for bound, is_crossed in ((low, below.any()), (high, above.any())):
+        if is_crossed:  # a limit far from all values would squeeze them
+            axis.axhline(bound, color=GREY, linestyle=":", linewidth=1)
+    axis.plot([-0.22, 0.22], [np.median(values)] * 2, color="black", linewidth=1.5)
+    axis.set(xlim=(-0.5, 0.5), xticks=[])
+    axis.spines["bottom"].set_visible(False)
 
 
 def training_figure(history):
