@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brainfm.stages.report.read import as_dict, kind_of, latest_settings, read_json_object
+from brainfm.stages.report.read import as_dict, kinds_of, latest_settings, read_json_object
 from brainfm.storage.bids.query import entities_of, stem_of
 from brainfm.storage.derivatives.status import status_to_show
 
@@ -190,9 +190,41 @@ def collect_outputs(out_dir, participant):
     -------
     outputs : ParticipantOutputs
     """
-    out_dir, folder = Path(out_dir), Path(out_dir) / f"sub-{participant}"
-    status = status_to_show(out_dir, participant)
+    return collect_group(out_dir, [participant])[0]
+
+
+def collect_group(out_dir, participants):
+    """Collect the outputs of several participants; see :func:`collect_outputs`.
+
+    Parameters
+    ----------
+    out_dir : path
+    participants : iterable of str
+
+    Returns
+    -------
+    outputs : list of ParticipantOutputs
+    """
+    out_dir = Path(out_dir)
     dataset = read_json_object(out_dir / "dataset_description.json")
+    settings, kinds = latest_settings(out_dir), kinds_of(out_dir, dataset)
+    outputs = []
+    for label in participants:
+        status = status_to_show(out_dir, label)
+        outputs.append(
+            ParticipantOutputs(
+                label=label,
+                status=status,
+                recordings=_recordings(out_dir / f"sub-{label}", status),
+                dataset=dataset,
+                settings=settings,
+                kind=kinds.get(label, ""),
+            )
+        )
+    return outputs
+
+
+def _recordings(folder, status):
     found = {}
 
     def entry(path):
@@ -204,17 +236,10 @@ def collect_outputs(out_dir, participant):
     _add_signals(folder, entry)
     for name, state in as_dict(status.get("recordings")).items():
         path = Path(f"{name}.json")
-        if _suffix_of(path) and path.name.startswith(f"sub-{participant}"):
+        if _suffix_of(path) and path.name.startswith(folder.name):
             entry(path).status = as_dict(state)
     order = sorted(found, key=lambda key: (_SUFFIXES.index(key[1]), key[0]))
-    return ParticipantOutputs(
-        label=participant,
-        status=status,
-        recordings=[found[key] for key in order],
-        dataset=dataset,
-        settings=latest_settings(out_dir),
-        kind=kind_of(out_dir, dataset, participant),
-    )
+    return [found[key] for key in order]
 
 
 def _add_figures(folder, entry):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm.files import write_text
-from brainfm.stages.report.collect import TITLES, collect_outputs
+from brainfm.stages.report.collect import TITLES, collect_group
 from brainfm.stages.report.embeddings import group_embeddings
 from brainfm.stages.report.evaluation import evaluation_section
 from brainfm.stages.report.exclusions import reasons_of
@@ -42,7 +42,7 @@ def write_group_report(out_dir):
     """
     out_dir = Path(out_dir)
     folder = out_dir / "group"
-    participants = [collect_outputs(out_dir, label) for label in participants_of(out_dir)]
+    participants = collect_group(out_dir, participants_of(out_dir))
     evaluation = read_json_object(folder / "evaluation.json")
     reasons = reasons_of(out_dir, participants)
     context = {

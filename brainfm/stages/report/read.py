@@ -110,7 +110,7 @@ def settings_rows(settings, sections):
     ]
 
 
-def kind_of(out_dir, dataset, participant):
+def kinds_of(out_dir, dataset):
     """Read the column ``kind`` of ``participants.tsv`` of the output, or else of its raw dataset.
 
     Parameters
@@ -118,13 +118,11 @@ def kind_of(out_dir, dataset, participant):
     out_dir : path
     dataset : dict
         ``dataset_description.json`` of the output.
-    participant : str
-        Label without ``sub-``.
 
     Returns
     -------
-    kind : str
-        Empty if there is no such table, row or column.
+    kinds : dict of str to str
+        By the label without ``sub-``; empty if there is no such table or column.
     """
     link = as_dict(dataset.get("DatasetLinks")).get("raw")
     for root in [Path(out_dir), *([Path(out_dir) / str(link)] if link else [])]:
@@ -133,9 +131,10 @@ def kind_of(out_dir, dataset, participant):
         except (OSError, ValueError):
             continue
         if "participant_id" in table:
-            rows = table[table["participant_id"] == f"sub-{participant}"]
-            return str(rows["kind"].iloc[0]) if len(rows) and "kind" in rows else ""
-    return ""
+            kinds = table["kind"].astype(str) if "kind" in table else []
+            labels = table["participant_id"].astype(str).str.removeprefix("sub-")
+            return dict(zip(labels, kinds, strict=False))
+    return {}
 
 
 def format_value(value):
