@@ -216,7 +216,8 @@ class RecordingTable:
             if recording.modality in together[key]:
                 raise SignalError(
                     f"two {recording.modality} recordings are both labelled {recording!r}: "
-                    "give them different task, run or session labels."
+                    "give them different task, run or session labels, or select one of them, for "
+                    "instance with atlas=."
                 )
             together[key][recording.modality] = recording
         rows = _pair_the_only_two(list(together.values()))

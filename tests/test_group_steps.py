@@ -51,7 +51,11 @@ def test_a_question_is_answered_with_the_packaged_model_without_training(study, 
         "Selected: task rest. The exclusion list leaves out 2 recordings of 2 participants: "
         "motion (1), asleep (1)."
     )
-    assert found["answer"]["selection"] in (study / "out" / "group.html").read_text()
+    page = (study / "out" / "group.html").read_text()
+    assert found["answer"]["selection"] in page
+    assert (
+        "<p>The exclusion list leaves out 2 recordings of 2 participants" in page
+    )  # of the corpus
     table = pd.read_csv(study / "out" / "group" / "excluded.tsv", sep="\t", dtype=str)
     assert table["reason"].tolist() == ["motion", "asleep"]
     assert len(pd.read_csv(study / "out/group/corpus/manifest.tsv", sep="\t")) == 10

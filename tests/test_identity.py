@@ -149,6 +149,13 @@ class TestDatasets:
         build_corpus(two, tmp_path / "corpus")
         assert {one.dataset for one in read_corpus(tmp_path / "corpus")} == {"Study"}
 
+    def test_folders_in_the_derivatives_of_a_raw_dataset_are_of_its_study(self, tmp_path):
+        raw = tmp_path / "raw"
+        roots = [write_dataset(raw / "derivatives" / one, one, ["01"], task=one) for one in "ab"]
+        describe(raw)
+        build_corpus(roots, tmp_path / "corpus")
+        assert {one.group for one in read_corpus(tmp_path / "corpus")} == {"Study/01"}
+
     def test_a_table_of_labels_alone_tells_nothing(self, tmp_path):
         path = tmp_path / "participants.tsv"
         path.write_text("participant_id\tsex\n" + "".join(f"{n}\tM\n" for n in range(20)))

@@ -50,6 +50,10 @@ def run_participant_level(job: Job):
         model, plans = _plan(job, checks)
     if not job.settings.run.dry_run:
         job.open()
+    if job.settings.run.exclude:
+        job.log.warning(
+            "--exclude has no effect at the participant level: use it at the group level."
+        )
     log_problems(job.log, checks)
     log_plan(job.log, plans, checks)
     if job.settings.run.dry_run:

@@ -52,6 +52,7 @@ def write_group_report(out_dir):
         "quality": group_quality(out_dir, participants, reasons),
         "figure_page": write_figure_page(out_dir, participants, reasons),
         "corpus": _corpus(folder / "corpus"),
+        "excluded": _excluded(folder / "excluded.tsv"),
         "models": _models(out_dir),
         "participants": participants,
         "with_page": [p.label for p in participants if (out_dir / f"sub-{p.label}.html").is_file()],
@@ -71,6 +72,16 @@ def _remove_old_figures(folder, context):
     for path in folder.glob("*"):
         if path.suffix in (".svg", ".tsv") and path.stem not in names:
             path.unlink()
+
+
+def _excluded(path):
+    """Count the recordings that the exclusion list leaves out; None if there are none."""
+    table = read_group_table(path)
+    if table is None or table.empty:
+        return None
+    people = table[["dataset", "participant"]].drop_duplicates()
+    reasons = table["reason"].value_counts().to_dict()
+    return {"n_recordings": len(table), "n_participants": len(people), "reasons": reasons}
 
 
 def _corpus(folder):

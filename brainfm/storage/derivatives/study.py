@@ -129,13 +129,14 @@ def _description(root):
 
 
 def _linked_raw(root):
-    """Return the folder of the raw dataset that a derivative links to, if it is there."""
+    """Return the raw dataset that a derivative links to or lies in, if it is there."""
     links = _description(root).get("DatasetLinks")
     link = links.get("raw") if isinstance(links, dict) else None
-    if not isinstance(link, str):
-        return None
-    folder = Path(root) / link.removeprefix("file://")
-    return folder if folder.is_dir() else None
+    if isinstance(link, str):
+        folder = Path(root) / link.removeprefix("file://")
+        return folder if folder.is_dir() else None
+    inside = [folder.parent for folder in Path(root).parents if folder.name == "derivatives"]
+    return next((raw for raw in inside if (raw / "dataset_description.json").is_file()), None)
 
 
 def _source_of(description):
