@@ -90,10 +90,11 @@ class Recording:
         Parameters
         ----------
         signal : ndarray of float, shape (n_times, n_channels)
-            EEG in volts; BOLD in any unit. A channel without data is all NaN.
+            EEG in volts; BOLD in any unit. A channel without data is all NaN, and so is a
+            censored frame of BOLD.
         sampling_hz, modality, positions, channels, mask
             See :class:`Recording`. ``channels`` default to "0", "1", ...; ``mask`` defaults
-            to the channels whose samples are all finite.
+            to the channels whose samples are finite in all frames that are not censored.
         **entities : str
             ``participant``, ``session``, ``task``, ``run`` and the other labels of
             :class:`Recording`, ``dataset``, ``doi``, ``site``, ``source``.
@@ -115,7 +116,8 @@ class Recording:
                 "pass one recording at a time."
             )
         if mask is None:
-            mask = np.isfinite(signal).all(axis=0)
+            frames = np.isfinite(signal).any(axis=1)  # the others are censored
+            mask = np.isfinite(signal[frames]).all(axis=0) & frames.any()
         if channels is None:
             channels = [str(index) for index in range(signal.shape[1])]
         return cls(

@@ -279,7 +279,7 @@ class TestBadInput:
             (lambda root: (root / "sub-01/eeg/sub-01_electrodes.tsv").unlink(), MissingInput,
              r"no \*_electrodes.tsv for sub-01.*position of each electrode"),
             (lambda root: next(root.glob("sub-01/func/*.tsv")).write_text("p0\tp1\n"), DataError,
-             r"sub-01.* 2 column names and 1 values in its first row"),
+             r"sub-01.* 2 column names and 0 values in its first row"),
         ],
     )  # fmt: skip
     def test_an_invalid_description_changes_nothing(self, two, corpus, spoil, error, words):

@@ -10,7 +10,8 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import detrend, firwin
 from torch.nn.utils.rnn import pad_sequence
 
-from brainfm.errors import ModelError
+from brainfm.errors import ModelError, SignalError
+from brainfm.signal.censored_frames import interpolate_censored
 
 #: Version of :func:`prepare`. Raise it whenever the same recording gives other numbers than before:
 #: signals prepared by another version are not used again.
@@ -131,7 +132,7 @@ def prepare(recording):
     ----------
     recording : Recording
         EEG in volts, BOLD in any unit. Channels that are masked, constant or not finite are
-        left out.
+        left out; censored frames of BOLD (NaN in all channels) are interpolated linearly.
 
     Returns
     -------
@@ -140,19 +141,27 @@ def prepare(recording):
     Raises
     ------
     ModelError
-        If no channel is usable, the recording is shorter than one patch, or EEG is not in volts.
+        If no channel is usable, the recording is shorter than one patch, fewer than half of its
+        frames are left after censoring, or EEG is not in volts.
     """
     return recording.cache(recording, _prepare) if recording.cache else _prepare(recording)
 
 
 def _prepare(recording):
     spec = SPECS[recording.modality]
-    if recording.duration_s + 1e-6 < spec.patch_s:
+    signal = recording.signal
+    if recording.modality == "bold":
+        try:
+            signal = interpolate_censored(signal)
+        except SignalError as error:
+            raise ModelError(f"{recording!r}: {error}") from error
+    duration_s = len(signal) / recording.sampling_hz
+    if duration_s + 1e-6 < spec.patch_s:
         raise ModelError(
-            f"{recording!r} lasts {recording.duration_s:.3g} s but one patch of "
+            f"{recording!r} lasts {duration_s:.3g} s but one patch of "
             f"{recording.modality} is {spec.patch_s:g} s: it is too short for this model."
         )
-    signal = np.array(recording.signal.T, order="C")  # a copy, contiguous along time
+    signal = np.array(signal.T, order="C")  # a copy, contiguous along time
     with np.errstate(invalid="ignore"):
         spread = np.ptp(signal, axis=1)  # NaN or infinite if a sample is
     usable = recording.mask & np.isfinite(spread) & (spread > 0)

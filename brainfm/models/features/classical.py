@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from brainfm.errors import SignalError, UsageError
 from brainfm.models.features.protocol import FeatureExtractorMixin
 from brainfm.models.inputs import as_table
+from brainfm.signal.censored_frames import without_censored
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.covariance import (
     impute_channels,
@@ -363,15 +364,20 @@ def usable_channels(recording):
     names : tuple of str, length n_usable
         Channels that are neither masked, nor constant, nor with a sample that is not finite.
     signal : ndarray of float64, shape (n_times, n_usable)
-        In the unit of the recording.
+        In the unit of the recording, without the censored frames of BOLD.
     sampling_hz : float
 
     Raises
     ------
     SignalError
-        If there are fewer than two such channels.
+        If there are fewer than two such channels, or fewer than half of the frames are left.
     """
     signal = recording.signal.astype(float)
+    if recording.modality == "bold":
+        try:
+            signal = without_censored(signal)
+        except SignalError as error:
+            raise SignalError(f"{recording!r}: {error}") from error
     # A constant channel has neither correlations nor power.
     keep = recording.mask & np.isfinite(signal).all(axis=0) & (np.ptp(signal, axis=0) > 0)
     if keep.sum() < 2:

@@ -36,7 +36,7 @@ def check_bold(bold_file, metadata, *, slice_timing=False):
     if not problems:
         problems = [*_check_header(image, metadata or {}), *_check_length(image)]
     if metadata is not None:
-        problems += _check_repetition_time(metadata.get("RepetitionTime"))
+        problems += check_repetition_time(metadata.get("RepetitionTime"))
     if slice_timing and metadata and not problems:
         problems += _check_slice_timing(image, metadata)
     return problems
@@ -120,7 +120,19 @@ def _check_length(image):
         yield f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."
 
 
-def _check_repetition_time(value):
+def check_repetition_time(value):
+    """Check a ``RepetitionTime``.
+
+    Parameters
+    ----------
+    value : object
+        As in a sidecar; None where it is absent.
+
+    Yields
+    ------
+    problem : str
+        A sentence: what was expected, what came, what to do.
+    """
     shortest, longest = _TR_RANGE_S
     if value is None:
         yield (

@@ -1,17 +1,21 @@
-"""Parcel time series of BOLD (TSV), read lazily."""
+"""Parcel time series of BOLD (TSV), of brainfm and of other programs, read lazily."""
 
+import logging
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError, MissingInput
-from brainfm.files import read_json, read_tsv
 from brainfm.recording import Recording
 from brainfm.storage.bids.names import entities_of
-from brainfm.storage.derivatives.labels import dataset_root, labels_of
+from brainfm.storage.derivatives.labels import labels_of
+from brainfm.storage.derivatives.parcel_positions import parcel_positions
+from brainfm.storage.derivatives.series_sidecar import kept_frames, sampling_hz_of, series_sidecar
+
+log = logging.getLogger("brainfm")
+_MISSING = ("n/a", "", "nan", "NaN", "NA", "N/A")
 
 
 def read_timeseries(path, positions=None):
@@ -20,112 +24,144 @@ def read_timeseries(path, positions=None):
     Parameters
     ----------
     path : path
-        ``*_atlas-<label>[_...]_timeseries.tsv``: one column a parcel, one row a volume,
-        ``n/a`` for parcels outside the scan. Its JSON sidecar names ``SamplingFrequency`` (Hz)
-        or ``RepetitionTime`` (s) and may name ``Positions``.
+        ``*_timeseries.tsv``: one column a parcel, with or without a row of names, one row a
+        volume. A row of ``n/a`` is a censored frame, a column of ``n/a`` a parcel outside the
+        scan. Its JSON sidecar names ``SamplingFrequency`` (Hz) or ``RepetitionTime`` (s) and may
+        name ``Positions``. Frames that XCP-D censored, which it removes or interpolates, are
+        restored as ``n/a`` from its ``*_outliers.tsv``.
     positions : path, optional
-        Table of the atlas: name, x, y, z in MNI millimetres.
+        Table of the atlas: name, x, y, z in MNI millimetres; or its label image with a table.
 
     Returns
     -------
     Recording
-        In the units of the file.
+        In the units of the file; NaN in all parcels of a censored frame.
 
     Raises
     ------
     MissingInput
-        If the file, its sidecar or its positions do not exist.
+        If the file or its positions do not exist.
     DataError
-        If the table is malformed, or parcels are missing from the table of the atlas.
+        If the table is malformed, its repetition time is absent or implausible, or parcels are
+        missing from the table of the atlas.
     """
     path = Path(path)
-    sidecar = read_json(path.with_suffix(".json"))
-    header, first, n_times = _peek(path)
+    if "sub" not in entities_of(path):
+        raise DataError(f"{path} has no sub-<label> in its name: rename it and its sidecar.")
+    names, first, n_rows = _peek(path)
+    sidecar = series_sidecar(path)
+    sampling_hz = sampling_hz_of(path, sidecar)
+    kept = kept_frames(path, n_rows)
+    channels, places = parcel_positions(
+        path, names or tuple(str(n) for n in range(len(first))), sidecar, positions
+    )
+    _warn_of_unknown_times(path, sidecar)
     return Recording(
-        read=_ReadSeries(str(path)),
-        shape=(n_times, len(header)),
-        sampling_hz=_sampling_hz(path, sidecar),
+        read=_ReadSeries(
+            path=str(path),
+            n_rows=n_rows,
+            has_names=bool(names),
+            kept=None if kept is None else kept.tobytes(),
+        ),
+        shape=(n_rows if kept is None else len(kept), len(channels)),
+        sampling_hz=sampling_hz,
         modality="bold",
-        channels=header,
-        positions=_parcel_positions(path, header, sidecar, positions),
-        mask=np.array([value not in ("n/a", "", "nan", "NaN") for value in first]),
+        channels=channels,
+        positions=places,
+        mask=np.array([value not in _MISSING for value in first]),
         **labels_of(path),
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _ReadSeries:
-    """Reader of a TSV of parcel series."""
+    """Reader of a TSV of parcel series; ``kept`` is a bool for each frame."""
 
     path: str
+    n_rows: int
+    has_names: bool
+    kept: bytes | None
 
     def __call__(self):
+        header = {} if self.has_names else {"header": None}
         try:
-            frame = pd.read_csv(self.path, sep="\t", na_values=["n/a"], dtype=np.float32)
+            frame = pd.read_csv(
+                self.path, sep="\t", na_values=list(_MISSING), dtype=np.float32,
+                skip_blank_lines=False,
+                nrows=self.n_rows, **header,
+            )  # fmt: skip
         except OSError as error:
             raise MissingInput(f"{self.path} cannot be read ({error.strerror}).") from error
         except ValueError as error:
             raise DataError(f"{self.path} holds values that are not numbers: {error}.") from error
-        return frame.to_numpy()
+        series = frame.to_numpy()
+        if self.kept is None:
+            return series
+        kept = np.frombuffer(self.kept, dtype=bool)
+        whole = np.full((len(kept), series.shape[1]), np.nan, dtype=np.float32)
+        whole[kept] = series[kept] if len(series) == len(kept) else series
+        return whole
 
 
 def _peek(path):
-    """Return the column names, the first row as text and the number of rows."""
+    """Return the column names, the values of the first row with any, and the number of rows.
+
+    Names are empty where the first row holds values. Only the beginning is parsed.
+    """
     try:
         with path.open("rb") as stream:
-            header = stream.readline().decode("utf8").rstrip("\r\n").split("\t")
-            first = stream.readline().decode("utf8").rstrip("\r\n").split("\t")
-            rest = stream.read()
+            names = first = _cells(stream)
+            has_names = not all(map(_is_value, names)) or _are_numbers_of_parcels(names)
+            n_read = int(not has_names)
+            while first and (n_read == 0 or (len(first) == len(names) and _are_missing(first))):
+                first, n_read = _cells(stream), n_read + 1
+            rest = stream.read().rstrip(b"\r\n")
     except OSError as error:
         raise MissingInput(f"{path} cannot be read ({error.strerror}).") from error
-    n_times = 1 + rest.count(b"\n") + (bool(rest) and not rest.endswith(b"\n"))
-    if len(first) != len(header):
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a table in UTF-8: copy or convert it again.") from error
+    n_rows = n_read + rest.count(b"\n") + bool(rest)
+    if not first and n_read > 1:
+        n_rows, first = n_rows - 1, ["n/a"] * len(names)  # without any value
+    if len(first) != len(names):
         raise DataError(
-            f"{path} has {len(header)} column names and {len(first)} values in its first row: "
+            f"{path} has {len(names)} column names and {len(first)} values in its first row: "
             "expected one column per parcel and one row per volume."
         )
-    return tuple(header), first, n_times
+    return tuple(names) if has_names else (), first, n_rows
 
 
-def _sampling_hz(path, sidecar):
-    sampling, repetition = sidecar.get("SamplingFrequency"), sidecar.get("RepetitionTime")
-    if sampling is None and repetition is None:
-        raise DataError(
-            f"{path.with_suffix('.json')} has neither SamplingFrequency (Hz) nor "
-            "RepetitionTime (s): add one of them."
-        )
-    return float(sampling) if sampling is not None else 1 / float(repetition)
+def _cells(stream):
+    """Return the cells of the next line; none at the end of the file."""
+    line = stream.readline().decode("utf-8-sig")
+    return line.rstrip("\r\n").split("\t") if line else []
 
 
-def _parcel_positions(path, names, sidecar, table):
-    if table is None and "Positions" in sidecar:
-        known, source = sidecar["Positions"], f"Positions in {path.with_suffix('.json').name}"
-    else:
-        source = Path(table) if table is not None else _atlas_table(path)
-        known = _read_atlas(str(source))
-    lost = [name for name in names if name not in known]
-    if lost:
-        raise DataError(
-            f"{source} has no position for {len(lost)} of the {len(names)} parcels of "
-            f"{path.name} ({', '.join(lost[:3])}): give the table of the atlas of these series."
-        )
-    return np.array([known[name] for name in names], dtype=float)
+def _are_missing(cells):
+    return all(cell in _MISSING for cell in cells)
 
 
-def _atlas_table(path):
-    entities, root = entities_of(path), dataset_root(path)
-    exact = root / f"atlas-{entities['atlas']}_dseg.tsv"
-    if exact.exists():
-        return exact
-    raise MissingInput(
-        f"no positions for the parcels of {path.name}: expected Positions in its sidecar or "
-        f"{exact.name} (name, x, y, z in MNI mm) in {root}; or give the table as positions=."
-    )
+def _is_value(text):
+    try:
+        float(text)
+    except ValueError:
+        return text in _MISSING
+    return True
 
 
-@lru_cache(maxsize=16)
-def _read_atlas(table):
-    frame = read_tsv(table)
-    if not {"name", "x", "y", "z"} <= set(frame):
-        raise DataError(f"{table} has columns {', '.join(frame)}; expected name, x, y and z.")
-    return dict(zip(frame["name"], frame[["x", "y", "z"]].to_numpy().tolist(), strict=True))
+def _are_numbers_of_parcels(names):
+    """Return whether a row numbers the parcels in ascending order, as giga_connectome does."""
+    if not all(name.isdecimal() for name in names):
+        return False
+    numbers = [int(name) for name in names]
+    return numbers == sorted(set(numbers))
+
+
+def _warn_of_unknown_times(path, sidecar):
+    n_discarded = sidecar.get("NumberOfVolumesDiscardedByMotionScrubbing") or 0
+    if isinstance(n_discarded, int | float) and n_discarded > 0:
+        log.warning(
+            "%s: %d volumes were removed and their times are not known; connectivity is not "
+            "affected, but the volumes before and after them are taken for neighbours.",
+            path.name, n_discarded,
+        )  # fmt: skip

@@ -12,6 +12,7 @@ from brainfm.storage.derivatives.names import run_entities
 from brainfm.storage.derivatives.read_eeg import read_eeg
 from brainfm.storage.derivatives.read_timeseries import read_timeseries
 from brainfm.storage.derivatives.selection import make_selection, modality_of
+from brainfm.storage.derivatives.series_files import series_in
 from brainfm.storage.derivatives.study import study_of
 
 log = logging.getLogger("brainfm")
@@ -181,10 +182,11 @@ def _standardised_files(root, participants):
     for folder in sorted(root.glob("sub-*")):
         if participants is not None and folder.name.removeprefix("sub-") not in participants:
             continue
-        for pattern in ("func/*_timeseries.tsv", "eeg/*_desc-preproc_eeg.vhdr"):
-            for path in [*sorted(folder.glob(pattern)), *sorted(folder.glob(f"ses-*/{pattern}"))]:
-                if path.suffix == ".vhdr" or "atlas" in entities_of(path):
-                    yield path
+        for one in [folder, *sorted(folder.glob("ses-*"))]:
+            yield from series_in(one)
+            yield from sorted(one.glob("eeg/*_desc-preproc_eeg.vhdr"))
+    if participants is None:
+        yield from series_in(root)
 
 
 def _check_names(paths):
