@@ -12,6 +12,7 @@ from brainfm.models.checkpoint.participants import participants_hash
 from brainfm.models.encoder.readout import embed, part_slices
 from brainfm.models.encoder.windows import SPECS, prepare
 from brainfm.models.inputs import device_of
+from brainfm.signal.censored_frames import censored_frames
 from brainfm.storage.derivatives.labels import dataset_root
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.derivatives.read_eeg import read_eeg
@@ -139,6 +140,7 @@ def _sidecar(path, out_dir, recording, checkpoint, vector):
         "SamplingFrequency": spec.sampling_hz,
         "Normalization": _NORMALIZATION[recording.modality],
         "NumberOfChannels": int(recording.mask.sum()),
+        **_censored(recording),
         "TrainingParticipantsHash": training.get(
             "participants_hash", participants_hash(training.get("participants", []))
         ),
@@ -148,6 +150,13 @@ def _sidecar(path, out_dir, recording, checkpoint, vector):
             "brainfm": __version__, "torch": version("torch"), "numpy": version("numpy"),
         },
     }  # fmt: skip
+
+
+def _censored(recording):
+    if recording.modality != "bold":
+        return {}
+    censored = censored_frames(recording.signal)
+    return {"NumberOfVolumes": len(censored), "NumberOfVolumesCensored": int(censored.sum())}
 
 
 def _uri(path, out_dir):

@@ -91,11 +91,12 @@ def is_selected(path, metadata, query):
 def _entities():
     from bids.layout import Config
 
-    return Config.load("bids").entities
+    return {**Config.load("derivatives").entities, **Config.load("bids").entities}
 
 
 def _parsed(path, query):
     names = {**{name: name for name in _entities()}, **{v: k for k, v in ENTITY_OF.items()}}
+    names["seg"] = "segmentation"
     unknown = [name for name in query if name not in names and not _is_option(name, names)]
     if unknown:
         raise UsageError(

@@ -1,9 +1,12 @@
 """Table of the standardised recordings of a dataset, which scikit-learn can split."""
 
+from pathlib import Path
+
 from brainfm.errors import NothingSelected, UsageError
 from brainfm.recording import MODALITIES, RecordingTable
 from brainfm.storage.derivatives.recordings import find_files, log_selection, read_recordings
 from brainfm.storage.derivatives.selection import make_selection
+from brainfm.storage.derivatives.series_files import check_one_series_per_run, other_outputs
 
 
 def load_recordings(
@@ -24,8 +27,8 @@ def load_recordings(
     Parameters
     ----------
     root : path
-        Output folder of ``brainfm ... participant``, or another derivative dataset of parcel
-        series (``*_atlas-<label>_timeseries.tsv``).
+        Output folder of ``brainfm ... participant``, or parcel series of another program, such as
+        XCP-D or giga_connectome (``*_timeseries.tsv``).
     modality : {"bold", "eeg"}, optional
     participant, session, task, run : str or list of str, optional
         Select these labels, given with or without prefix; ``run-01`` is run 1.
@@ -37,10 +40,11 @@ def load_recordings(
         Exclusion list, as ``--exclude`` takes it: a TSV with ``participant_id``, if needed
         ``session_id``, ``task``, ``run`` and other entities, and ``reason``.
     positions : path, optional
-        Atlas table (name, x, y, z in MNI millimetres) for series that name no positions.
+        Atlas table (name, x, y, z in MNI millimetres) for series that name no positions; or a
+        label image with its table.
     **labels : str or list of str
-        ``atlas``, ``acquisition``, ``ceagent``, ``reconstruction``, ``direction``, ``echo``,
-        ``part`` and ``chunk``.
+        ``atlas`` (also of ``seg-<label>``), ``acquisition``, ``ceagent``, ``reconstruction``,
+        ``direction``, ``echo``, ``part`` and ``chunk``.
 
     Returns
     -------
@@ -56,7 +60,8 @@ def load_recordings(
     UsageError
         If the modality or a filter is unknown.
     DataError
-        If the exclusion list is malformed, or a file is not what its name says.
+        If the exclusion list is malformed, a file is not what its name says, or a run has
+        several series.
     """
     if modality not in (None, *MODALITIES):
         raise UsageError(f"modality is {modality!r}; expected one of {', '.join(MODALITIES)}.")
@@ -71,5 +76,7 @@ def load_recordings(
             f"no standardised {modality or ''} recording under {root}"
             f"{f' with {given}' if given else ''}: expected *_atlas-*_timeseries.tsv or "
             "*_desc-preproc_eeg.vhdr in sub-*/; run the participant level first."
+            f"{other_outputs(Path(root))}"
         )
+    check_one_series_per_run(paths)
     return RecordingTable.from_recordings(read_recordings(paths, positions))

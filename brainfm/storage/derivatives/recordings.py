@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from brainfm.errors import DataError, MissingInput, SignalError
+from brainfm.errors import BrainFMError, DataError, MissingInput, SignalError
 from brainfm.files import read_json
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.exclusions import count_reasons
@@ -24,8 +24,8 @@ def find_recordings(root, *, positions=None, **selected):
     Parameters
     ----------
     root : path
-        Folder with ``sub-*`` folders: an output folder of brainfm, or another dataset of
-        parcel series named ``*_atlas-<label>[_...]_timeseries.tsv``.
+        Output folder of brainfm, or parcel series of another program, ``sub-*_timeseries.tsv`` in
+        ``sub-*`` folders or in one folder.
     positions : path, optional
         Table of the atlas (columns name, x, y, z in MNI millimetres) for series whose sidecar
         names no positions and whose dataset has no ``atlas-<label>_dseg.tsv``.
@@ -104,15 +104,24 @@ def read_recordings(paths, positions=None):
     Raises
     ------
     MissingInput, DataError, SignalError
-        If a file is not what its name says, or has no positions.
+        If files are not what their names say, or have no positions; the text names all of them.
     """
-    recordings = []
+    recordings, errors = [], []
     for path in paths:
         try:
             is_eeg = modality_of(path) == "eeg"
             recordings.append(read_eeg(path) if is_eeg else read_timeseries(path, positions))
         except SignalError as error:
-            raise SignalError(f"{path}: {error}") from error
+            errors.append(SignalError(f"{path}: {error}"))
+        except BrainFMError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        raise type(errors[0])(
+            f"{len(errors)} recordings cannot be read; fix them, or name them in an exclusion list "
+            "(--exclude FILE, exclude= in Python):\n" + "\n".join(map(str, errors))
+        )
+    if errors:
+        raise errors[0]
     return recordings
 
 
@@ -185,8 +194,7 @@ def _standardised_files(root, participants):
         for one in [folder, *sorted(folder.glob("ses-*"))]:
             yield from series_in(one)
             yield from sorted(one.glob("eeg/*_desc-preproc_eeg.vhdr"))
-    if participants is None:
-        yield from series_in(root)
+    yield from series_in(root)  # of a folder without those of participants
 
 
 def _check_names(paths):

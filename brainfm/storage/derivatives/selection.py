@@ -10,10 +10,11 @@ from brainfm.storage.bids.filters import is_selected, read_filters
 from brainfm.storage.bids.names import ENTITY_OF, entities_of, unpadded
 from brainfm.storage.derivatives.exclusions import Exclusion, read_exclusions
 from brainfm.storage.derivatives.labels import labels_of
+from brainfm.storage.derivatives.series_files import parcellation_of
 
 _QUERIES = ("bold", "eeg", "t1w")
 #: Entities of a filter file that derivatives keep; others, such as the extension, are ignored.
-_KEPT = ("subject", "regex_search", *RUN_LABELS)
+_KEPT = ("subject", "regex_search", *RUN_LABELS, "atlas", "segmentation", "desc", "space")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,7 @@ class Selection:
             found = entities.get("sub" if name == "participant" else ENTITY_OF.get(name, name))
             if name == "atlas" and modality == "eeg":
                 continue
+            found = parcellation_of(path) if name == "atlas" else found
             if name in RUN_LABELS and found is not None:
                 found, wanted = unpadded(found), {unpadded(label) for label in wanted}
             if found not in wanted:

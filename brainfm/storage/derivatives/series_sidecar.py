@@ -105,7 +105,13 @@ def kept_frames(path, n_rows):
     ]
     if not tables:
         return None
-    kept = read_tsv(tables[0]).iloc[:, 0].to_numpy() == 0
+    table = read_tsv(tables[0])
+    if "framewise_displacement" not in table:
+        raise DataError(
+            f"{tables[0]} has columns {', '.join(table)}; expected framewise_displacement, 1 where "
+            "a frame is censored."
+        )
+    kept = table["framewise_displacement"].to_numpy() == 0
     if n_rows not in (len(kept), np.count_nonzero(kept)):
         raise DataError(
             f"{path.name} has {n_rows} rows, but {tables[0].name} {len(kept)} frames of which "
