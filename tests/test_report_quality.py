@@ -17,6 +17,8 @@ from brainfm.stages.report.outliers import outlier_sides
 from brainfm.stages.report.participant import write_participant_report
 from brainfm.stages.report.render import REPORTS
 from brainfm.stages.report.usual import notes_of, quality_words, side_of, usual_text
+from brainfm.storage.derivatives.exclusions import read_exclusions
+from brainfm.storage.derivatives.labels import labels_of
 
 USUAL = {
     "n_volumes": 200, "duration_s": 400.0, "repetition_time_s": 2.0, "fd_mean_mm": 0.12,
@@ -62,6 +64,9 @@ class TestUsualRanges:
         measures = [one for kind in ("T1w", "bold", "eeg") for one in quality_words()[kind]]
         ranges = [one["usual"] for one in measures if "usual" in one]
         assert len(ranges) > 10
+        for kind in ("T1w", "bold", "eeg"):
+            keys = [one["key"] for one in quality_words()[kind]]
+            assert len(keys) == len(set(keys))
         assert all(low is not None or high is not None for low, high in ranges)
         assert all(low < high for low, high in ranges if None not in (low, high))
         assert {one["source"] for one in measures if "source" in one} <= set(citations)
@@ -116,7 +121,7 @@ class TestNotes:
             {"key": "n_dropped", "text": "{n_dropped} of {n_all} volumes dropped."},
             {"key": "is_corrected", "when": False, "text": "No correction.", "is_warning": True},
         ]
-        words = {"notes": {"bold": notes}}
+        words = {"notes": {"bold": notes}, "lists": []}
         monkeypatch.setattr("brainfm.stages.report.usual.quality_words", lambda: words)
 
     @pytest.mark.parametrize(
@@ -132,6 +137,28 @@ class TestNotes:
     def test_values_of_quality_and_sidecars_become_sentences(self, words, quality, sidecar, texts):
         run = RecordingOutputs(stem="sub-01", suffix="bold", quality=quality, sidecar=sidecar)
         assert [note["text"] for note in notes_of(run)] == texts
+
+    def test_sentences_of_sidecars_and_the_chosen_t1w_image_are_shown(self, tmp_path):
+        put_run(tmp_path, "01")
+        stem = "sub-01/func/sub-01_task-rest"
+        put(tmp_path / f"{stem}_desc-preproc_bold.json",
+            {"Notes": ["2 volumes are empty."],
+             "Sources": ["bids:raw:sub-01/func/sub-01_task-rest_bold.nii.gz",
+                         "bids:raw:sub-01/anat/sub-01_run-2_T1w.nii.gz"]})  # fmt: skip
+        put(tmp_path / f"{stem}_atlas-A_desc-denoised_timeseries.json",
+            {"Sources": ["bids::x"],
+             "Denoising": {"Notes": ["One component is missing."]}})  # fmt: skip
+        page = Page(write_participant_report(tmp_path, "01"))
+        assert "2 volumes are empty." in page.words
+        assert "One component is missing." in page.words
+        assert "Normalised with sub-01_run-2_T1w.nii.gz." in page.words
+
+    def test_volumes_removed_and_censored_are_shown_with_the_time_left(self, tmp_path):
+        put_run(tmp_path, "01", n_dropped=4, n_censored=30, n_kept=166, minutes_kept=3.5)
+        page = Page(write_participant_report(tmp_path, "01"))
+        assert "4 volumes at the start were removed" in page.words
+        assert "30 motion outliers were censored" in page.words
+        assert '<td class="num outside">3.5 <b>low</b></td>' in page.html
 
     def test_notes_stand_in_both_reports(self, group):
         put(group / "sub-01/func/sub-01_task-rest_desc-preproc_bold.json",
@@ -205,6 +232,15 @@ class TestGroup:
         assert set(proposed["modality"]) == {"bold"}
         assert "2 recordings are outside a usual range and not excluded" in page.words
         assert not (group / "group/excluded.tsv").exists()
+
+    def test_the_proposal_is_an_exclusion_list_that_matches_the_runs_it_names(self, reported):
+        group, _ = reported
+        rows = read_exclusions(group / "group/proposed_exclusions.tsv")
+        names = [f"sub-{number:02d}_task-rest_atlas-A_timeseries.tsv" for number in range(1, 21)]
+        labels = [labels_of(group / name.partition("_")[0] / "func" / name) for name in names]
+        matched = [one["participant"] for one in labels
+                   if any(row.matches(one | {"modality": "bold"}) for row in rows)]  # fmt: skip
+        assert matched == ["03", "04"]
 
     def test_a_protocol_that_most_runs_share_is_no_reason_to_exclude_them(self, tmp_path):
         for number in range(1, 5):
@@ -280,3 +316,48 @@ class TestFigurePage:
         assert "script" not in page.tags
         assert EVIL in page.words
         assert all((drawn / unquote(source)).is_file() for source in page.sources)
+
+
+class TestMotion:
+    """Motion raises the connectivity of near parcels before denoising only."""
+
+    def put_matrices(self, out, label, fd_mm, rng):
+        positions = np.random.default_rng(1).uniform(-60, 60, (12, 3))
+        names = [f"parcel {number}" for number in range(12)]
+        near = np.linalg.norm(positions[:, None] - positions[None], axis=2) < 60
+        stem = f"sub-{label}_task-rest_space-MNI_atlas-A"
+        put_run(out, label, fd_mean_mm=fd_mm)
+        put(out / f"sub-{label}/func/{stem}_desc-denoised_timeseries.json",
+            {"Positions": dict(zip(names, positions.tolist(), strict=True))})  # fmt: skip
+        for desc, effect in (("preproc", 1.0), ("pearson", 0.0)):
+            noise = rng.normal(scale=0.02, size=(12, 12))
+            matrix = 0.2 + effect * fd_mm * near + (noise + noise.T) / 2
+            table = pd.DataFrame(matrix, columns=names)
+            table.insert(0, "Node", names)
+            path = out / f"sub-{label}/func/{stem}_desc-{desc}_relmat.tsv"
+            table.to_csv(path, sep="\t", index=False)
+
+    def fill(self, out, n_participants):
+        rng = np.random.default_rng(0)
+        put(out / "dataset_description.json", {"Name": "a study"})
+        for number, fd_mm in enumerate(np.linspace(0.05, 0.4, n_participants)):
+            self.put_matrices(out, f"{number:02d}", float(fd_mm), rng)
+
+    def test_qc_fc_before_and_after_denoising_is_shown_with_its_numbers(self, tmp_path):
+        self.fill(tmp_path, 30)
+        page = Page(write_group_report(tmp_path))
+        edges = read_tsv(tmp_path / "group/figures/qc_fc.tsv")
+        near = edges["distance_mm"] < 60
+        assert edges["preproc"][near].median() > 0.9
+        assert edges[["preproc", "pearson"]][~near].abs().median().max() < 0.3
+        assert edges["pearson"][near].abs().median() < 0.3
+        assert "over 30 participants (task rest)" in page.words
+        for stage in ("before", "after"):
+            assert f'{stage} denoising</th><td class="num">30</td>' in page.html
+
+    def test_too_few_participants_are_named_with_the_number_that_is_needed(self, tmp_path):
+        self.fill(tmp_path, 9)
+        page = Page(write_group_report(tmp_path))
+        assert "(QC-FC) needs 10 or more participants" in page.words
+        assert "there are 9." in page.words
+        assert not (tmp_path / "group/figures/qc_fc.tsv").exists()

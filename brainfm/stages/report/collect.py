@@ -83,6 +83,8 @@ class RecordingOutputs:
     sidecar : dict
         Sidecars of the preprocessed image and of the standardised signal.
     embeddings : list of EmbeddingFile
+    matrices : dict of str to dict of str to Path
+        Tables of connectivity, by atlas (entities of the file name) and label of ``desc``.
     status : dict
         Entry of ``status.json``.
     figures : list of FigureFile
@@ -94,6 +96,7 @@ class RecordingOutputs:
     quality: dict = field(default_factory=dict)
     sidecar: dict = field(default_factory=dict)
     embeddings: list = field(default_factory=list)
+    matrices: dict = field(default_factory=dict)
     status: dict = field(default_factory=dict)
     figures: list = field(default_factory=list)
 
@@ -275,10 +278,18 @@ def _add_signals(folder, entry):
         sidecar, vector = read_json_object(path), _read_vector(array)
         embedding = EmbeddingFile(name=array.name, sidecar=sidecar, vector=vector)
         entry(path).embeddings.append(embedding)
+    for path in _files(folder, "*_relmat.tsv"):
+        run = entry(path)
+        atlas, _, desc = stem_of(path).removeprefix(f"{run.stem}_").partition("_desc-")
+        run.matrices.setdefault(atlas, {})[desc] = path
     for pattern in _SIDECARS:
         for path in _files(folder, pattern):
-            entry(path).sidecar |= read_json_object(path)
-            entry(path).sidecar.pop("Positions", None)  # large, and in no report
+            sidecar = read_json_object(path)
+            sidecar.pop("Positions", None)  # large, and in no report
+            images = [str(one) for one in sidecar.get("Sources") or () if "_T1w." in str(one)]
+            if images and "_bold." in path.name:
+                sidecar["T1w"] = [one.rpartition("/")[2] for one in images]
+            entry(path).sidecar |= sidecar
 
 
 def _files(folder, pattern):

@@ -14,6 +14,7 @@ from brainfm.stages.report.figure_page import write_figure_page
 from brainfm.stages.report.figures.group import training_figure
 from brainfm.stages.report.group_quality import group_quality
 from brainfm.stages.report.methods import software_versions
+from brainfm.stages.report.motion_effects import motion_section
 from brainfm.stages.report.read import (
     as_dict,
     latest_settings,
@@ -50,6 +51,7 @@ def write_group_report(out_dir):
         "evaluation": evaluation_section(folder, evaluation),
         "embeddings": group_embeddings(folder, participants, evaluation),
         "quality": group_quality(out_dir, participants, reasons),
+        "motion": motion_section(out_dir, participants, reasons),
         "figure_page": write_figure_page(out_dir, participants, reasons),
         "corpus": _corpus(folder / "corpus"),
         "excluded": _excluded(folder / "excluded.tsv"),
@@ -67,7 +69,8 @@ def _remove_old_figures(folder, context):
     """Remove the figures of an earlier call that are not on this page."""
     figures = [*(context["evaluation"] or {"figures": []})["figures"], *context["embeddings"]]
     tables = (context["quality"] or {"tables": []})["tables"]
-    figures += [one["figure"] for one in (*tables, *context["models"]) if one["figure"]]
+    with_figure = (*tables, *context["models"], context["motion"] or {"figure": None})
+    figures += [one["figure"] for one in with_figure if one["figure"]]
     names = {Path(figure["data"]).stem for figure in figures}
     for path in folder.glob("*"):
         if path.suffix in (".svg", ".tsv") and path.stem not in names:

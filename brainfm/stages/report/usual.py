@@ -22,7 +22,8 @@ def quality_words():
         share if there is a total), ``source`` (entry of ``citations.json``; without it, the range
         is a convention of brainfm), ``note``, ``short_name`` and ``is_protocol`` (set by the
         protocol of the study, not by the recording). ``notes`` are sentences to show, by kind of
-        recording; ``columns`` are words of other columns.
+        recording, and ``lists`` keys of lists of sentences; see :func:`notes_of`. ``columns`` are
+        words of other columns.
     """
     return read_json(REPORTS / "quality.json")
 
@@ -207,15 +208,32 @@ def notes_of(recording):
     notes : list of dict
         ``text``, and ``is_warning`` if it concerns the validity of the results. A note of
         ``quality.json`` applies if its ``key`` in ``*_qc.json`` or in a sidecar of the recording
-        has the value ``when``, or without ``when`` any value but false, 0 and nothing.
+        has the value ``when``, or without ``when`` any value but false, 0 and nothing. Keys in
+        objects are joined by dots. Sentences in the ``lists`` of ``quality.json`` follow.
     """
-    values = {**recording.sidecar, **recording.quality}
+    values = _flat({**recording.sidecar, **recording.quality})
     words = defaultdict(lambda: "n/a", {key: format_value(one) for key, one in values.items()})
-    return [
-        {"text": note["text"].format_map(words), "is_warning": note.get("is_warning", False)}
+    notes = [
+        {
+            "text": note["text"].format_map(words | {"value": words[note["key"]]}),
+            "is_warning": note.get("is_warning", False),
+        }
         for note in quality_words()["notes"][recording.suffix]
         if _applies(note, values)
     ]
+    lists = [values.get(key) for key in quality_words()["lists"]]
+    sentences = [str(text) for one in lists if isinstance(one, list) for text in one]
+    return notes + [{"text": text, "is_warning": False} for text in dict.fromkeys(sentences)]
+
+
+def _flat(values):
+    inner = {
+        f"{key}.{name}": one
+        for key, value in values.items()
+        if isinstance(value, dict)
+        for name, one in value.items()
+    }
+    return values | inner
 
 
 def _applies(note, values):
