@@ -78,9 +78,9 @@ class RunConfig:
     )
     derivatives: tuple[str, ...] = setting(
         (),
-        "existing derivative datasets as NAME=PATH, for example fmriprep=/data/fmriprep",
+        "existing derivative datasets, as PATH or NAME=PATH, for example /data/fmriprep",
         flags=["-d", "--derivatives"],
-        metavar="NAME=PATH",
+        metavar="PATH",
     )
     config_file: Path | None = setting(
         None, "TOML file of settings, for example the settings.toml of an earlier run"
@@ -394,6 +394,23 @@ def memory_gb(text):
         raise UsageError(f"mem is {text!r}, gigabytes or megabytes? Write {text}G or {text}M.")
     unit = unit or ("G" if number <= 256 else "M")
     return number * {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}[unit]
+
+
+def split_derivative(word):
+    """Split an argument of ``--derivatives``.
+
+    Parameters
+    ----------
+    word : str
+        ``PATH`` or ``NAME=PATH``.
+
+    Returns
+    -------
+    name, path : str
+        The name is empty where none is given.
+    """
+    match = re.fullmatch(r"([\w.-]+)=(.+)", word)
+    return match.groups() if match else ("", word)
 
 
 def _check_band(section, high_pass_hz, low_pass_hz):

@@ -40,7 +40,7 @@ def raw(write_dataset, tmp_path_factory):
 def plan_all(raw, out, settings=SETTINGS):
     checks = preflight(raw, out, settings)
     assert not checks.problems
-    given = {"settings": settings, "engine": "builtin", "derivatives": {}, "model": lambda: "x"}
+    given = {"settings": settings, "engine": "builtin", "model": lambda: "x"}
     return {
         label: plan_participant(out, checks.runs_by_participant[label], **given)
         for label in checks.participants

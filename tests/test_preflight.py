@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from preprocessed import write_preprocessed
 from skeleton import write, write_eeg, write_skeleton
 
 from brainfm.cli.run import main
@@ -227,7 +228,7 @@ class TestProblemsOfTheDataset:
 
     def test_a_derivative_dataset_instead_of_raw_data(self, raw):
         write(raw / "dataset_description.json", {"Name": "x", "DatasetType": "derivative"})
-        assert "is a derivative dataset; expected raw data" in self.refusal(ValidationFailed, raw)
+        assert "holds no preprocessed BOLD runs" in self.refusal(MissingInput, raw)
 
     @pytest.mark.parametrize("inside", ["", "out", "derivatives"])
     def test_an_output_inside_the_input(self, raw, inside):
@@ -300,7 +301,7 @@ class TestProblemsOfTheDataset:
 class TestDerivatives:
     @pytest.mark.parametrize(
         ("word", "error", "message"),
-        [("fmriprep", UsageError, "expected NAME=PATH"),
+        [("fmriprep", MissingInput, "does not exist; expected PATH or NAME=PATH"),
          ("fmriprep=/nowhere", MissingInput, "/nowhere does not exist")],
     )  # fmt: skip
     def test_malformed_or_missing(self, raw, word, error, message):
@@ -320,6 +321,7 @@ class TestDerivatives:
 
 class TestEngine:
     def test_derivatives_come_first(self, tmp_path):
+        write_preprocessed(tmp_path, "sub-01_task-rest")
         assert choose_engine(BoldConfig(), {"fmriprep": tmp_path}) == "derivatives"
 
     def test_without_any_the_built_in_one_is_chosen(self, monkeypatch):

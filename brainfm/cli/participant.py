@@ -10,10 +10,11 @@ from brainfm.cli.job import Job, redirect_nipype_log
 from brainfm.cli.messages import log_plan, log_problems, log_summary
 from brainfm.cli.reports import rewrite_reports, write_reports
 from brainfm.cli.run_status import RunTracker
-from brainfm.errors import BrainFMError, TemporaryFailure
+from brainfm.errors import BrainFMError, MissingInput, TemporaryFailure
 from brainfm.files import remove_old_partial, remove_partial
 from brainfm.models.checkpoint.locate import find_checkpoint, pin_revision
 from brainfm.stages.query.validate import preflight
+from brainfm.stages.query.validate_runs import Problem
 from brainfm.storage.bids.query import by_participant
 from brainfm.storage.derivatives.dataset_description import write_description
 from brainfm.storage.derivatives.status import read_status, write_status
@@ -47,7 +48,7 @@ def run_participant_level(job: Job):
         job.limit_libraries()
     with timer("plan"):
         pin_model(job)
-        model, plans = _plan(job, checks)
+        model, plans, checks = _plan(job, checks)
     if not job.settings.run.dry_run:
         job.open()
     if job.settings.run.exclude:
@@ -116,17 +117,16 @@ def _plan(job, checks):
 
         device_of(job.settings.model.device)
         model()
-    return model, {
-        label: plan_participant(
-            job.output_dir,
-            checks.runs_by_participant[label],
-            settings=job.settings,
-            engine=checks.engine,
-            model=model,
-            derivatives=checks.derivatives,
-        )
-        for label in checks.participants
-    }
+    plans, problems = {}, list(checks.problems)
+    for label in checks.participants:
+        own = checks.runs_by_participant[label]
+        chosen = {"settings": job.settings, "engine": checks.engine, "model": model}
+        try:
+            plans[label] = plan_participant(job.output_dir, own, **chosen)
+        except OSError as error:
+            text = f"{error.filename} cannot be read ({error.strerror}): copy it again."
+            problems.append(Problem(participant=label, text=text, exit_code=MissingInput.exit_code))
+    return model, plans, replace(checks, problems=tuple(problems))
 
 
 def _mark_invalid(job, checks):

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from brainfm import __version__
-from brainfm.config import Settings, memory_gb
+from brainfm.config import Settings, memory_gb, split_derivative
 from brainfm.errors import MissingInput, UsageError
 from brainfm.models.checkpoint import hub
 
@@ -140,8 +140,9 @@ def _is_path(item, value):
 
 
 def _with_absolute_path(word):
-    name, equals, path = word.partition("=")
-    return f"{name}={os.path.abspath(path)}" if path else name + equals
+    name, path = split_derivative(word)
+    path = os.path.abspath(path) if path else path
+    return f"{name}={path}" if name else path
 
 
 def _items():

@@ -170,7 +170,7 @@ class FindFmriprep(StageInterface):
     _always_run = True  # what is in the folder may have changed
 
     def _call(self, i, folder):
-        return vars(find_fmriprep_run(i.derivatives_dir, i.bold_file))
+        return find_fmriprep_run(i.derivatives_dir, i.bold_file).files
 
 
 class _PreprocessedInputSpec(_PreprocessedSpec, _NamesSpec):
@@ -180,6 +180,7 @@ class _PreprocessedInputSpec(_PreprocessedSpec, _NamesSpec):
 
 class _StandardiseBoldInputSpec(_PreprocessedInputSpec):
     config = traits.Instance(BoldConfig, mandatory=True)
+    sources = traits.List(traits.Str, desc="BIDS URIs of the files, if they are of a derivative")
 
 
 class _StandardiseBoldOutputSpec(TraitedSpec):
@@ -194,14 +195,14 @@ class StandardiseBold(StageInterface):
 
     def _call(self, i, folder):
         origin = "" if i.engine == "builtin" else "fmriprep"
-        below = "/".join(Path(i.bold).parts[-3:])
+        below = i.bold[i.bold.rindex("/sub-", 0, i.bold.rindex("/func/")) + 1 :]
         run = PreprocessedBold(
             bold_file=Path(i.bold),
             mask_file=Path(i.mask),
             confounds_file=Path(i.confounds),
             repetition_time_s=i.repetition_time_s,
             source_file=i.source_file,
-            sources=(f"bids:{origin}:{below}",),
+            sources=tuple(i.sources) or (f"bids:{origin}:{below}",),
         )
         timeseries, metrics = standardise_bold(run, i.out_dir, i.config)
         return {"timeseries_file": timeseries, "metrics": metrics}

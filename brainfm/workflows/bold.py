@@ -115,7 +115,9 @@ def init_bold_wf(
 
     workflow = Workflow(name=name)
     realigned = _same("bold", "reference", "mask", "motion", "matrices")
-    standardise, bold_qc = _connect_standardise(workflow, config, engine="builtin", **timed)
+    standardise, bold_qc = _connect_standardise(
+        workflow, config, size_gb, engine="builtin", **timed
+    )
     workflow.connect([
         (inputnode, align, _same("t1w_brain", "t1w_mask")),
         (inputnode, alignment_qc, _same(*ANATOMY[:3], *ANATOMY[4:])),
@@ -137,40 +139,40 @@ def init_bold_wf(
     return workflow
 
 
-def init_bold_derivatives_wf(
-    *, bold_file, out_dir, config, repetition_time_s, engine, derivatives_dir="", name="bold_wf"
-):
-    """Build the workflow of one run preprocessed by fMRIPrep: find and standardise its files.
+def init_bold_derivatives_wf(*, run, out_dir, config, repetition_time_s, engine, name="bold_wf"):
+    """Build the workflow of one preprocessed run: find its files, if need be, and standardise.
 
     Parameters
     ----------
-    bold_file : path
-        The raw run.
+    run : RawRun
+        The run; its files are known when it is a ``DerivedRun`` of a derivative dataset.
     out_dir : path
         Root of the derivative dataset.
     config : brainfm.config.BoldConfig
     repetition_time_s : float
     engine : {"derivatives", "fmriprep"}
-    derivatives_dir : path
-        Folder of fMRIPrep's ``sub-*`` folders; or connect it to ``inputnode``.
     name : str
 
     Returns
     -------
     Workflow
-        ``inputnode`` takes ``derivatives_dir``; ``outputnode`` has ``timeseries_file`` and
-        ``quality_file``.
+        ``inputnode`` takes ``derivatives_dir``, the folder of fMRIPrep's ``sub-*`` folders, where
+        fMRIPrep is run; ``outputnode`` has ``timeseries_file`` and ``quality_file``.
     """
-    inputnode = Node(IdentityInterface(["derivatives_dir"]), name="inputnode")
-    if derivatives_dir:
-        inputnode.inputs.derivatives_dir = str(derivatives_dir)
-    find = Step(FindFmriprep(bold_file=bold_file), name="find", mem_gb=0.1)
-
+    files = getattr(run, "files", None)
+    size_gb = _size_gb(files.bold if files else [*getattr(run, "raw", ()), run][0].path)
     workflow = Workflow(name=name)
     standardise, bold_qc = _connect_standardise(
-        workflow, config, out_dir=str(out_dir), source_file=str(bold_file),
+        workflow, config, size_gb, out_dir=str(out_dir), source_file=str(run.path),
         repetition_time_s=repetition_time_s, engine=engine,
     )  # fmt: skip
+    if files:
+        standardise.inputs.sources = list(run.sources)
+        standardise.inputs.trait_set(**files.files)
+        bold_qc.inputs.trait_set(**files.files)
+        return workflow
+    inputnode = Node(IdentityInterface(["derivatives_dir"]), name="inputnode")
+    find = Step(FindFmriprep(bold_file=run.path), name="find", mem_gb=0.1)
     preprocessed = _same("bold", "mask", "confounds")
     workflow.connect([
         (inputnode, find, _same("derivatives_dir")),
@@ -185,9 +187,9 @@ def _same(*names):
     return [(name, name) for name in names]
 
 
-def _connect_standardise(workflow, config, **common):
+def _connect_standardise(workflow, config, size_gb, **common):
     """Add the nodes that parcellate a preprocessed run and assess it, and the output node."""
-    mem_gb = 1 + 4 * _size_gb(common["source_file"])
+    mem_gb = 1 + 4 * size_gb
     standardise = StandardiseBold(config=config, **common)
     standardise = Step(standardise, name="standardise", mem_gb=mem_gb)
     bold_qc = BoldQC(fd_threshold_mm=config.fd_threshold_mm, **common)

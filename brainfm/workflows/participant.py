@@ -170,15 +170,18 @@ def _init_upstream(task, tasks, context):
 
 def _init_bold(task, context):
     common = {
-        "bold_file": task.run.path,
         "out_dir": context.out_dir,
         "config": context.settings.bold,
         "repetition_time_s": float(task.run.metadata["RepetitionTime"]),
     }
     if task.engine != "builtin":
-        folder = context.derivatives["fmriprep"] if task.engine == "derivatives" else ""
-        return init_bold_derivatives_wf(**common, engine=task.engine, derivatives_dir=folder)
-    return init_bold_wf(**common, metadata=task.run.metadata, sloppy=context.settings.run.sloppy)
+        return init_bold_derivatives_wf(run=task.run, engine=task.engine, **common)
+    return init_bold_wf(
+        bold_file=task.run.path,
+        metadata=task.run.metadata,
+        sloppy=context.settings.run.sloppy,
+        **common,
+    )
 
 
 def _init_eeg(run, context):

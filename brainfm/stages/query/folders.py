@@ -55,7 +55,7 @@ def _not_writable(folder):
 
 
 def check_description(bids_dir):
-    """Check the ``dataset_description.json`` of a raw dataset.
+    """Check the ``dataset_description.json`` of a dataset.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def check_description(bids_dir):
     Raises
     ------
     ValidationFailed
-        If it is missing, cannot be read or describes a derivative dataset.
+        If it is missing or cannot be read.
     """
     path = bids_dir / "dataset_description.json"
     if not bids_dir.is_dir():
@@ -82,8 +82,3 @@ def check_description(bids_dir):
         raise ValidationFailed(str(error)) from error
     if not isinstance(content, dict):
         raise ValidationFailed(f"{path} is not a JSON object; expected Name and BIDSVersion.")
-    if content.get("DatasetType") == "derivative":
-        raise ValidationFailed(
-            f"{bids_dir} is a derivative dataset; expected raw data. Give it as "
-            "--derivatives NAME=PATH beside the raw dataset."
-        )

@@ -6,7 +6,6 @@ from functools import cache, partial
 from pathlib import Path
 
 from brainfm.storage.bids.query import RawRun, t1w_for
-from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
 from brainfm.storage.derivatives.status import (
     is_intact,
     key_of,
@@ -101,7 +100,7 @@ def model_key(name_or_path):
         torch.set_num_threads(n_threads)
 
 
-def plan_participant(output_dir, runs, *, settings, engine, model, derivatives):
+def plan_participant(output_dir, runs, *, settings, engine, model):
     """Compare each recording of a participant with the status of earlier calls.
 
     Files are hashed only where an earlier call left something that could be used again.
@@ -116,7 +115,6 @@ def plan_participant(output_dir, runs, *, settings, engine, model, derivatives):
         What preprocesses raw fMRI.
     model : str
         Identity of the checkpoint that embeds; see :func:`model_key`.
-    derivatives : dict of str to Path
 
     Returns
     -------
@@ -124,11 +122,11 @@ def plan_participant(output_dir, runs, *, settings, engine, model, derivatives):
 
     Raises
     ------
-    MissingInput
-        If fMRIPrep's files of a run are missing.
+    OSError
+        If a file cannot be read.
     """
     entries = read_status(output_dir, runs[0].participant)["recordings"]
-    chosen = {"settings": settings, "engine": engine, "model": model, "derivatives": derivatives}
+    chosen = {"settings": settings, "engine": engine, "model": model}
     plans = []
     for run in [run for run in runs if run.modality != "t1w"]:
         t1w = t1w_for(run, runs) if run.modality == "bold" else None
@@ -138,19 +136,12 @@ def plan_participant(output_dir, runs, *, settings, engine, model, derivatives):
     return plans
 
 
-def _hash_inputs(run, t1w, *, settings, engine, model, derivatives):
-    source = key_of_source(run, _other_inputs(run, t1w, engine, derivatives))
+def _hash_inputs(run, t1w, *, settings, engine, model):
+    source = key_of_source(run, [t1w.path] if t1w and engine != "derivatives" else [])
     chosen = key_of_settings(run.modality, settings, engine)
     preprocessed = key_of({"source": source, "settings": chosen})
     embedded = key_of({"preprocessed": preprocessed, "model": model()})
     return {"source": source, "preprocessed": preprocessed, "embedded": embedded}
-
-
-def _other_inputs(run, t1w, engine, derivatives):
-    """Return the files that a recording is made from besides its raw ones."""
-    if run.modality == "bold" and engine == "derivatives":
-        return list(vars(find_fmriprep_run(derivatives["fmriprep"], run.path)).values())
-    return [t1w.path] if t1w else []
 
 
 def _compare(output_dir, entry, hash_inputs):

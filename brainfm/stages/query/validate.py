@@ -14,16 +14,11 @@ from brainfm.errors import BrainFMError, DataError, MissingInput, NothingSelecte
 from brainfm.stages.preprocess.fmriprep import check_fmriprep
 from brainfm.stages.query.engine import choose_engine, read_derivatives
 from brainfm.stages.query.folders import check_description, check_folders
+from brainfm.stages.query.select import find_selected, known_participants
 from brainfm.stages.query.validate_runs import Problem, check_runs
 from brainfm.storage.atlas import load_atlas
 from brainfm.storage.bids.filters import read_filters
-from brainfm.storage.bids.query import (
-    QUERIES,
-    by_participant,
-    misnamed_participants,
-    participants_of,
-    raw_runs,
-)
+from brainfm.storage.bids.query import QUERIES, by_participant, misnamed_participants
 from brainfm.storage.plugin_file import read_plugin
 from brainfm.storage.templateflow import check_template
 
@@ -87,7 +82,7 @@ def preflight(bids_dir, output_dir, settings):
     run = settings.run
     errors = check_folders(bids_dir, output_dir, run)
     attempt(errors, check_description, bids_dir)
-    derivatives, malformed = read_derivatives(run.derivatives)
+    derivatives, malformed = read_derivatives(run.derivatives, bids_dir)
     errors += malformed
     engine = attempt(errors, choose_engine, settings.bold, derivatives, settings.fmriprep)
     errors += check_fmriprep(settings, bids_dir, output_dir) if engine == "fmriprep" else []
@@ -97,8 +92,9 @@ def preflight(bids_dir, output_dir, settings):
     filters = attempt(errors, read_filters, run.bids_filter_file, tuple(QUERIES))
     if not bids_dir.is_dir():
         raise_all(errors)
-    known, misnamed = participants_of(bids_dir), misnamed_participants(bids_dir)
-    runs = attempt(errors, _select, bids_dir, run, known, filters) or []
+    chosen = {"engine": engine, "derivatives": derivatives}
+    known, misnamed = known_participants(bids_dir, **chosen), misnamed_participants(bids_dir)
+    runs = attempt(errors, _select, bids_dir, run, known, filters, chosen) or []
     seen = {one.participant for one in runs if one.modality != "t1w"}
     runs = tuple(one for one in runs if one.participant in seen)
     labels = run.participant_label
@@ -109,9 +105,8 @@ def preflight(bids_dir, output_dir, settings):
     ]
     others = [label for label in labels if label not in misnamed] if seen else ()
     problems += _check_labels(others, known, seen)
-    chosen = {"engine": engine, "derivatives": derivatives}
     if engine and not malformed:
-        problems += check_runs(runs, bids_dir=bids_dir, line_hz=settings.eeg.line_hz, **chosen)
+        problems += check_runs(runs, bids_dir=bids_dir, line_hz=settings.eeg.line_hz, engine=engine)
     if errors:
         raise_all([*errors, *(DataError(f"sub-{p.participant}: {p}") for p in problems)])
     return Preflight(runs=runs, problems=tuple(problems), **chosen)
@@ -161,23 +156,24 @@ def attempt(errors, check, argument, *more):
         errors.append(error)
 
 
-def _select(bids_dir, run, known, filters):
+def _select(bids_dir, run, known, filters, chosen):
     """Return the selected runs; refuse a selection without a recording."""
     labels = run.participant_label
-    runs = raw_runs(
+    runs = find_selected(
         bids_dir,
         participants=sorted(set(labels) & set(known)) if labels else known,
         sessions=run.session_label,
         tasks=run.task_label,
         runs=run.run_label,
         filters=filters,
+        **chosen,
     )
     if all(one.modality == "t1w" for one in runs):
-        raise _nothing_selected(bids_dir, run, known)
+        raise _nothing_selected(bids_dir, run, known, chosen)
     return runs
 
 
-def _nothing_selected(bids_dir, run, known):
+def _nothing_selected(bids_dir, run, known, chosen):
     missing = [label for label in run.participant_label if label not in known]
     if missing and len(missing) == len(run.participant_label):
         return NothingSelected(
@@ -186,7 +182,7 @@ def _nothing_selected(bids_dir, run, known):
     searched = [label for label in known if label not in missing][:_MOST_SEARCHED]
     found = Counter(
         f"task-{one.entities.get('task')} {one.modality}"
-        for one in raw_runs(bids_dir, participants=searched)
+        for one in find_selected(bids_dir, participants=searched, **chosen)
         if one.modality != "t1w"
     )
     text = ", ".join(f"{name} ({count})" for name, count in found.most_common(_MOST_TASKS))

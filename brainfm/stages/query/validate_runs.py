@@ -1,14 +1,14 @@
 """Validate the runs of each participant: files, sidecars, T1w images and derivatives."""
 
-import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from brainfm.errors import DataError, MissingInput
+from brainfm.stages.query.validate_derived import check_derived, check_file
 from brainfm.storage.bids.query import QUERIES, by_participant, t1w_for
 from brainfm.storage.bids.validate_mri import check_bold, check_t1w
-from brainfm.storage.derivatives.fmriprep import find_fmriprep_run
+from brainfm.storage.derivatives.fmriprep import run_key
 from brainfm.storage.derivatives.names import name_problem
 
 
@@ -35,8 +35,8 @@ class Problem:
         return f"{self.path}: {self.text}" if self.path else self.text
 
 
-def check_runs(runs, *, bids_dir, line_hz, engine, derivatives):
-    """Find the problems of raw runs.
+def check_runs(runs, *, bids_dir, line_hz, engine):
+    """Find the problems of runs.
 
     Parameters
     ----------
@@ -46,7 +46,6 @@ def check_runs(runs, *, bids_dir, line_hz, engine, derivatives):
     line_hz : float or None
         Mains frequency of EEG, if the sidecars are not to say it.
     engine : {"derivatives", "fmriprep", "builtin"}
-    derivatives : dict of str to Path
 
     Yields
     ------
@@ -57,46 +56,35 @@ def check_runs(runs, *, bids_dir, line_hz, engine, derivatives):
         used = {image.path for image in images.values() if image and engine != "derivatives"}
         needed = [run for run in own if run.modality != "t1w" or run.path in used]
         wrong_name_of = {run.path: _check_name(run) for run in needed}
-        n_parts = Counter(_whole_run(run) for run in own if not wrong_name_of.get(run.path))
+        n_parts = Counter(
+            run_key(run.entities)
+            for run in own
+            if run.modality == "bold" and not wrong_name_of.get(run.path)
+        )
         for run in needed:
-            found = wrong_name_of[run.path] or _check_file(run.path)
-            if found:
-                pass  # nothing to read
-            elif run.modality == "eeg":
-                found = _check_eeg(run, line_hz)
-            elif run.modality == "bold":
-                found = _check_bold(run, engine, images[run.path], n_parts[_whole_run(run)])
-                found += _check_derivatives(run, engine, derivatives)
-            elif engine == "builtin":
-                found = map(DataError, check_t1w(run.path))
-            broken = [] if wrong_name_of[run.path] else map(DataError, run.problems)
-            for error in [*broken, *found]:
+            found = wrong_name_of[run.path] or [
+                *map(DataError, run.problems),
+                *_check_run(run, engine, images.get(run.path), n_parts, line_hz=line_hz),
+            ]
+            for error in found:
                 path, code = run.path.relative_to(bids_dir), error.exit_code
                 yield Problem(participant=label, path=path, text=str(error), exit_code=code)
+
+
+def _check_run(run, engine, t1w, n_parts, *, line_hz):
+    if run.modality == "bold" and engine == "derivatives":
+        return check_derived(run)
+    if run.modality == "bold":
+        return _check_bold(run, engine, t1w, n_parts[run_key(run.entities)])
+    if run.modality == "eeg":
+        return check_file(run.path) or _check_eeg(run, line_hz)
+    checked = check_t1w(run.path) if engine == "builtin" and not check_file(run.path) else ()
+    return check_file(run.path) or map(DataError, checked)
 
 
 def _check_name(run):
     text = run.misnamed or name_problem(run.path, QUERIES[run.modality][0])
     return [DataError(text)] if text else []
-
-
-def _whole_run(run):
-    """Return what echoes and parts of one run have in common."""
-    return run.modality, frozenset(
-        item for item in run.entities.items() if item[0] not in ("echo", "part")
-    )
-
-
-def _check_file(path):
-    try:
-        status = path.stat()
-    except OSError:
-        text = (
-            "is a broken link: fetch its content (datalad get), or leave it out of the selection."
-        )
-        return [MissingInput(text)]
-    is_empty = stat.S_ISREG(status.st_mode) and not status.st_size
-    return [DataError("is empty (0 bytes): copy or convert it again.")] if is_empty else []
 
 
 def _check_eeg(run, line_hz):
@@ -109,11 +97,15 @@ def _check_eeg(run, line_hz):
 
 def _check_bold(run, engine, t1w, n_parts):
     metadata = None if run.problems else run.metadata
-    errors = [*map(DataError, check_bold(run.path, metadata, slice_timing=engine == "builtin"))]
-    if engine != "derivatives" and not t1w:
+    errors = []
+    for part in getattr(run, "raw", ()) or (run,):
+        errors += check_file(part.path) or map(
+            DataError, check_bold(part.path, metadata, slice_timing=engine == "builtin")
+        )
+    if not t1w:
         text = (
             f"sub-{run.participant} has no T1w image, which this BOLD run is normalised with: "
-            "add anat/*_T1w.nii.gz, or give --derivatives fmriprep=PATH."
+            "add anat/*_T1w.nii.gz, or give --derivatives PATH."
         )
         errors.append(MissingInput(text))
     if engine == "builtin" and n_parts > 1:
@@ -123,13 +115,3 @@ def _check_bold(run, engine, t1w, n_parts):
         )
         errors.append(DataError(text))
     return errors
-
-
-def _check_derivatives(run, engine, derivatives):
-    if engine != "derivatives":
-        return []
-    try:
-        find_fmriprep_run(derivatives["fmriprep"], run.path)
-    except MissingInput as error:
-        return [error]
-    return []

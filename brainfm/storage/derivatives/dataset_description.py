@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from brainfm import __version__
+from brainfm.errors import BrainFMError
 from brainfm.files import read_json, read_tsv, write_json, write_text, write_tsv
 from brainfm.storage.derivatives.study import table_hash
 
@@ -40,6 +41,7 @@ def write_description(output_dir, bids_dir, *, derivatives=None, models=()):
     output_dir = Path(output_dir)
     raw = Path(bids_dir) / "dataset_description.json"
     raw = read_json(raw) if raw.is_file() else {}
+    raw_link = {} if is_derivative(bids_dir) else {"raw": bids_dir}
     generator = {
         "Name": "brainfm",
         "Version": __version__,
@@ -55,7 +57,7 @@ def write_description(output_dir, bids_dir, *, derivatives=None, models=()):
         "SourceDatasets": [_source(raw, bids_dir)],
         "DatasetLinks": {
             name: _link(path, output_dir)
-            for name, path in {"raw": bids_dir, **(derivatives or {})}.items()
+            for name, path in {**raw_link, **(derivatives or {})}.items()
         },
     }
     write_json(output_dir / "dataset_description.json", _without_empty(description))
@@ -63,6 +65,52 @@ def write_description(output_dir, bids_dir, *, derivatives=None, models=()):
     readme = (_TEXTS / "README.md").read_text("utf8").format(version=__version__)
     write_text(output_dir / "README.md", readme)
     _write_descriptions(output_dir / "descriptions.tsv", models)
+
+
+def pipeline_of(root):
+    """Return the name of the pipeline that generated a dataset.
+
+    Parameters
+    ----------
+    root : path
+
+    Returns
+    -------
+    pipeline : str or None
+        ``Name`` of the first entry of ``GeneratedBy``, or of ``PipelineDescription`` as before
+        BIDS 1.4; None if the description names none or cannot be read.
+    """
+    description = _description_of(root)
+    found = description.get("GeneratedBy") or description.get("PipelineDescription") or {}
+    first = found[0] if isinstance(found, list) else found
+    name = first.get("Name") if isinstance(first, dict) else None
+    return name if isinstance(name, str) and name else None
+
+
+def is_derivative(root):
+    """Return whether a dataset says that it holds derivatives.
+
+    Parameters
+    ----------
+    root : path
+
+    Returns
+    -------
+    is_derivative : bool
+        By ``DatasetType``, or ``PipelineDescription`` as before BIDS 1.4. ``GeneratedBy`` alone
+        does not tell: converters name themselves in raw datasets.
+    """
+    description = _description_of(root)
+    kind = description.get("DatasetType")
+    return kind == "derivative" or (kind is None and "PipelineDescription" in description)
+
+
+def _description_of(root):
+    try:
+        content = read_json(Path(root) / "dataset_description.json")
+    except BrainFMError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _without_empty(fields):

@@ -10,6 +10,7 @@ from brainfm.errors import BrainFMError
 from brainfm.files import read_json, write_json
 from brainfm.storage.bids.names import stem_of
 from brainfm.storage.bids.query import QUERIES
+from brainfm.storage.derivatives.derived_runs import DerivedRun
 from brainfm.storage.derivatives.names import run_entities
 from brainfm.storage.lock import WorkLock
 
@@ -132,14 +133,14 @@ def key_of_source(run, others=()):
     """Hash the sources of a recording.
 
     These are the content of the run, of the files beside it with the same entities and of
-    ``others``, the merged sidecars and the version of brainfm. Paths are left out, so that
-    datasets can be moved.
+    ``others``, the merged sidecars and the version of brainfm; of a preprocessed run its image,
+    mask and confounds. Paths are left out, so that datasets can be moved.
 
     Parameters
     ----------
     run : brainfm.storage.bids.query.RawRun
     others : iterable of Path
-        The T1w image, or the files of a derivative dataset.
+        The T1w image.
 
     Returns
     -------
@@ -263,9 +264,12 @@ def is_intact(output_dir, outputs):
 def _files_beside(run):
     """Return the file of a run and those of its folder with the same entities.
 
+    Of a preprocessed run these are its files, of one to be made of echoes their files.
     Sidecars are left out, since their merged content is hashed. Electrodes and coordinate
     systems of a session apply to all its EEG runs and are included.
     """
+    if isinstance(run, DerivedRun):
+        return list(run.files.files.values() if run.files else (one.path for one in run.raw))
     of_session = ("_electrodes", "_coordsystem")
     beside = [
         path
