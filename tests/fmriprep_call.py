@@ -52,14 +52,14 @@ def fmriprep_node(raw, out, *words, nprocs=4, omp_nthreads=2, memory_gb=16.0):
     settings, _, _ = resolve_settings(parse_command(words), {})
     checks = preflight(Path(raw), Path(out), settings)
     assert not checks.problems
-    shared = {"settings": settings, "derivatives": checks.derivatives}
     plans = {
-        label: plan_participant(out, runs, engine=checks.engine, model=str, **shared)
+        label: plan_participant(out, runs, engine=checks.engine, model=str, settings=settings)
         for label, runs in checks.runs_by_participant.items()
     }
     context = WorkflowContext(
         bids_dir=Path(raw), out_dir=Path(out), work_dir=settings.run.work_dir or Path(out) / "work",
-        model_key="", nprocs=nprocs, omp_nthreads=omp_nthreads, memory_gb=memory_gb, **shared,
+        model_key="", nprocs=nprocs, omp_nthreads=omp_nthreads, memory_gb=memory_gb,
+        settings=settings, derivatives=checks.derivatives,
     )  # fmt: skip
     workflow, _ = init_brainfm_wf(plans, context)
     (node,) = [node for node in workflow._get_all_nodes() if node.name == "fmriprep"]
