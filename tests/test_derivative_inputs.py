@@ -246,6 +246,8 @@ class TestEchoes:
         (tmp_path / "fmriprep").write_text("#!/bin/sh\n")
         (tmp_path / "fmriprep").chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        (tmp_path / "licence.txt").write_text("x")
+        monkeypatch.setenv("FS_LICENSE", str(tmp_path / "licence.txt"))
         checks = check(echoes, engine="fmriprep")
         assert names(checks) == [f"{RUN}_bold"]
         assert not checks.problems
