@@ -14,6 +14,9 @@ from brainfm.errors import UsageError
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
 #: Steps of the group level.
 STEPS = ("corpus", "pretrain", "evaluate", "report")
+#: Denoising strategies: our own, those of nilearn by their names, and a list of columns.
+DENOISING = ("24P+aCompCor", "24P+8P", "24P+8P+GSR", "simple", "scrubbing", "compcor", "ica_aroma",
+             "custom")  # fmt: skip
 
 
 def setting(default, help, *, flags=(), choices=None, unit=None, at_least=None, metavar=None):
@@ -144,12 +147,50 @@ class BoldConfig:
         f"template of the built-in engine: {TEMPLATE_SPACE}, or one in TEMPLATEFLOW_HOME by its "
         "name, such as MNI152NLin2009cAsym",
     )
-    n_dummy: int = setting(0, "volumes removed at the start of each run", at_least=0)
+    n_dummy: int = setting(
+        0,
+        "volumes removed at the start of each run; those flagged as not in steady state are always "
+        "removed",
+        at_least=0,
+    )
     high_pass_hz: float = setting(0.008, "cutoff of the high-pass filter; 0: no filter", unit="Hz")
     low_pass_hz: float = setting(0.1, "cutoff of the low-pass filter; 0: no filter", unit="Hz")
-    n_acompcor: int = setting(5, "number of aCompCor components regressed out", at_least=0)
+    denoising: str = setting(
+        DENOISING[0],
+        "confounds that are regressed out; simple, scrubbing, compcor and ica_aroma are the "
+        "strategies of nilearn, custom takes the columns of --bold-confounds",
+        choices=DENOISING,
+    )
+    confounds: tuple[str, ...] = setting(
+        (),
+        "columns of the confounds table for the denoising custom, for example trans_x 'cosine*'",
+        metavar="COLUMN",
+    )
+    n_acompcor: int = setting(
+        5, f"number of aCompCor components regressed out by {DENOISING[0]}", at_least=0
+    )
+    censoring: str = setting(
+        "auto",
+        "whether motion outliers are censored; auto: yes, except with simple, compcor and "
+        "ica_aroma, as in nilearn",
+        choices=("auto", "on", "off"),
+    )
     fd_threshold_mm: float = setting(
-        0.5, "framewise displacement above which a volume counts as motion outlier", unit="mm"
+        0.5,
+        "framewise displacement above which a volume is a motion outlier; 0: not used",
+        unit="mm",
+    )
+    std_dvars_threshold: float = setting(
+        1.5, "standardised DVARS above which a volume is a motion outlier; 0: not used"
+    )
+    min_segment: int | None = setting(
+        None,
+        "shorter segments between censored volumes are censored too, in volumes (default: 5 with "
+        "scrubbing, else none)",
+        at_least=0,
+    )
+    min_minutes: float = setting(
+        1.0, "fewest minutes left after censoring; runs with less fail", unit="min"
     )
     min_coverage: float = setting(
         0.5, "smallest fraction of a parcel inside the field of view; parcels below it are n/a"
@@ -357,6 +398,12 @@ class Settings:
     evaluate: EvaluateConfig = EvaluateConfig()
 
     def __post_init__(self):
+        if (self.bold.denoising == "custom") != bool(self.bold.confounds):
+            raise UsageError(
+                f"bold.denoising is {self.bold.denoising} and bold.confounds has "
+                f"{len(self.bold.confounds)} columns: give the columns with --bold-denoising "
+                "custom, and only with it."
+            )
         _check_band("bold", self.bold.high_pass_hz, self.bold.low_pass_hz)
         _check_band("eeg", self.eeg.high_pass_hz, self.eeg.low_pass_hz)
         if self.eeg.low_pass_hz >= self.eeg.sampling_hz / 2:

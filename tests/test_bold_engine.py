@@ -26,8 +26,9 @@ from brainfm.stages.preprocess.t1w import (
     segment_t1w,
     write_anatomy,
 )
-from brainfm.stages.standardise.parcellate import PreprocessedBold, read_confounds, standardise_bold
+from brainfm.stages.standardise.parcellate import PreprocessedBold, standardise_bold
 from brainfm.storage.bids.validate_mri import check_bold
+from brainfm.storage.derivatives.confounds import plan_denoising
 from brainfm.storage.images import read_image, read_transform, template, to_sitk, transform_grid
 from brainfm.storage.templateflow import check_template
 
@@ -192,7 +193,7 @@ class TestBold:
         path, facts = series
         found = pd.read_csv(path, sep="\t", na_values="n/a").to_numpy()
         band = {"sampling_hz": 1 / TR_S, "high_pass_hz": 0.008, "low_pass_hz": 0.1}
-        confounds = read_confounds(run["confounds"], 5).to_numpy(float)
+        confounds = plan_denoising(run["confounds"], BoldConfig(), TR_S).confounds.to_numpy(float)
         few = reduce_confounds(confounds, passed_components(len(found), **band) // 2)
         expected = clean_series(person.series, few, **band)
         alike = [np.corrcoef(found[:, k], expected[:, k])[0, 1] for k in range(100)]

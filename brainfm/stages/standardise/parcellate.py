@@ -1,5 +1,6 @@
 """Parcel time series and connectivity of a preprocessed BOLD run."""
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,22 +10,24 @@ import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError
-from brainfm.files import read_tsv, write_json, write_tsv
+from brainfm.files import write_json, write_tsv
 from brainfm.signal.bold import (
     clean_series,
+    fill_censored,
     parcel_means,
     passed_components,
     percent_change,
     reduce_confounds,
 )
 from brainfm.signal.connectivity import pearson
-from brainfm.signal.motion import FRISTON24
 from brainfm.storage.atlas import labels_on_grid, load_atlas
 from brainfm.storage.bids.names import entities_of
+from brainfm.storage.derivatives.confounds import is_censored, plan_denoising
 from brainfm.storage.derivatives.names import derivative_path
 
+log = logging.getLogger("brainfm")
+
 _RELMAT = {
-    "Description": "Correlation between the denoised signals of parcels",
     "RelationshipMeasure": "Pearson correlation",
     "Weighted": True,
     "Directed": False,
@@ -69,83 +72,78 @@ def standardise_bold(run, out_dir, config):
     -------
     timeseries : Path of ``*_desc-denoised_timeseries.tsv``, in percent signal change
     metrics : dict
-        n_parcels, n_parcels_covered, n_confounds, n_confound_components, n_passed_components.
+        Counts of parcels, of volumes (n_dropped, n_censored, n_kept), minutes_kept, and of degrees
+        of freedom (n_confounds, n_confound_components, n_passed_components, degrees_of_freedom).
 
     Raises
     ------
     DataError
-        If the files do not fit together.
+        If the files do not fit together, the table lacks confounds of the strategy, or too little
+        time is left after censoring.
     SignalError
         If the run is too short for its filter.
     """
     atlas = load_atlas(config.atlas)
+    plan = plan_denoising(run.confounds_file, config, run.repetition_time_s)
     series, coverage = _covered_series(run, atlas, config.min_coverage)
-    confounds = read_confounds(run.confounds_file, config.n_acompcor)
-    if len(confounds) != len(series):
+    if plan.n_dropped + len(plan.kept) != len(series):
         raise DataError(
-            f"{run.confounds_file.name} has {len(confounds)} rows but {run.bold_file.name} has "
-            f"{len(series)} volumes: are they of the same run?"
+            f"{run.confounds_file.name} has {plan.n_dropped + len(plan.kept)} rows but "
+            f"{run.bold_file.name} has {len(series)} volumes: are they of the same run?"
         )
-    series, confounds = series[config.n_dummy :], confounds.iloc[config.n_dummy :]
-    band = {
-        "sampling_hz": 1 / run.repetition_time_s,
-        "high_pass_hz": config.high_pass_hz,
-        "low_pass_hz": config.low_pass_hz,
-    }
-    n_passed = passed_components(len(series), **band)
-    regressors = reduce_confounds(confounds.to_numpy(float), n_passed // 2)
-    cleaned = clean_series(percent_change(series), regressors, **band)
-    metrics = {
-        "n_parcels": len(atlas.names),
-        "n_parcels_covered": int(np.isfinite(cleaned).all(axis=0).sum()),
-        "n_confounds": confounds.shape[1],
-        "n_confound_components": regressors.shape[1],
-        "n_passed_components": n_passed,
-    }
+    series = percent_change(series[plan.n_dropped :], plan.kept)
+    cleaned, metrics = _denoise(series, plan, config, run.repetition_time_s)
+    metrics["n_parcels"] = len(atlas.names)
+    metrics["n_parcels_covered"] = int(np.isfinite(cleaned[plan.kept]).all(axis=0).sum())
+    _tell(run, plan, metrics)
     path = _names(out_dir, run, atlas)
-    matrix = pd.DataFrame(pearson(cleaned), columns=list(atlas.names))
-    matrix.insert(0, "Node", atlas.names)
-    _write(partial(path, desc="pearson", suffix="relmat"), matrix, _RELMAT)
-    details = {"Confounds": list(confounds), "Coverage": coverage, **metrics}
+    for desc, values, text in (
+        ("pearson", cleaned, "denoised signals of parcels"),
+        ("preproc", series, "signals of parcels before confounds, filter and censoring"),
+    ):
+        matrix = pd.DataFrame(pearson(values), columns=list(atlas.names))
+        matrix.insert(0, "Node", atlas.names)
+        sidecar = {"Description": f"Correlation between the {text}", **_RELMAT}
+        _write(partial(path, desc=desc, suffix="relmat"), matrix, sidecar)
     table = pd.DataFrame(cleaned, columns=list(atlas.names))
-    sidecar = _sidecar(run, atlas, config) | details
+    sidecar = _sidecar(run, atlas, config) | {"Coverage": coverage, **metrics}
+    sidecar |= _sidecar_of_denoising(plan, config, run.repetition_time_s)
     return _write(partial(path, desc="denoised", suffix="timeseries"), table, sidecar), metrics
 
 
-def read_confounds(path, n_acompcor):
-    """Read the confounds that are regressed out: 24 motion parameters and aCompCor.
+def _denoise(series, plan, config, repetition_time_s):
+    """Clean the series, with fewer regressors in short runs, and count degrees of freedom."""
+    band = {
+        "sampling_hz": 1 / repetition_time_s,
+        "high_pass_hz": config.high_pass_hz,
+        "low_pass_hz": config.low_pass_hz,
+    }
+    n_passed = passed_components(plan.kept.sum(), **band)
+    confounds = plan.confounds.fillna(plan.confounds[plan.kept].mean()).fillna(0)
+    confounds = fill_censored(confounds.to_numpy(float), plan.kept)
+    regressors = reduce_confounds(confounds, n_passed // 2)
+    cleaned = clean_series(series, regressors, kept=plan.kept, **band)
+    n_kept = int(plan.kept.sum())
+    return cleaned, {
+        "n_dropped": plan.n_dropped,
+        "n_censored": len(plan.kept) - n_kept,
+        "n_kept": n_kept,
+        "minutes_kept": round(plan.minutes(repetition_time_s), 3),
+        "n_confounds": confounds.shape[1],
+        "n_confound_components": regressors.shape[1],
+        "n_passed_components": n_passed,
+        "degrees_of_freedom": n_passed - regressors.shape[1],
+    }
 
-    Parameters
-    ----------
-    path : path
-        ``*_desc-confounds_timeseries.tsv`` of fMRIPrep or of the built-in engine.
-    n_acompcor : int
-        Number of aCompCor components.
 
-    Returns
-    -------
-    DataFrame
-        24 motion parameters [1]_, then aCompCor [2]_; NaN for ``n/a``.
-
-    Raises
-    ------
-    DataError
-        If a motion column is missing.
-
-    References
-    ----------
-    .. [1] Friston et al., 1996, Magn. Reson. Med. 35(3). https://doi.org/10.1002/mrm.1910350312
-    .. [2] Behzadi et al., 2007, NeuroImage 37(1). https://doi.org/10.1016/j.neuroimage.2007.04.042
-    """
-    frame = read_tsv(path)
-    absent = [name for name in FRISTON24 if name not in frame]
-    if absent:
-        raise DataError(
-            f"{path} has no column {', '.join(absent[:3])} ({len(absent)} in all): expected the "
-            "confounds as fMRIPrep names them."
-        )
-    components = [name for name in frame if name.startswith("a_comp_cor_")][:n_acompcor]
-    return frame[[*FRISTON24, *components]]
+def _tell(run, plan, metrics):
+    name = Path(run.source_file).name
+    for note in plan.notes:
+        log.warning("%s: %s", name, note)
+    log.info(
+        "%s: %d volumes removed at the start, %d of %d censored, %.1f min left",
+        name, plan.n_dropped, metrics["n_censored"], len(plan.kept), metrics["minutes_kept"],
+    )  # fmt: skip
 
 
 def _covered_series(run, atlas, min_coverage):
@@ -180,6 +178,29 @@ def _sidecar(run, atlas, config):
             "LowPass": {"CutOff (Hz)": config.low_pass_hz},
         },
         "Sources": list(run.sources),
+    }
+
+
+def _sidecar_of_denoising(plan, config, repetition_time_s):
+    """Describe what was regressed out and left out; rows of censored volumes are ``n/a``."""
+    n_kept = int(plan.kept.sum())
+    thresholds = {
+        "FramewiseDisplacement": config.fd_threshold_mm,
+        "StandardisedDVARS": config.std_dvars_threshold,
+    }
+    return {
+        "StartTime": round(plan.n_dropped * repetition_time_s, 6),
+        "Confounds": list(plan.confounds),
+        "Denoising": {
+            "Strategy": config.denoising,
+            "VolumesDroppedAtStart": plan.n_dropped,
+            "VolumesCensored": len(plan.kept) - n_kept,
+            "VolumesKept": n_kept,
+            "MinutesKept": round(plan.minutes(repetition_time_s), 3),
+            "CensoredRows": np.flatnonzero(~plan.kept).tolist(),
+            "CensoredAbove": thresholds if is_censored(config) else {},
+            "Notes": list(plan.notes),
+        },
     }
 
 
