@@ -1,4 +1,4 @@
-"""Denoising: confounds by strategy, dummy volumes and censoring, against nilearn and known truths."""
+"""Confounds by strategy, dummy volumes and censoring, against nilearn and known truths."""
 
 import json
 
