@@ -173,12 +173,11 @@ def _select(table, path, config):
     components, notes = _acompcor(table, path, config)
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all volumes censored: refused later
-        stem = _write_for_nilearn(folder, table, components, config)
-        kept = _kept(f"{stem}-preproc_bold.nii.gz", len(table), config)
+        kept = _kept(folder, table, config)
         if config.denoising == "custom":
             return _custom(table, path, config.confounds), kept, ()
         try:
-            found = _columns(stem, config)
+            found = _columns(folder, table, components, config)
         except (ValueError, KeyError) as error:
             raise DataError(
                 f"{path.name} lacks confounds of --bold-denoising {config.denoising} ({error}): "
@@ -216,34 +215,18 @@ def _acompcor(table, path, config):
     return names, (note,)
 
 
-def _write_for_nilearn(folder, table, components, config):
-    """Write the table as nilearn reads it, and return the start of the names of its files.
+def _columns(folder, table, components, config):
+    """Return the names of the columns of a strategy; components are numbered as given.
 
-    nilearn finds a table by the name of its image, expects components without gaps in their
-    numbers, and both measures of motion.
+    Two rows are enough. nilearn expects components of one mask without gaps in their numbers.
     """
     unwanted = ["_comp_cor_", "motion_outlier", "non_steady_state"]
     unwanted += ["cosine"] * (config.high_pass_hz > 0)  # the filter removes slow drifts
     names = [name for name in table if not any(part in name for part in unwanted)]
-    staged = table[names].copy()
     numbered = {f"a_comp_cor_{n:02d}": table[name] for n, name in enumerate(components)}
-    staged = pd.concat([staged, pd.DataFrame(numbered)], axis=1)
-    if "framewise_displacement" not in staged:
-        staged["framewise_displacement"] = np.where(_flagged(table, "motion_outlier"), np.inf, 0)
-    if "std_dvars" not in staged:
-        staged["std_dvars"] = 0.0
-    stem = f"{folder}/sub-any_task-any_desc"
-    write_tsv(f"{stem}-confounds_timeseries.tsv", staged)
-    write_json(
-        f"{stem}-confounds_timeseries.json", {name: {"Mask": "combined"} for name in numbered}
-    )
-    return stem
-
-
-def _columns(stem, config):
-    """Return the names of the columns of a strategy."""
+    staged = pd.concat([table[names], pd.DataFrame(numbered)], axis=1).iloc[:2]
     kind = "smoothAROMAnonaggr" if config.denoising == "ica_aroma" else "preproc"
-    image = f"{stem}-{kind}_bold.nii.gz"
+    image = _write_for_nilearn(folder, staged, kind)
     if config.denoising not in _STRATEGIES:
         return list(load_confounds_strategy(image, denoise_strategy=config.denoising)[0])
     options = dict(_STRATEGIES[config.denoising])
@@ -252,11 +235,16 @@ def _columns(stem, config):
     return list(load_confounds(image, motion="full", **options)[0])
 
 
-def _kept(image, n_times, config):
-    """Return which volumes are no motion outliers."""
-    kept = np.ones(n_times, bool)
+def _kept(folder, table, config):
+    """Return which volumes are no motion outliers, by the measures that the table has."""
     if not is_censored(config):
-        return kept
+        return np.ones(len(table), bool)
+    flagged = np.where(_flagged(table, "motion_outlier"), np.inf, 0)
+    measures = {
+        "framewise_displacement": table.get("framewise_displacement", flagged),
+        "std_dvars": table.get("std_dvars", np.zeros(len(table))),
+    }
+    image = _write_for_nilearn(folder, pd.DataFrame(measures), "preproc")
     default = _FULL_SEGMENT if config.denoising == "scrubbing" else 0
     sample_mask = load_confounds(
         image,
@@ -265,7 +253,17 @@ def _kept(image, n_times, config):
         fd_threshold=config.fd_threshold_mm or np.inf,
         std_dvars_threshold=config.std_dvars_threshold or np.inf,
     )[1]
-    return kept if sample_mask is None else np.isin(np.arange(n_times), sample_mask)
+    times = np.arange(len(table))
+    return np.isin(times, times if sample_mask is None else sample_mask)
+
+
+def _write_for_nilearn(folder, table, kind):
+    """Write a table where nilearn finds it by the name of an image, and return that name."""
+    stem = f"{folder}/sub-any_task-any_desc"
+    masks = {name: {"Mask": "combined"} for name in table if "_comp_cor_" in name}
+    write_tsv(f"{stem}-confounds_timeseries.tsv", table)
+    write_json(f"{stem}-confounds_timeseries.json", masks)
+    return f"{stem}-{kind}_bold.nii.gz"
 
 
 def _custom(table, path, patterns):
