@@ -35,7 +35,8 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
     confounds : sequence of str, optional
         Confounds to regress out of the parcel time series, as ``strategy`` of
         :func:`nilearn.interfaces.fmriprep.load_confounds`. Images must be paths in an fMRIPrep
-        output folder.
+        output folder. Volumes that are not in steady state are left out at the start; with "scrub",
+        motion outliers are NaN in the recording.
 
     See Also
     --------
@@ -125,13 +126,16 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
         labels = labels_on_grid(atlas.image, image).ravel()
         bold = np.asarray(image.dataobj, dtype=np.float32).reshape(-1, image.shape[3])[labels > 0]
         series = parcel_means(bold.T, labels[labels > 0], len(atlas.names))
-        covered = np.isfinite(series).all(axis=0) & (np.ptp(series, axis=0) > 0)
+        confounds, kept = self._confounds(item, len(series))
+        covered = np.isfinite(series).all(axis=0) & (np.ptp(series[kept], axis=0) > 0)
         if not covered.any():
             raise DataError(f"{name} has no parcel of {self.atlas}: are both in the same space?")
         series[:, ~covered] = np.nan
+        start = int(np.argmax(kept))  # volumes that are not in steady state are no part of the run
         cleaned = clean_series(
-            series,
-            self._confounds(item),
+            series[start:],
+            None if confounds is None else confounds[start:],
+            kept=kept[start:],
             sampling_hz=1 / tr_s,
             high_pass_hz=self.high_pass_hz or 0,
             low_pass_hz=self.low_pass_hz or 0,
@@ -141,14 +145,21 @@ class RecordingMasker(TransformerMixin, BaseEstimator):
             channels=atlas.names, mask=covered, **_labels(item),
         )  # fmt: skip
 
-    def _confounds(self, item):
+    def _confounds(self, item, n_times):
+        """Return the confounds and which volumes nilearn keeps."""
+        kept = np.ones(n_times, bool)
         if self.confounds is None:
-            return None
+            return None, kept
         if not isinstance(item, (str, Path)):
             raise UsageError(
                 "confounds need the files of fMRIPrep: pass paths of images, or confounds=None."
             )
-        return load_confounds(str(item), strategy=tuple(self.confounds))[0].to_numpy(float)
+        confounds, sample_mask = load_confounds(str(item), strategy=tuple(self.confounds))
+        if sample_mask is not None:
+            kept = np.isin(np.arange(n_times), sample_mask)
+        if kept.sum() < 2:
+            raise DataError(f"{Path(item).name} has {kept.sum()} volumes that are no outliers.")
+        return confounds.to_numpy(float), kept
 
 
 def _load(item):

@@ -123,7 +123,7 @@ class TestStrategies:
         assert drifts < set(_plan(path, denoising="simple", **NO_FILTER).confounds)
 
     def test_the_strategies_with_tissue_signals_have_32_and_36_columns(self, tmp_path):
-        path = _write(tmp_path, _table())
+        path = _write(tmp_path, _table().assign(Other=1.0))
         with_gsr = _plan(path, denoising="24P+8P+GSR").confounds
         assert len(set(with_gsr)) == 36
         assert set(with_gsr) - set(_plan(path, denoising="24P+8P").confounds) == {
@@ -132,7 +132,7 @@ class TestStrategies:
         }  # fmt: skip
 
     def test_columns_are_chosen_by_name_and_pattern(self, tmp_path):
-        path = _write(tmp_path, _table())
+        path = _write(tmp_path, _table().assign(Other=1.0))
         plan = _plan(path, denoising="custom", confounds=("csf", "cosine*", "trans_?"))
         wanted = ["csf", "cosine00", "cosine01", "cosine02", "trans_x", "trans_y", "trans_z"]
         assert list(plan.confounds) == wanted

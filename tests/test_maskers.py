@@ -3,6 +3,7 @@
 import mne
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -100,3 +101,21 @@ def test_other_items_are_refused(item, error, words):
 def test_confounds_of_an_image_in_memory_are_refused():
     with pytest.raises(UsageError, match=r"need the files of fMRIPrep: pass paths"):
         RecordingMasker(confounds=("motion",)).transform([image(0)])
+
+
+def test_volumes_before_the_steady_state_are_dropped_and_outliers_are_nan(tmp_path):
+    path = tmp_path / "sub-07_task-rest_desc-preproc_bold.nii.gz"
+    made = image(0)
+    data = made.get_fdata()
+    data[..., :3] *= 1.4
+    nib.save(nib.Nifti1Image(data, made.affine, made.header), path)
+    unsteady = {f"non_steady_state_outlier{n:02d}": np.arange(90) == n for n in range(3)}
+    moved = np.isin(np.arange(90), [40, 41])
+    table = {"framewise_displacement": np.where(moved, 2.0, 0.1), "std_dvars": 1.0, **unsteady}
+    frame = pd.DataFrame(table).astype(float)
+    frame.to_csv(tmp_path / "sub-07_task-rest_desc-confounds_timeseries.tsv", sep="\t", index=False)
+    ((row,),) = RecordingMasker(confounds=("high_pass", "scrub")).transform([path])
+    censored = np.isnan(row.signal[:, row.mask]).all(axis=1)
+    assert row.shape == (87, 100)
+    assert np.flatnonzero(censored).tolist() == [37, 38]
+    assert np.abs(row.signal[~censored][:, row.mask]).max() < 5

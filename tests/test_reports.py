@@ -90,6 +90,8 @@ def make_out(tmp_path):
         {"Coverage": {"LH_Vis_1": 1.0, "LH_Limbic_2": 0.31},
          "Confounds": ["trans_x", "a_comp_cor_00", "a_comp_cor_01"],
          "n_confounds": 29, "n_confound_components": 8,
+         "Denoising": {"Strategy": "24P+aCompCor", "VolumesDroppedAtStart": 4,
+                       "CensoredAbove": {"FramewiseDisplacement": 0.4, "StandardisedDVARS": 1.5}},
          "SoftwareFilters": {"HighPass": {"CutOff (Hz)": 0.01},
                              "LowPass": {"CutOff (Hz)": 0.12}}},
     )  # fmt: skip
@@ -145,7 +147,10 @@ class TestParticipant:
             "increase with eyes closed that is expected in most people is present",
             "pretrained on recordings of this participant",
             "0.951", "less than half of their voxels in the field of view: LH_Limbic_2 (31 %)",
-            "band-passed from 0.01 to 0.12 Hz", "and 2 aCompCor components",
+            "band-passed from 0.01 to 0.12 Hz", "1 motion parameters", "2 aCompCor components",
+            "(strategy 24P+aCompCor)",
+            "before the steady state were removed at the start",
+            "a framewise displacement above 0.4 mm or a standardised DVARS above 1.5 were censored",
             "the 29 confounds were reduced to their 8 largest principal components",
             "band-passed from 0.5 to 75 Hz", "ICLabel", "mne 1.",
         ):  # fmt: skip

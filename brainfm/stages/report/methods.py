@@ -13,6 +13,15 @@ _PACKAGES = {
     "model": ("torch", "scikit-learn", "numpy", "nipype"),
 }
 
+#: Kinds of confounds, with the beginnings of their names.
+_KINDS = {
+    "motion": ("trans_", "rot_"),
+    "aCompCor": ("a_comp_cor_", "c_comp_cor_", "w_comp_cor_"),
+    "tissue": ("white_matter", "csf"),
+    "global": ("global_signal",),
+    "drift": ("cosine",),
+}
+
 
 def participant_methods(outputs):
     """Collect how the outputs of one participant were made.
@@ -40,9 +49,8 @@ def participant_methods(outputs):
     return {
         **cutoffs_hz,
         "engine": _fmri_engine(outputs),
-        "n_compcor": sum(str(name).startswith("a_comp_cor") for name in confounds)
-        if isinstance(confounds, list)
-        else settings.get("n_acompcor", "some"),
+        "confounds": _count_confounds(confounds if isinstance(confounds, list) else []),
+        "denoising": as_dict(bold.get("Denoising")),
         "n_confounds": bold.get("n_confounds"),
         "n_components": bold.get("n_confound_components"),
         "eeg": eeg,
@@ -50,6 +58,13 @@ def participant_methods(outputs):
             (one.embeddings[0].sidecar for one in outputs.recordings if one.embeddings), None
         ),
     }
+
+
+def _count_confounds(names):
+    """Count the confounds of each kind; names as those of fMRIPrep."""
+    kinds = [next((kind for kind in _KINDS if str(name).startswith(_KINDS[kind])), "other")
+             for name in names]  # fmt: skip
+    return {kind: kinds.count(kind) for kind in (*_KINDS, "other")}
 
 
 def _fmri_engine(outputs):

@@ -223,6 +223,7 @@ def _columns(folder, table, components, config):
     unwanted = ["_comp_cor_", "motion_outlier", "non_steady_state"]
     unwanted += ["cosine"] * (config.high_pass_hz > 0)  # the filter removes slow drifts
     names = [name for name in table if not any(part in name for part in unwanted)]
+    names = [name for name in names if name.islower()]  # nilearn refuses "Unnamed: 0"
     numbered = {f"a_comp_cor_{n:02d}": table[name] for n, name in enumerate(components)}
     staged = pd.concat([table[names], pd.DataFrame(numbered)], axis=1).iloc[:2]
     kind = "smoothAROMAnonaggr" if config.denoising == "ica_aroma" else "preproc"
