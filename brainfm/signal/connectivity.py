@@ -3,6 +3,7 @@
 import numpy as np
 
 from brainfm.errors import SignalError
+from brainfm.signal.censored_frames import censored_frames
 
 
 def pearson(series):
@@ -30,9 +31,9 @@ def pearson(series):
             f"series has shape {series.shape}; expected (n_times, n_parcels) with at least two "
             "time points."
         )
-    there = np.isfinite(series).any(axis=1)
-    if 2 <= there.sum() < len(there):
-        series = series[there]
+    censored = censored_frames(series)
+    if censored.sum() <= len(series) - 2:
+        series = series[~censored]
     centred = series - series.mean(axis=0)
     norm = np.sqrt((centred**2).sum(axis=0))
     scale = np.abs(series).max(axis=0) * np.sqrt(len(series))

@@ -142,7 +142,7 @@ def plan_denoising(confounds_file, config, repetition_time_s):
     table = read_confounds(path)
     unsteady = _flagged(table, "non_steady_state")
     n_flagged = int(np.argmin(np.append(unsteady, False)))  # before the first steady volume
-    n_dropped = max(config.n_dummy, n_flagged)
+    n_dropped = max(config.n_dummy or 0, n_flagged)
     if n_dropped >= len(table):
         raise DataError(
             f"{path.name} has {len(table)} rows, and {n_dropped} volumes are to be removed at the "
