@@ -95,6 +95,10 @@ class TestOptions:
         assert value_of(words, passed[0]) == value_of(passed, passed[0])
         assert passed[0] in words
 
+    def test_a_container_or_wrapper_may_have_a_licence_of_its_own(self, command, monkeypatch):
+        monkeypatch.delenv("FS_LICENSE")
+        assert "--fs-license-file" not in command()
+
     def test_surfaces_are_reconstructed_only_when_asked_for(self, command):
         assert "--fs-no-reconall" in command()
         assert "--fs-no-reconall" not in command("--fs-reconall")
@@ -278,11 +282,6 @@ class TestRefusalsBeforeWorkStarts:
         with pytest.raises(UsageError, match="lacks MNI152NLin6Asym, the space of the atlas"):
             command(*atlas, "--output-spaces", "MNI152NLin2009cAsym:res-2")
 
-    def test_no_licence(self, command, monkeypatch):
-        monkeypatch.delenv("FS_LICENSE")
-        with pytest.raises(MissingInput, match="needs a FreeSurfer licence, also without surfaces"):
-            command()
-
     def test_a_work_folder_that_fmriprep_refuses(self, place):
         raw = place / "raw"
         with pytest.raises(UsageError, match=r"lies inside the input .* give --work-dir outside"):
@@ -310,7 +309,7 @@ class TestRefusalsBeforeWorkStarts:
             command("--bids-filter-file", place / "f.json")
 
     def test_all_problems_are_reported_together(self, command, monkeypatch):
-        monkeypatch.delenv("FS_LICENSE")
+        monkeypatch.setenv("FS_LICENSE", "/none.txt")
         with pytest.raises(BrainFMError, match="2 problems"):
             command("--fmriprep-args", "--anat-only")
 

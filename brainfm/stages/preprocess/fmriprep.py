@@ -176,13 +176,9 @@ def _error_of(check):
 
 
 def _check_license(config):
+    """Refuse a licence that does not exist; an image or a wrapper may have one of its own."""
     path = fs_license_of(config)
-    if path is None:
-        raise MissingInput(
-            "fMRIPrep needs a FreeSurfer licence, also without surfaces: give --fs-license-file, "
-            "or set FS_LICENSE (https://surfer.nmr.mgh.harvard.edu/registration.html)."
-        )
-    if not path.is_file():
+    if path and not path.is_file():
         raise MissingInput(f"the FreeSurfer licence {path} does not exist; see --fs-license-file.")
 
 
