@@ -1,16 +1,18 @@
 # make run : set everything up and run the main job on the demo dataset
 # make test: set everything up and run the tests
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint docs clean
+.PHONY: help setup run test test-fmriprep lint docs clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+FMRIPREP := .venv-fmriprep
 export OMP_NUM_THREADS ?= 1
 
 help:
 	@echo "make run    set everything up and run the main job on the demo dataset"
 	@echo "make test   set everything up and run the tests"
+	@echo "make test-fmriprep  test the command of fMRIPrep against fMRIPrep (1 GB more)"
 	@echo "make lint   ruff, import contracts, spelling"
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make clean  remove .venv and out"
@@ -34,6 +36,15 @@ run: $(STAMP)
 test: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
+$(FMRIPREP)/.installed: Makefile
+	$(PYTHON) -m venv $(FMRIPREP)
+	$(FMRIPREP)/bin/python -m pip install --quiet fmriprep==25.2.7
+	@touch $@
+
+test-fmriprep: $(STAMP) $(FMRIPREP)/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" BRAINFM_FMRIPREP="$(CURDIR)/$(FMRIPREP)/bin" \
+	  $(BIN)/python -m pytest tests/fmriprep
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +55,4 @@ docs: $(STAMP)
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv out docs/_build docs/auto_examples docs/reference/generated
+	rm -rf .venv $(FMRIPREP) out docs/_build docs/auto_examples docs/reference/generated

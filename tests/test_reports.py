@@ -165,6 +165,20 @@ class TestParticipant:
         assert "logs/1/crash/crash-01.txt" in page.words
         assert "something else went wrong." in page.words
 
+    @pytest.mark.parametrize(
+        ("engine", "folder"), [("fmriprep", "sourcedata/fmriprep"), ("derivatives", "../fp")]
+    )
+    def test_the_text_of_fmriprep_for_a_paper_is_shown(self, out, engine, folder):
+        (quality,) = out.glob("sub-01/**/func/*_qc.json")
+        put(quality, {"engine": engine})
+        for series in out.glob("sub-01/**/func/*_timeseries.json"):
+            put(series, {"Engine": engine})
+        put(out / "dataset_description.json", {"DatasetLinks": {"raw": "../raw", "fp": "../fp"}})
+        put(out / folder / "logs" / "CITATION.md", f"Preprocessed with *fMRIPrep* {EVIL}")
+        page = Page(write_participant_report(out, "01"))
+        assert f"Preprocessed with *fMRIPrep* {EVIL}" in page.text
+        assert EVIL not in page.html
+
     def test_a_killed_call_is_interrupted_and_only_a_live_one_is_running(self, out):
         put(out / "sub-01/status.json", {"state": "running", "recordings": {}})
         page = Page(write_participant_report(out, "01"))

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from brainfm import __version__
 from brainfm.stages.report.read import as_dict
@@ -65,6 +66,30 @@ def _count_confounds(names):
     kinds = [next((kind for kind in _KINDS if str(name).startswith(_KINDS[kind])), "other")
              for name in names]  # fmt: skip
     return {kind: kinds.count(kind) for kind in (*_KINDS, "other")}
+
+
+def preprocessing_texts(out_dir, outputs):
+    """Read the texts for the methods section of a paper that other pipelines wrote.
+
+    Parameters
+    ----------
+    out_dir : path
+        Output folder of brainfm.
+    outputs : brainfm.stages.report.collect.ParticipantOutputs
+
+    Returns
+    -------
+    texts : list of str
+        ``logs/CITATION.md`` of fMRIPrep run by brainfm, or else of the derivatives given; none
+        for the built-in engine.
+    """
+    engine, out_dir = _fmri_engine(outputs), Path(out_dir)
+    links = as_dict(outputs.dataset.get("DatasetLinks"))
+    own = [out_dir / "sourcedata" / "fmriprep" / folder for folder in ("", "fmriprep")]
+    given = [out_dir / str(link) for name, link in links.items() if name != "raw"]
+    places = {"fmriprep": own, "derivatives": given}.get(engine, [])
+    files = dict.fromkeys(folder / "logs" / "CITATION.md" for folder in places)
+    return [path.read_text("utf8", errors="replace").strip() for path in files if path.is_file()]
 
 
 def _fmri_engine(outputs):

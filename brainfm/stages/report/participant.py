@@ -8,7 +8,11 @@ from brainfm.files import write_text
 from brainfm.stages.report.collect import TITLES, collect_outputs
 from brainfm.stages.report.embeddings import participant_embeddings
 from brainfm.stages.report.figures.participant import alpha_figure
-from brainfm.stages.report.methods import participant_methods, software_versions
+from brainfm.stages.report.methods import (
+    participant_methods,
+    preprocessing_texts,
+    software_versions,
+)
 from brainfm.stages.report.quality import outside_sentences, quality_tables
 from brainfm.stages.report.read import settings_rows
 from brainfm.stages.report.render import picture, render
@@ -51,8 +55,9 @@ def write_participant_report(out_dir, participant, *, errors=()):
         alpha=_alpha(outputs.of("eeg")),
         embedding=participant_embeddings(outputs),
         methods=participant_methods(outputs),
+        texts=preprocessing_texts(out_dir, outputs),
         versions=software_versions(sections),
-        settings=settings_rows(outputs.settings, ("run", "bold", "eeg", "model")),
+        settings=settings_rows(outputs.settings, ("run", "bold", "fmriprep", "eeg", "model")),
     )
     return write_text(Path(out_dir) / f"sub-{label}.html", html)
 

@@ -1,5 +1,6 @@
 """Readers for the reports: a missing or damaged file gives an empty value."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from brainfm.recording import RUN_LABELS
 
 #: Columns of the group tables that hold labels; a label such as 01 or None stays text.
 _LABELS = ("dataset", "doi", "participant", *RUN_LABELS, "site")
+#: An absolute path at the start of a word, as in ``fmriprep=/home/somebody``.
+_LOCAL_PATH = re.compile(r"(^|[\s='\"])/")
 
 
 def read_json_object(path):
@@ -106,7 +109,7 @@ def settings_rows(settings, sections):
         (f"{section}.{name}", value)
         for section in sections
         for name, value in settings.get(section, {}).items()
-        if not name.endswith(("_dir", "_file"))
+        if not name.endswith(("_dir", "_file")) and not _LOCAL_PATH.search(str(value))
     ]
 
 
