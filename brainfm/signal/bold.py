@@ -2,6 +2,7 @@
 
 import numpy as np
 from nilearn.signal import clean
+from scipy.sparse import csr_array
 
 from brainfm.errors import SignalError
 
@@ -32,9 +33,11 @@ def parcel_means(bold, labels, n_parcels):
             f"bold has {bold.shape[1]} voxels but labels has {len(labels)}: "
             "resample the atlas to the grid of the scan before averaging."
         )
-    member = np.arange(1, n_parcels + 1)[:, None] == labels  # (n_parcels, n_voxels)
-    size = member.sum(axis=1)
-    total = bold @ member.T.astype(bold.dtype)  # (n_times, n_parcels)
+    voxels = np.flatnonzero(labels)
+    ones = np.ones(len(voxels), bold.dtype)
+    member = csr_array((ones, (labels[voxels] - 1, voxels)), shape=(n_parcels, len(labels)))
+    size = np.bincount(labels, minlength=n_parcels + 1)[1:]
+    total = np.stack([member @ volume for volume in bold])  # (n_times, n_parcels)
     return np.divide(total, size, out=np.full(total.shape, np.nan), where=size > 0)
 
 

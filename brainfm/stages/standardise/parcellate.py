@@ -14,7 +14,6 @@ from brainfm.files import write_json, write_tsv
 from brainfm.signal.bold import (
     clean_series,
     fill_censored,
-    parcel_means,
     passed_components,
     percent_change,
     reduce_confounds,
@@ -24,6 +23,7 @@ from brainfm.storage.atlas import labels_on_grid, load_atlas
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.confounds import is_censored, plan_denoising
 from brainfm.storage.derivatives.names import derivative_path
+from brainfm.storage.parcel_series import parcel_series
 
 log = logging.getLogger("brainfm")
 
@@ -148,17 +148,11 @@ def _tell(run, plan, metrics):
 
 def _covered_series(run, atlas, min_coverage):
     """Average the voxels of each parcel; NaN where its coverage is below ``min_coverage``."""
-    bold = nib.load(run.bold_file)
+    bold = nib.load(run.bold_file, keep_file_open=True)
     grid = bold.slicer[..., :1]
     labels = labels_on_grid(atlas.image, grid)
     inside = labels_on_grid(nib.load(run.mask_file), grid) > 0
-    voxels = np.asarray(bold.dataobj, dtype=np.float32)[labels > 0].T  # (n_times, n_voxels)
-    scanned = inside[labels > 0] & (voxels.min(axis=0) > 0)
-    parcel = labels[labels > 0]
-    size = np.bincount(parcel, minlength=len(atlas.names) + 1)[1:]
-    found = np.bincount(parcel[scanned], minlength=len(atlas.names) + 1)[1:]
-    coverage = np.divide(found, size, out=np.zeros(len(size)), where=size > 0)
-    series = parcel_means(voxels[:, scanned], parcel[scanned], len(atlas.names))
+    series, coverage = parcel_series(bold, labels, inside, len(atlas.names))
     series[:, coverage < min_coverage] = np.nan
     return series, dict(zip(atlas.names, np.round(coverage, 3).tolist(), strict=True))
 
