@@ -4,13 +4,16 @@ Nothing else in brainfm writes files (a test checks it), so that a killed proces
 file, the new one, or a ``.partial-*`` folder that the next call removes; never half a file.
 """
 
+import codecs
 import json
+import logging
 import math
 import os
 import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +29,7 @@ from brainfm.errors import (
 )
 
 _ABANDONED_AFTER_S = 3600.0
+_log = logging.getLogger("brainfm")
 
 
 @contextmanager
@@ -316,7 +320,7 @@ def read_json(path):
 
 
 def read_tsv(path, **options):
-    """Read a table of tab-separated values.
+    """Read a table of tab-separated values; one that is not UTF-8 is read with a warning.
 
     Parameters
     ----------
@@ -333,12 +337,16 @@ def read_tsv(path, **options):
     MissingInput
         If it cannot be opened.
     DataError
-        If it is no table of tab-separated values in UTF-8.
+        If it is no table of tab-separated values.
     """
     try:
         return pd.read_csv(path, sep="\t", **options)
     except OSError as error:
         raise MissingInput(f"{Path(path).name} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError:
+        text, encoding = decode_table(path)
+        _log.warning("%s is not UTF-8: read as %s", Path(path).name, encoding)
+        return pd.read_csv(StringIO(text), sep="\t", **options)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise DataError(
@@ -346,27 +354,49 @@ def read_tsv(path, **options):
         ) from error
 
 
-def read_participants(tables):
-    """Read ``participants.tsv`` files.
+def decode_table(path):
+    """Read the text of a table in UTF-8, UTF-16 or the code page of Western Windows and Latin-1.
 
     Parameters
     ----------
-    tables : sequence of path
+    path : path
 
     Returns
     -------
-    participants : DataFrame or None
-        All rows, one table after the other; NaN only where a table says ``n/a`` or nothing (a
-        class may be called None). None without a table.
+    text : str
+    encoding : str
+        Name of the encoding for readers: ``UTF-8``, ``UTF-16`` or ``Windows-1252``.
 
     Raises
     ------
-    MissingInput, DataError
-        See :func:`read_tsv`.
+    MissingInput
+        If it cannot be opened.
+    DataError
+        If it is not text.
     """
-    options = {"dtype": {"participant_id": str}, "na_values": ["n/a", ""]}
-    frames = [read_tsv(path, keep_default_na=False, **options) for path in tables]
-    return pd.concat(frames, ignore_index=True) if frames else None
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MissingInput(f"{path.name} cannot be read ({error.strerror}).") from error
+    for codec, name in _encodings(data):
+        with suppress(UnicodeDecodeError):
+            text = data.decode(codec)
+            if "\0" not in text:
+                return text, name
+    raise DataError(
+        f"{path.name} is not a text file, for example a spreadsheet under another name; expected "
+        "tab-separated values in UTF-8: export it again."
+    )
+
+
+def _encodings(data):
+    """Codecs to try, with their names: by the byte order mark, else UTF-8 first."""
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return [("utf-16", "UTF-16")]
+    if b"\0" in data[:2]:
+        return [("utf-16-be" if data[0] == 0 else "utf-16-le", "UTF-16")]
+    return [("utf-8-sig", "UTF-8"), ("cp1252", "Windows-1252"), ("latin-1", "Latin-1")]
 
 
 def nan_to_none(value):

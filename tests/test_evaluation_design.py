@@ -16,14 +16,14 @@ from brainfm.evaluation.cross_validation import permutation_test
 from brainfm.evaluation.folds import participant_folds
 from brainfm.evaluation.folds_within_participant import recording_folds
 from brainfm.evaluation.scores import aggregate_predictions, bootstrap_counts, score
-from brainfm.files import read_participants
 from brainfm.models.features.covariates import CovariateFeatures, design_matrix
 from brainfm.stages.evaluate.design import build_design
-from brainfm.stages.evaluate.participants_table import column_values
+from brainfm.stages.evaluate.participants_table import log_notes, read_columns
 from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.evaluate.summary_text import summarise_evaluation
 from brainfm.stages.evaluate.tables import join_columns
 from brainfm.stages.evaluate.target import column_target
+from brainfm.storage.bids.participants import read_participants
 
 
 def people(n=12, **columns):
@@ -36,6 +36,15 @@ def people(n=12, **columns):
 
 def runs(n=12, **entities):
     return [bold(number, n_channels=4, n_times=40, **entities) for number in range(n)]
+
+
+def column_values(participants, column):
+    """Values by participant, with a recording of each."""
+    labels = participants["participant_id"].str.removeprefix("sub-")
+    everybody = [bold(0, participant=x) for x in labels]
+    found, decisions = read_columns(everybody, participants, [column])
+    log_notes(decisions)
+    return found[column].set_axis(labels).dropna()
 
 
 def build(participants=None, recordings=None, **settings):

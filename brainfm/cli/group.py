@@ -1,17 +1,17 @@
 """The group level: check, run the steps, report."""
 
 import contextlib
-from pathlib import Path
 
 from brainfm.cli.job import Job
 from brainfm.config import STEPS, PretrainConfig
 from brainfm.errors import MissingInput, TemporaryFailure, UsageError
 from brainfm.files import remove_old_partial, remove_partial
-from brainfm.stages.evaluate.refusals import check_choice, check_column, check_contrast
+from brainfm.stages.evaluate.refusals import check_choice, check_contrast, find_column
 from brainfm.stages.query.engine import read_derivatives
 from brainfm.stages.query.folders import check_folders
 from brainfm.stages.query.validate import attempt, raise_all
 from brainfm.storage.bids.names import entities_of
+from brainfm.storage.bids.participants import available_columns, find_tables, read_participants
 from brainfm.storage.bids.query import participants_of
 from brainfm.storage.derivatives.dataset_description import write_description
 from brainfm.storage.derivatives.recordings import find_files
@@ -152,10 +152,11 @@ def _check_evaluation(job, found, tables, errors):
     if evaluate.contrast and not evaluate.target:
         tasks = {entities_of(path).get("task") for path in found} - {None}
         attempt(errors, check_contrast, evaluate.contrast, tasks)
-    available = sorted({name for path in tables for name in _header(path)})
+    n_errors = len(errors)
+    available = available_columns(attempt(errors, read_participants, tables))
     columns = [evaluate.target, evaluate.groups, *job.settings.pretrain.phenotypes]
-    for column in dict.fromkeys(columns):
-        attempt(errors, check_column, column, available)
+    for column in dict.fromkeys(columns if len(errors) == n_errors else ()):
+        attempt(errors, find_column, column, available)
 
 
 def _log_unused(job):
@@ -171,11 +172,6 @@ def _log_unused(job):
         job.log.warning("--target and --contrast have no effect without --steps evaluate.")
 
 
-def _header(path):
-    with open(path, encoding="utf-8-sig") as file:
-        return file.readline().rstrip("\r\n").split("\t")
-
-
 def _roots(job, derivatives):
     is_filled = job.output_dir.is_dir() and participants_of(job.output_dir)
     own = [job.output_dir] if is_filled else []
@@ -184,8 +180,7 @@ def _roots(job, derivatives):
 
 def _tables(job, derivatives):
     folders = [job.bids_dir, *derivatives.values()]
-    paths = [Path(folder) / "participants.tsv" for folder in folders]
-    return tuple(dict.fromkeys(path for path in paths if path.is_file()))
+    return tuple(dict.fromkeys(path for folder in folders for path in find_tables(folder)))
 
 
 def _log_plan(job, derivatives, n_found):

@@ -51,9 +51,9 @@ def _run(argv):
         level=logging.INFO if _is_first() else logging.WARNING, format="%(message)s"
     )
     # Imported late, so that --help is fast.
-    from brainfm.files import read_participants
     from brainfm.models.training.lightning_loop import LightningLoop
     from brainfm.stages.pretrain.run import pretrain_corpus
+    from brainfm.storage.bids.participants import read_participants
 
     log_dir = given["out_dir"] / "tensorboard" / config.model_name
     table = given["participants"]

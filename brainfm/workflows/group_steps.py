@@ -11,7 +11,6 @@ from pathlib import Path
 
 from brainfm.config import STEPS, Settings
 from brainfm.errors import DataError, MissingInput
-from brainfm.files import read_participants
 from brainfm.models.checkpoint.load_save import load_checkpoint
 from brainfm.models.checkpoint.participants import learned_labels
 from brainfm.models.features.embedder import BrainEmbedder
@@ -25,6 +24,7 @@ from brainfm.stages.evaluate.run import evaluate_outputs
 from brainfm.stages.evaluate.tables import FILES, remove_outdated_evaluation
 from brainfm.stages.pretrain.run import pretrain_corpus, split_corpus
 from brainfm.stages.report.group import write_group_report
+from brainfm.storage.bids.participants import read_participants
 from brainfm.storage.cache.results import ResultCache
 from brainfm.storage.cache.steps import StepCache
 from brainfm.storage.derivatives.recordings import find_files, mean_fd_of
@@ -45,7 +45,8 @@ class GroupContext:
     roots : tuple of Path
         Folders of standardised recordings: the output and other derivatives.
     tables : tuple of Path
-        ``participants.tsv`` files.
+        Tables of participants and their JSON files; see
+        :func:`brainfm.storage.bids.participants.find_tables`.
     settings : Settings
     steps : tuple of str
         Of :data:`brainfm.config.STEPS`.
@@ -327,4 +328,4 @@ def _embedder(context, model):
 
 
 def _checksums(paths):
-    return [(path.name, sha256_of(path)) for path in sorted(paths)]
+    return [(path.name, sha256_of(path)) for path in sorted(paths) if path.exists()]

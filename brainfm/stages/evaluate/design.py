@@ -15,21 +15,23 @@ from brainfm.evaluation.folds_by_site import check_classes_at_sites, site_folds
 from brainfm.evaluation.folds_within_participant import block_folds, cut_windows, recording_folds
 from brainfm.models.targets import check_target
 from brainfm.recording import RUN_LABELS, RecordingTable
+from brainfm.stages.evaluate.column_values import class_name
 from brainfm.stages.evaluate.importance_networks import check_networks
 from brainfm.stages.evaluate.participants_table import (
     check_datasets,
-    column_values,
-    phenotypes_by_row,
+    log_notes,
+    read_columns,
+    summarise_match,
 )
 from brainfm.stages.evaluate.refusals import check_choice
 from brainfm.stages.evaluate.target import (
     EvaluationTarget,
-    class_name,
     column_target,
     contrast_target,
     exclude_synthetic,
     select_one_design,
 )
+from brainfm.storage.bids.participants import IDENTIFIERS, available_columns, rows_of_table
 from brainfm.storage.derivatives.recordings import mean_fd_of
 
 #: Length of the windows of a contrast within few participants, and gap on either side of a test
@@ -64,6 +66,11 @@ class EvaluationDesign:
         Columns of ``participants.tsv`` that vary, and are numeric or have few values.
     excluded : list of dict
         ``participant`` and ``why`` it was excluded.
+    columns : list of dict
+        What was decided about the columns used; see
+        :func:`brainfm.stages.evaluate.participants_table.read_columns`.
+    match : dict
+        See :func:`brainfm.stages.evaluate.participants_table.summarise_match`.
     """
 
     target: EvaluationTarget
@@ -74,6 +81,8 @@ class EvaluationDesign:
     confounds: pd.DataFrame
     phenotypes: pd.DataFrame
     excluded: list
+    columns: list
+    match: dict
 
 
 def build_design(config, recordings, *, participants=None, learned=MappingProxyType({}), seed=0):
@@ -113,13 +122,16 @@ def build_design(config, recordings, *, participants=None, learned=MappingProxyT
         target, chosen, y = contrast_target(real, config.contrast)
         chosen, y, others = select_one_design(chosen, y, n_splits=config.n_splits)
         excluded += others
+        columns = []
     else:
-        target, chosen, y, missing = column_target(real, config.target, participants)
+        target, chosen, y, missing, used = column_target(real, config.target, participants)
         excluded += missing
+        columns = [used]
     excluded += _without_recording(real, chosen, excluded, target)
     if config.groups:
-        chosen, y, missing = _exclude_missing(chosen, y, participants, config.groups)
+        chosen, y, missing, used = _exclude_missing(chosen, y, participants, config.groups)
         excluded += missing
+        columns.append(used)
     table = RecordingTable([(recording,) for recording in chosen])
     check_datasets(table, participants)
     check_target(y, target.task)
@@ -127,12 +139,17 @@ def build_design(config, recordings, *, participants=None, learned=MappingProxyT
     table, y, labels, folds = _folds(table, y, target, config, participants=participants, seed=seed)
     confounds = pd.DataFrame(index=range(len(table)))
     if not folds.is_within_people:
-        confounds = _confounds(table, participants, target, config)
+        confounds, used = _confounds(table, participants, target, config)
+        columns += used
         if target.task == "classification" and "site" in confounds:
             check_classes_at_sites(y, table.groups, confounds["site"].to_numpy())
+    columns = list({one["column"]: one for one in reversed(columns)}.values())[::-1]
+    match = summarise_match(real, participants)
+    log_notes([*columns, match])
     return EvaluationDesign(
         target=target, table=table, y=y, labels=labels, folds=folds, confounds=confounds,
-        phenotypes=_phenotypes(table, participants, target), excluded=excluded,
+        phenotypes=_phenotypes(table, participants, target), excluded=excluded, columns=columns,
+        match=match,
     )  # fmt: skip
 
 
@@ -164,13 +181,13 @@ def _without_recording(recordings, chosen, excluded, target):
 
 
 def _exclude_missing(recordings, y, participants, column):
-    """Exclude participants without a value in the column of ``--groups``."""
-    table = RecordingTable([(recording,) for recording in recordings])
-    has_value = phenotypes_by_row(table, participants, [column])[column].notna().to_numpy()
-    missing = sorted({recordings[row].participant for row in np.flatnonzero(~has_value)})
+    """Exclude recordings without a value in the column of ``--groups``."""
+    values, (decision,) = read_columns(recordings, participants, [column])
+    has_value = values[column].notna().to_numpy()
     remaining = [recordings[row] for row in np.flatnonzero(has_value)]
-    excluded = [{"participant": one, "why": f"no {column}"} for one in missing]
-    return remaining, y[has_value], excluded
+    missing = {one.participant for one in recordings} - {one.participant for one in remaining}
+    excluded = [{"participant": one, "why": f"no {column}"} for one in sorted(missing)]
+    return remaining, y[has_value], excluded, decision
 
 
 def _folds(table, y, target, config, *, participants, seed):
@@ -183,8 +200,10 @@ def _folds(table, y, target, config, *, participants, seed):
         "start_s": 0.0,
     })  # fmt: skip
     if config.groups:
-        sites = phenotypes_by_row(table, participants, [config.groups])[config.groups]
-        return table, y, labels, site_folds(y, groups, sites.astype(str), task=target.task)
+        recordings = [row[0] for row in table]
+        sites = read_columns(recordings, participants, [config.groups])[0][config.groups]
+        sites = sites.map(class_name)
+        return table, y, labels, site_folds(y, groups, sites, task=target.task)
     if target.kind == "target" or len(np.unique(groups)) >= config.n_splits:
         folds = participant_folds(y, groups, n_splits=config.n_splits, task=target.task, seed=seed)
         return table, y, labels, folds
@@ -218,35 +237,56 @@ def _windows(table, y, labels, target, config):
 
 
 def _phenotypes(table, participants, target):
-    """Select columns that can colour a map; text with many distinct values cannot."""
-    people, found = [row[0].participant for row in table], {}
-    for name in [] if participants is None else participants:
-        if name in ("participant_id", target.name):
+    """Select columns that can colour a map; text with many distinct values cannot.
+
+    Columns of ``phenotype/`` are too many for that.
+    """
+    recordings, found = [row[0] for row in table], {}
+    for name in _own_columns(participants):
+        if name == target.name:
             continue
         with suppress(DataError):  # such columns are optional
-            values = column_values(participants, name).reindex(people)
+            values = read_columns(recordings, participants, [name])[0][name]
             few = pd.api.types.is_numeric_dtype(values) or values.nunique() <= _MAX_TEXT_VALUES
             if few and values.nunique() > 1:
                 found[name] = values.to_numpy()
     return pd.DataFrame(found, index=range(len(table)))
 
 
+def _own_columns(participants):
+    """Columns of participants.tsv, or of a table without name."""
+    if participants is None or "participant_id" not in participants:
+        return []
+    own = participants[rows_of_table(participants, "participants")]
+    own = participants if own.empty else own.dropna(axis="columns", how="all")
+    return [name for name in own if name not in IDENTIFIERS]
+
+
 def _confounds(table, participants, target, config):
     """Select the columns to audit that exist, vary, and are not the target itself."""
-    columns = [] if participants is None else [c for c in participants if c != "participant_id"]
-    present = [name for name in config.confounds if name in columns and name != target.name]
-    absent = [name for name in config.confounds if name not in [*columns, "mean_fd"]]
+    available, wanted = available_columns(participants), config.confounds
+    has_id = participants is not None and "participant_id" in participants
+    alike = {name.casefold() for name in available if has_id}
+    is_target = {name for name in wanted if name.casefold() == target.name.casefold()}
+    present = [name for name in wanted if name.casefold() in alike and name not in is_target]
+    absent = [name for name in wanted if name.casefold() not in {*alike, "mean_fd"}]
+    _tell_absent(absent, available, config)
+    recordings = [row[0] for row in table]
+    check_datasets(table, participants if present else None)
+    found, decisions = read_columns(recordings, participants, present)
+    if "mean_fd" in wanted and "mean_fd" not in found and target.name != "mean_fd":
+        found["mean_fd"] = [mean_fd_of(one) for one in recordings]
+    if config.groups in found:  # categories, even where they are numbers
+        groups = found[config.groups].map(class_name, na_action="ignore")
+        found[config.groups] = groups.astype(object)
+    return found.loc[:, [name for name in found if found[name].nunique() > 1]], decisions
+
+
+def _tell_absent(absent, available, config):
     if absent and config.confounds != EvaluateConfig().confounds:
         raise UsageError(
             f"--evaluate-confounds has {', '.join(absent)}, but participants.tsv has "
-            f"{', '.join(columns) or 'no columns'}: change the list."
+            f"{', '.join(available) or 'no columns'}: change the list."
         )
     if absent:
         _log.info("not audited, because participants.tsv has no such column: %s", ", ".join(absent))
-    found = phenotypes_by_row(table, participants, present)
-    found.index = range(len(table))
-    if "mean_fd" in config.confounds and "mean_fd" not in found and target.name != "mean_fd":
-        found["mean_fd"] = [mean_fd_of(row[0]) for row in table]
-    for name in {"site", config.groups} & set(found):  # categories, even where they are numbers
-        found[name] = found[name].map(class_name, na_action="ignore").astype(object)
-    return found.loc[:, [name for name in found if found[name].nunique() > 1]]

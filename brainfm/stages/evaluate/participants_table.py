@@ -1,100 +1,164 @@
-"""Columns of ``participants.tsv`` by participant and by recording."""
+"""Columns of tables of participants by recording: rows are matched, values are interpreted."""
 
 import logging
 
-import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError
-from brainfm.stages.evaluate.refusals import check_column
+from brainfm.stages.evaluate.column_values import interpret_column
+from brainfm.stages.evaluate.describe_column import describe_column
+from brainfm.stages.evaluate.match_labels import match_labels
+from brainfm.stages.evaluate.refusals import find_column
+from brainfm.stages.evaluate.session_values import values_of_sessions
+from brainfm.storage.bids.participants import available_columns, rows_of_table
 
-_MISSING_ELSEWHERE = ("NA", "N/A", "NaN", "nan", "null", "NULL")
 _log = logging.getLogger("brainfm")
 
 
-def column_values(participants, column):
-    """Return the values of a column by participant.
+def read_columns(recordings, participants, names):
+    """Return columns of the tables of participants by recording, and what was decided about them.
 
     Parameters
     ----------
+    recordings : list of Recording
     participants : DataFrame or None
-        With ``participant_id``; ``n/a`` or empty where a value is missing.
-    column : str
+        See :func:`brainfm.storage.bids.participants.read_participants`; any table with
+        ``participant_id``, and ``session_id`` where values differ between sessions.
+    names : sequence of str
+        Columns, in any case, or ``table.column`` where several tables have the column.
 
     Returns
     -------
-    values : Series
-        Indexed by participant without ``sub-``; missing values are dropped. Numeric if all
-        values are.
+    columns : DataFrame of len(recordings) rows
+        Floats, or text for classes; NaN where missing.
+    decisions : list of dict
+        For each column, ``column``, ``source`` (tables), ``kind``, ``why``, ``unit``, ``notes``,
+        and numbers of participants: ``n_read``, ``n_capped`` (those read that are known to be at
+        least the value), ``n_missing``, ``n_sentinel``, ``n_without_row``.
 
     Raises
     ------
     UsageError
         If there is no such column.
     DataError
-        If there is no column ``participant_id``, or a participant is listed twice with different
-        values.
+        If there is no column ``participant_id``, labels are ambiguous, a participant has several
+        values, or the values cannot be interpreted.
     """
-    if participants is not None and "participant_id" not in participants:
-        raise DataError(
-            f"participants.tsv has no column participant_id; it has {', '.join(participants)}: add "
-            "it, or give another table."
-        )
-    check_column(column, () if participants is None else participants.columns)
-    participants = participants[["participant_id", column]].replace({"n/a": np.nan, "": np.nan})
-    participants[column] = _typed(participants[column])
-    participants = participants.dropna().drop_duplicates()
-    labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
-    if labels.duplicated().any():
-        raise DataError(
-            f"participants.tsv lists sub-{labels[labels.duplicated()].iloc[0]} more than once, "
-            f"with different {column}: use different labels in different datasets."
-        )
-    return participants[column].set_axis(labels)
-
-
-def _typed(values):
-    """Convert a column to numbers if all its values are, but for markers such as NA."""
-    numbers, written = pd.to_numeric(values, errors="coerce"), values.astype(str)
-    foreign = written.isin(_MISSING_ELSEWHERE) & values.notna()
-    if numbers.notna().any() and (numbers.notna() | values.isna() | foreign).all():
-        return numbers
-    if foreign.any():
-        _log.warning(
-            "participants.tsv: %s is %s for %d participants, and counts as a class; write n/a "
-            "where a value is missing",
-            values.name, written[foreign].iloc[0], foreign.sum(),
-        )  # fmt: skip
-    return values
+    if not names:
+        return pd.DataFrame(index=range(len(recordings))), []
+    match = match_people(recordings, participants)
+    found = {name: _read_column(recordings, participants, match, name) for name in names}
+    columns = pd.DataFrame({name: values for name, (values, _) in found.items()})
+    return columns, [decision for _, decision in found.values()]
 
 
 def phenotypes_by_row(table, participants, columns):
-    """Return columns of ``participants.tsv`` by row of a table of recordings.
+    """Return columns of the tables of participants by row of a table of recordings.
 
     Parameters
     ----------
     table : RecordingTable of n_rows rows
     participants : DataFrame or None
-        See :func:`column_values`.
+        See :func:`read_columns`.
     columns : sequence of str
 
     Returns
     -------
     phenotypes : DataFrame of n_rows rows
-        NaN where missing.
+        NaN where missing. What was decided about unusual values is logged.
 
     Raises
     ------
     UsageError
-        See :func:`column_values`.
+        See :func:`read_columns`.
     DataError
-        See :func:`column_values` and :func:`check_datasets`.
+        See :func:`read_columns` and :func:`check_datasets`.
     """
-    people = [row[0].participant for row in table]
     if columns:
         check_datasets(table, participants)
-    found = {column: column_values(participants, column).reindex(people) for column in columns}
-    return pd.DataFrame({name: values.to_numpy() for name, values in found.items()})
+    phenotypes, decisions = read_columns([row[0] for row in table], participants, columns)
+    log_notes(decisions)
+    return phenotypes
+
+
+def log_notes(decisions):
+    """Log what was decided about unusual values, each once.
+
+    Parameters
+    ----------
+    decisions : list of dict
+        See :func:`read_columns`.
+    """
+    for note in dict.fromkeys(note for one in decisions for note in one["notes"]):
+        _log.warning("%s", note)
+
+
+def match_people(recordings, participants):
+    """Match the labels of a table to those of recordings.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    participants : DataFrame or None
+
+    Returns
+    -------
+    label_of : dict of str to str
+        Label of the recordings by ``participant_id``.
+
+    Raises
+    ------
+    DataError
+        If there is no column ``participant_id``, or labels are ambiguous.
+    """
+    if participants is None:
+        return {}
+    if "participant_id" not in participants:
+        raise DataError(
+            f"participants.tsv has no column participant_id; it has {', '.join(participants)}: add "
+            "it, or give another table."
+        )
+    written = participants["participant_id"].dropna().astype(str).str.strip()
+    return match_labels(written, {one.participant for one in recordings}, "sub")
+
+
+def summarise_match(recordings, participants):
+    """Count participants without row and rows without participant.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    participants : DataFrame or None
+
+    Returns
+    -------
+    counts : dict
+        ``n_matched``, ``n_without_row``, ``n_rows_without_recording`` (numbers of participants),
+        and ``notes``: how labels were matched, and what is unusual about the files.
+    """
+    people = {one.participant for one in recordings}
+    if participants is None or "participant_id" not in participants:
+        return {"n_matched": 0, "n_without_row": len(people), "n_rows_without_recording": 0,
+                "notes": []}  # fmt: skip
+    match = match_people(recordings, participants)
+    listed = set(participants["participant_id"].dropna().astype(str).str.strip()) - {""}
+    matched = set(match.values())
+    other = sorted(text for text, label in match.items() if text.removeprefix("sub-") != label)
+    notes = list(participants.attrs.get("notes", ()))
+    if other:
+        notes.append(
+            f"{len(other)} of {len(matched)} participants are written otherwise in the table, such "
+            f"as {other[0]} for sub-{match[other[0]]}, and no other can be meant"
+        )
+    if matched and people - matched:
+        shown = ", ".join(f"sub-{label}" for label in sorted(people - matched)[:5])
+        notes.append(f"{len(people - matched)} participants have no row in the table: {shown}")
+    return {
+        "n_matched": len(matched),
+        "n_without_row": len(people - matched),
+        "n_rows_without_recording": len(listed - set(match)),
+        "notes": notes,
+    }
 
 
 def check_datasets(table, participants):
@@ -110,10 +174,9 @@ def check_datasets(table, participants):
     DataError
         If two datasets share a label: the table does not state to which one a row refers.
     """
-    listed = set()
+    listed, dataset_of = set(), {}
     if participants is not None and "participant_id" in participants:
-        listed = set(participants["participant_id"].astype(str).str.removeprefix("sub-"))
-    dataset_of = {}
+        listed = set(match_people([row[0] for row in table], participants).values())
     for row in table:
         dataset, _, label = row[0].group.rpartition("/")
         if dataset_of.setdefault(label, dataset) != dataset and label in listed:
@@ -121,3 +184,52 @@ def check_datasets(table, participants):
                 f"sub-{label} is in {dataset_of[label]} and in {dataset}, and participants.tsv "
                 "does not state to which one it refers: use different labels in different datasets."
             )
+
+
+def _read_column(recordings, participants, match, name):
+    """Values of one column by recording, and the decision."""
+    frame, column = _rows_of(participants, name)
+    tables = {str(table) for table in frame.index}
+    sidecars = participants.attrs.get("sidecars", {}).get(column, {})
+    described = {table: sidecar for table, sidecar in sidecars.items() if table in tables}
+    found = interpret_column(
+        frame[column].reset_index(drop=True), column, describe_column(described, column)
+    )
+    rows = frame.assign(value=found.values.to_numpy(), status=found.status.to_numpy())
+    values, status, notes = values_of_sessions(recordings, rows, match, column)
+    people = status.groupby([one.participant for one in recordings]).agg(_best)
+    counts = {f"n_{kind}": int((people == kind).sum())
+              for kind in ("capped", "missing", "sentinel", "without_row")}  # fmt: skip
+    return values, {
+        "column": name,
+        "source": _source(frame.index),
+        "kind": found.kind,
+        "why": found.why,
+        "unit": found.unit,
+        "n_read": int(people.isin(["read", "capped"]).sum()),
+        **counts,
+        "notes": [*found.notes, *notes],
+    }
+
+
+def _best(status):
+    return min(status, key=("read", "capped", "sentinel", "missing", "without_row").index)
+
+
+def _rows_of(participants, name):
+    """Rows of the tables that have a column, and its name there."""
+    column = find_column(name, available_columns(participants))
+    if column in participants:
+        is_file = len(participants) and isinstance(participants.index[0], str)
+        # A table that was read has no NaN: those are rows of other tables, without the column.
+        return participants[participants[column].notna()] if is_file else participants, column
+    table, _, column = column.partition(".")
+    return participants[rows_of_table(participants, table)], column
+
+
+def _source(index):
+    """Names of the tables, where there are sessions of many participants as one."""
+    tables = dict.fromkeys(name for name in index if isinstance(name, str))
+    return ", ".join(dict.fromkeys(
+        "sub-*/sub-*_sessions.tsv" if name.endswith("_sessions.tsv") else name for name in tables
+    )) or "participants.tsv"  # fmt: skip

@@ -5,6 +5,9 @@ The command line calls them before any file is read, the design of an evaluation
 
 from brainfm.errors import NothingSelected, UsageError
 
+#: Columns that a message lists.
+_MAX_SHOWN = 40
+
 
 def check_choice(config):
     """Refuse settings without exactly one of target and contrast.
@@ -51,22 +54,34 @@ def check_contrast(tasks, available):
         )
 
 
-def check_column(column, available):
-    """Refuse a column that ``participants.tsv`` does not have.
+def find_column(name, available):
+    """Find a column of the tables of participants; refuse one that they do not have.
 
     Parameters
     ----------
-    column : str
+    name : str
     available : iterable of str
-        Columns of the tables; ``participant_id`` does not count.
+        Columns of the tables, see :func:`brainfm.storage.bids.participants.available_columns`;
+        identifiers do not count.
+
+    Returns
+    -------
+    column : str
+        One of ``available``: the same name, or the only one that differs in case.
 
     Raises
     ------
     UsageError
-        If it is not among them.
+        If it is not among them, or several differ in case only.
     """
-    there = [name for name in available if name != "participant_id"]
-    if column not in there:
+    there = [one for one in available if one not in ("participant_id", "session_id")]
+    alike = [one for one in there if one.casefold() == name.casefold()]
+    if name in there or len(alike) == 1:
+        return name if name in there else alike[0]
+    if alike:
         raise UsageError(
-            f"participants.tsv has no column {column!r}; it has: {', '.join(there) or 'none'}."
+            f"participants.tsv has no column {name!r}, but {' and '.join(alike)}: give one of them."
         )
+    shown = ", ".join(there[:_MAX_SHOWN]) or "none"
+    more = f" and {len(there) - _MAX_SHOWN} more" if len(there) > _MAX_SHOWN else ""
+    raise UsageError(f"participants.tsv has no column {name!r}; it has: {shown}{more}.")

@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 
 from brainfm.errors import NothingSelected
-from brainfm.stages.evaluate.participants_table import column_values
+from brainfm.stages.evaluate.column_values import class_name, is_continuous
+from brainfm.stages.evaluate.participants_table import match_people, read_columns
 from brainfm.stages.evaluate.refusals import check_contrast
-
-#: A numeric column with more distinct values is a regression target.
-_MAX_CLASSES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +47,10 @@ def exclude_synthetic(recordings, participants=None):
         ``participant`` and ``why`` it was excluded.
     """
     kinds = {}
-    if participants is not None and "kind" in participants:
-        labels = participants["participant_id"].astype(str).str.removeprefix("sub-")
-        kinds = participants["kind"].fillna("").astype(str).groupby(labels).agg(" ".join).to_dict()
+    if participants is not None and {"kind", "participant_id"} <= set(participants):
+        labels = participants["participant_id"].map(match_people(recordings, participants))
+        kinds = participants["kind"].fillna("").astype(str).groupby(labels.to_numpy())
+        kinds = kinds.agg(" ".join).to_dict()
     synthetic = {
         recording.participant
         for recording in recordings
@@ -137,63 +136,71 @@ def select_one_design(chosen, y, *, n_splits):
 
 
 def column_target(recordings, column, participants):
-    """Make the target of a column of ``participants.tsv``.
+    """Make the target of a column of the tables of participants.
 
     Parameters
     ----------
     recordings : list of Recording
     column : str
     participants : DataFrame
-        With ``participant_id``; ``n/a`` or empty where a value is missing.
+        See :func:`brainfm.stages.evaluate.participants_table.read_columns`.
 
     Returns
     -------
     target : EvaluationTarget
-        A regression when the column is numeric and has more than ten distinct values, or more
-        than two and more than half as many as participants.
     chosen : list of Recording
-        Of participants with a value, of the modality that most of them have.
+        Those with a value, of the modality that most of them have.
     y : ndarray of str or float, shape (n_chosen,)
+        Value of each; class names are text.
     excluded : list of dict
         ``participant`` and ``why`` it was excluded.
+    decision : dict
+        What was decided about the column.
 
     Raises
     ------
     UsageError
         If there is no such column.
     DataError
-        If a participant is listed twice with different values.
+        If a participant has several values, or they cannot be interpreted.
     NothingSelected
         If no recording remains.
     """
-    values = column_values(participants, column)
-    n_values = values.nunique()
-    is_number = pd.api.types.is_numeric_dtype(values) and (
-        n_values > _MAX_CLASSES or (n_values > 2 and 2 * n_values > len(values))
-    )
-    values = values if is_number else values.map(class_name, na_action="ignore")
-    value_of = values.to_dict()
-    known = {label for label, value in value_of.items() if pd.notna(value)}
-    modality, chosen = _one_modality([r for r in recordings if r.participant in known])
-    missing = sorted({r.participant for r in recordings} - known)
-    y = np.array([value_of[recording.participant] for recording in chosen])
+    columns, (decision,) = read_columns(recordings, participants, [column])
+    values = columns[column]
+    is_number = decision["kind"] == "numbers" and is_continuous(_by_person(values, recordings))
+    if decision["kind"] == "numbers" and not is_number:
+        values = values.map(class_name, na_action="ignore").astype(object)
+        decision |= {"kind": "classes", "why": f"{values.nunique()} different numbers only"}
+    known = [one for one, has_value in zip(recordings, values.notna(), strict=True) if has_value]
+    _check_any(known, recordings, participants, decision)
+    modality, chosen = _one_modality(known)
+    value_of = dict(zip(map(id, recordings), values, strict=True))
+    y = np.array([value_of[id(recording)] for recording in chosen])
     task = "regression" if is_number else "classification"
     target = EvaluationTarget(kind="target", name=column, task=task, modality=modality)
-    return target, chosen, y, [{"participant": x, "why": f"no {column}"} for x in missing]
+    missing = sorted({r.participant for r in recordings} - {r.participant for r in known})
+    return target, chosen, y, [{"participant": x, "why": f"no {column}"} for x in missing], decision
 
 
-def class_name(value):
-    """Spell 1.0 as "1": pandas reads a numeric column with missing values as floats.
+def _by_person(values, recordings):
+    """One value for each participant and session."""
+    people = [(one.dataset, one.participant, one.session) for one in recordings]
+    return values[~pd.Series(people).duplicated().to_numpy()]
 
-    Parameters
-    ----------
-    value : str or float
 
-    Returns
-    -------
-    name : str
-    """
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+def _check_any(known, recordings, participants, decision):
+    """Refuse a table whose labels are of other people."""
+    if known or not recordings or decision["n_without_row"] == 0:
+        return
+    if decision["n_missing"] + decision["n_sentinel"] == 0:
+        table, ours = (", ".join(sorted({str(label) for label in labels})[:3]) for labels in (
+            participants["participant_id"], [f"sub-{one.participant}" for one in recordings]
+        ))  # fmt: skip
+        raise NothingSelected(
+            f"no participant of the recordings ({ours}) is in {decision['source']} ({table}): "
+            "write the labels of the recordings in the table."
+        )
 
 
 def _one_modality(recordings):
