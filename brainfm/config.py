@@ -342,7 +342,10 @@ class EvaluateConfig:
     """Prediction of a target from the recordings, and its evaluation."""
 
     target: str | None = setting(
-        None, "column of participants.tsv to predict", flags=["--target"], metavar="COLUMN"
+        None,
+        "column of participants.tsv, phenotype/*.tsv or sessions.tsv to predict",
+        flags=["--target"],
+        metavar="COLUMN",
     )
     contrast: tuple[str, ...] = setting(
         (),

@@ -153,7 +153,8 @@ class WithoutCovariates(TransformerMixin, BaseEstimator):
     features : transformer
         Of recordings to an array (n_rows, n_features); cloned.
     covariates : DataFrame
-        ``participant_id`` and the columns to regress out; text columns are categories.
+        ``participant_id`` and the columns to regress out; text columns are categories, and
+        numeric ones linear, so that codes of sites have to be text.
 
     Attributes
     ----------

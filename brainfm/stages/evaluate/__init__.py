@@ -4,7 +4,9 @@ In: standardised recordings, ``participants.tsv`` and a target column or a contr
 Out: ``group/evaluation.json`` and its tables. The public function is
 :func:`~brainfm.stages.evaluate.run.evaluate_outputs`.
 
-- ``participants_table.py``: columns of ``participants.tsv`` by participant
+- ``participants_table.py``: columns of the tables of participants by recording
+- ``match_labels.py``, ``session_values.py``: the row of each recording
+- ``column_values.py``, ``read_numbers.py``, ``describe_column.py``: meaning of the values
 - ``refusals.py``: checks of settings, tasks and columns before any file is read
 - ``target.py``: labels of the recordings, from a column or a contrast
 - ``design.py``: methods, folds and checks before anything is computed

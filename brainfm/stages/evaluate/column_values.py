@@ -24,6 +24,10 @@ _NAMES_OF_CLASSES = re.compile(
     "manufacturer|race|ethnicity|condition|treatment|arm|class|category|cat|status|protocol|study|"
     "institution|coil|hospital|lab|species|strain|genotype"
 )
+#: Of these there may be many; of the others, many integers are a scale.
+_PLACES = re.compile(
+    "sites?|scanner|cent(?:er|re)|cohort|batch|study|institution|hospital|lab|coil|protocol"
+)
 _SUFFIXES = re.compile("ids?|codes?|num|number|no|label|name|index")
 #: With such a word, the column counts or dates the last: age_at_diagnosis, n_sites.
 _MEASURES = re.compile("at|since|per|from|to|before|after|until|n|age")
@@ -151,7 +155,9 @@ def _check_text(spelled, numbers, others, name, description):
         )
     found = numbers["value"].reindex(spelled).dropna()
     is_mostly_numbers = len(found) > spelled.isin(others).sum() and is_continuous(found)
-    if is_mostly_numbers and not (description.labels or _is_name_of_classes(name)):
+    if is_mostly_numbers and not (
+        description.labels or _NAMES_OF_CLASSES.fullmatch(_last_word(name))
+    ):
         shown = ", ".join(repr(text) for text in others[:5])
         raise DataError(
             f"{name} has {len(found)} numbers and {spelled.isin(others).sum()} other values "
@@ -208,20 +214,22 @@ def _why_classes(values, name, description):
     is_labelled = values.dropna().isin(codes)
     if codes and len(is_labelled) and is_labelled.mean() > 0.5:
         return "its Levels are described"
-    if _is_name_of_classes(name) and not (values.dropna() % 1).any():
-        is_laterality = re.search("hand", name, re.IGNORECASE) and values.abs().max() > 9
-        return "" if is_laterality else "integers in a column of this name are codes"
-    return ""
+    noun = _last_word(name)
+    if not _NAMES_OF_CLASSES.fullmatch(noun) or (values.dropna() % 1).any():
+        return ""
+    is_laterality = noun in ("hand", "handedness") and values.abs().max() > 9
+    is_scale = values.nunique() > _MAX_CLASSES and not _PLACES.fullmatch(noun)
+    return "" if is_laterality or is_scale else "integers in a column of this name are codes"
 
 
-def _is_name_of_classes(name):
+def _last_word(name):
+    """Noun of the name of a column: site of SITE_ID, nothing of age_at_diagnosis."""
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
     while len(words) > 1 and _SUFFIXES.fullmatch(words[-1]):
         words.pop()
-    if not words or (words[0] == "age" and words[-1] in _AGE_GROUPS):
-        return bool(words)
-    is_measure = any(map(_MEASURES.fullmatch, words[:-1]))
-    return bool(_NAMES_OF_CLASSES.fullmatch(words[-1])) and not is_measure
+    is_group = words[:1] == ["age"] and words[-1] in _AGE_GROUPS
+    is_measure = any(map(_MEASURES.fullmatch, words[:-1])) and not is_group
+    return "" if is_measure or not words else words[-1]
 
 
 def _unusual_numbers(values, name, unit, description):
@@ -270,7 +278,14 @@ def _classes(spelled, name, description, notes):
         for word, n in unclear.value_counts().items()
         if word.casefold() not in {code.casefold() for code in description.labels}
     ]
-    return _named_classes(names, status, name, description, notes, why="values are text")
+    return _named_classes(
+        names,
+        status,
+        name,
+        description,
+        notes,
+        why="values are text" if names.notna().any() else "no value",
+    )
 
 
 def _named_classes(names, status, name, description, notes, *, why):

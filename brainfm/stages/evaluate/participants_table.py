@@ -218,7 +218,8 @@ def _best(status):
 
 def _rows_of(participants, name):
     """Rows of the tables that have a column, and its name there."""
-    column = find_column(name, available_columns(participants))
+    is_there = participants is not None and name in participants
+    column = name if is_there else find_column(name, available_columns(participants))
     if column in participants:
         is_file = len(participants) and isinstance(participants.index[0], str)
         # A table that was read has no NaN: those are rows of other tables, without the column.

@@ -105,6 +105,8 @@ def evaluate_outputs(
         "seed": seed,
         "question": {**vars(design.target), "classes": _classes(design)},
         "data": _data(design, included),
+        "columns": design.columns,
+        "participants": design.match,
         "folds": _folds(design, config),
         "primary": PRIMARY[design.target.task],
         "methods": [result.summary for result in results],

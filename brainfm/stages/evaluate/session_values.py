@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm.errors import DataError
+from brainfm.stages.evaluate.column_values import class_name
 from brainfm.stages.evaluate.match_labels import match_labels
 
 _READ = ("read", "capped")
@@ -75,12 +76,13 @@ def _several_values(label, column, one, other):
                      for entry in (one, other))  # fmt: skip
     if first == second:
         return DataError(
-            f"{first} lists sub-{label} more than once, with different {column}: use different "
-            "labels in different datasets, and a column session_id for different sessions."
+            f"{first} lists sub-{label} more than once, with different {column}: add a column "
+            "session_id, use different labels in different datasets, or --exclude the participant."
         )
     return DataError(
-        f"{column} of sub-{label} is {one[0]} in {first} and {other[0]} in {second}: give the "
-        "table too, as TABLE.COLUMN, or use different labels in different datasets."
+        f"{column} of sub-{label} is {class_name(one[0])} in {first} and {class_name(other[0])} in "
+        f"{second}: give the table too, as TABLE.{column}, or use different labels in different "
+        "datasets."
     )
 
 
@@ -97,7 +99,7 @@ def _choose(entries, session, sessions):
     ]
     distinct = {entry[0] for entry in others}
     if len(distinct) == 1:
-        return others[0], "other session"
+        return others[0], "other session" if sessions else ""
     status = own[0][1] if own else "missing" if entries else "without_row"
     return (np.nan, status, None), "several" if distinct else ""
 

@@ -10,6 +10,14 @@ _SCORE_NAMES = {
 #: Numbers of training participants per class that are reported.
 _REPORTED_SHOTS = (5, 10, 25)
 _MODALITY = {"eeg": "EEG", "bold": "fMRI"}
+#: What is counted of a column, in words.
+COUNTS = {
+    "n_read": "read",
+    "n_capped": "of them known to be at least or at most the value",
+    "n_missing": "missing",
+    "n_sentinel": "with a number that stands for missing",
+    "n_without_row": "without a row",
+}
 
 
 def score_name(key):
@@ -40,8 +48,8 @@ def summarise_evaluation(evaluation):
     answer : dict of str to str
         ``headline`` (score and interval), ``against`` (comparison with the best baseline), ``few``
         (few-shot scores), ``sure`` (permutation test), ``without`` (confounds regressed out),
-        ``scope`` (population and folds), ``selection`` (selected and excluded recordings) and
-        ``caution``; those that apply.
+        ``scope`` (population and folds), ``selection`` (selected and excluded recordings),
+        ``columns`` (how the columns of the tables were read) and ``caution``; those that apply.
     """
     lead = _lead(evaluation)
     answer = {
@@ -52,6 +60,7 @@ def summarise_evaluation(evaluation):
         "without": _without(evaluation),
         "scope": _scope(evaluation),
         "selection": _selection(evaluation["data"].get("selection")),
+        "columns": _columns(evaluation.get("columns", ())),
         "caution": _caution(evaluation),
     }
     return {key: sentence for key, sentence in answer.items() if sentence}
@@ -237,6 +246,18 @@ def _selection(selection):
             f"{selection['n_participants']} participants: {reasons}."
         )
     return text.strip() or None
+
+
+def _columns(columns):
+    """Kind of each column, and its numbers of participants."""
+    parts = [
+        f"{one['column']} ({one['kind']}{', in ' + one['unit'] if one['unit'] else ''}): "
+        + ", ".join(
+            f"{one[key]} {word}" for key, word in COUNTS.items() if one[key] or key == "n_read"
+        )
+        for one in columns
+    ]
+    return f"Participants by column: {'; '.join(parts)}." if parts else None
 
 
 def _caution(evaluation):

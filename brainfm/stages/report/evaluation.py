@@ -1,6 +1,6 @@
 """Evaluation section of the group report: summary, table of methods and figures."""
 
-from brainfm.stages.evaluate.summary_text import score_name, spell_p
+from brainfm.stages.evaluate.summary_text import COUNTS, score_name, spell_p
 from brainfm.stages.report.figures import evaluation as figures
 from brainfm.stages.report.figures import importance, predictions
 from brainfm.stages.report.read import read_group_table
@@ -29,11 +29,26 @@ def evaluation_section(folder, evaluation):
     return evaluation | {
         "main": main,
         "audit_rows": [_audit_row(row) for row in evaluation["audit"]],
+        "column_rows": [_column_row(one) for one in evaluation.get("columns", ())],
+        "column_notes": _column_notes(evaluation),
         "figures": _figures(folder, evaluation, main),
         "format_score": _format_score,
         "score_name": score_name,
         "spell_p": spell_p,
     }
+
+
+def _column_row(decision):
+    """Cells of the table of columns: what was decided, and numbers of participants."""
+    unit = f", in {decision['unit']}" if decision["unit"] else ""
+    kind = f"{decision['kind']}{unit}: {decision['why']}"
+    return [decision["column"], decision["source"], kind, *(decision[key] for key in COUNTS)]
+
+
+def _column_notes(evaluation):
+    """What was decided about unusual values and files, each once."""
+    told = [*evaluation.get("columns", ()), evaluation.get("participants", {"notes": ()})]
+    return list(dict.fromkeys(note for one in told for note in one["notes"]))
 
 
 def _audit_row(row):

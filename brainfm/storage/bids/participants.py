@@ -84,7 +84,7 @@ def read_participants(tables):
 
 
 def available_columns(participants):
-    """List the columns of tables, and ``table.column`` for each table that has it.
+    """List the columns of tables, and ``table.column`` where several tables have a column.
 
     Parameters
     ----------
@@ -94,19 +94,20 @@ def available_columns(participants):
     Returns
     -------
     columns : list of str
-        The columns alone come first; ``participants.age`` is that of ``participants.tsv``.
+        Such as ``participants.age`` and ``demographics.age``, after the columns alone.
     """
     if participants is None:
         return []
     columns = [name for name in participants if name not in IDENTIFIERS]
-    tables = {table_stem(name): name for name in participants.index if isinstance(name, str)}
-    of_table = [
+    stems = dict.fromkeys(table_stem(name) for name in participants.index if isinstance(name, str))
+    has = {stem: participants[rows_of_table(participants, stem)].notna().any() for stem in stems}
+    n_tables = Counter(column for stem in stems for column in columns if has[stem][column])
+    return columns + [
         f"{stem}.{column}"
-        for stem in tables
+        for stem in stems
         for column in columns
-        if participants.loc[rows_of_table(participants, stem), column].notna().any()
+        if has[stem][column] and n_tables[column] > 1
     ]
-    return columns + of_table
 
 
 def rows_of_table(participants, stem):
