@@ -470,6 +470,7 @@ class TestDesign:
         assert set(found.confounds["site"]) == {"1", "2", "3"}
         assert found.confounds["age"].max() == 89
         assert set(found.y) == {"patient", "control"}
+        assert found.match["n_without_row"] == 1
         for words in ("Patient is read as patient", "at least 89", "are written otherwise"):
             assert words in caplog.text
 

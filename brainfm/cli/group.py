@@ -153,7 +153,7 @@ def _check_evaluation(job, found, tables, errors):
         tasks = {entities_of(path).get("task") for path in found} - {None}
         attempt(errors, check_contrast, evaluate.contrast, tasks)
     n_errors = len(errors)
-    available = available_columns(attempt(errors, read_participants, tables))
+    available = sorted(available_columns(attempt(errors, read_participants, tables)))
     columns = [evaluate.target, evaluate.groups, *job.settings.pretrain.phenotypes]
     for column in dict.fromkeys(columns if len(errors) == n_errors else ()):
         attempt(errors, find_column, column, available)

@@ -105,8 +105,6 @@ def evaluate_outputs(
         "seed": seed,
         "question": {**vars(design.target), "classes": _classes(design)},
         "data": _data(design, included),
-        "columns": design.columns,
-        "participants": design.match,
         "folds": _folds(design, config),
         "primary": PRIMARY[design.target.task],
         "methods": [result.summary for result in results],
@@ -322,6 +320,8 @@ def _data(design, included):
         "n_rows": len(design.labels),
         "at_one_site": _at_one_site(design),
         "n_of_each": {str(k): int(v) for k, v in counts.items()} if is_classes else None,
+        "columns": design.columns,
+        "participants": design.match,
         "selection": included and included.describe(),
         "excluded": [*(included.excluded_participants() if included else ()), *design.excluded],
     }

@@ -60,7 +60,7 @@ def summarise_evaluation(evaluation):
         "without": _without(evaluation),
         "scope": _scope(evaluation),
         "selection": _selection(evaluation["data"].get("selection")),
-        "columns": _columns(evaluation.get("columns", ())),
+        "columns": _columns(evaluation["data"].get("columns", ())),
         "caution": _caution(evaluation),
     }
     return {key: sentence for key, sentence in answer.items() if sentence}

@@ -29,8 +29,8 @@ def evaluation_section(folder, evaluation):
     return evaluation | {
         "main": main,
         "audit_rows": [_audit_row(row) for row in evaluation["audit"]],
-        "column_rows": [_column_row(one) for one in evaluation.get("columns", ())],
-        "column_notes": _column_notes(evaluation),
+        "column_rows": [_column_row(one) for one in evaluation["data"].get("columns", ())],
+        "column_notes": _column_notes(evaluation["data"]),
         "figures": _figures(folder, evaluation, main),
         "format_score": _format_score,
         "score_name": score_name,
@@ -45,9 +45,9 @@ def _column_row(decision):
     return [decision["column"], decision["source"], kind, *(decision[key] for key in COUNTS)]
 
 
-def _column_notes(evaluation):
+def _column_notes(data):
     """What was decided about unusual values and files, each once."""
-    told = [*evaluation.get("columns", ()), evaluation.get("participants", {"notes": ()})]
+    told = [*data.get("columns", ()), data.get("participants", {"notes": ()})]
     return list(dict.fromkeys(note for one in told for note in one["notes"]))
 
 

@@ -163,9 +163,9 @@ def _read_table(path, name, notes):
     if encoding != "UTF-8":
         notes.append(f"{name} is not UTF-8: read as {encoding}")
     header, *rows = _cells(text) or [[]]
-    header = _unique_names(header, name, notes)
+    header = _unique_names([column.strip() for column in header], name, notes)
     for number, row in enumerate(rows, start=2):
-        if any(row[len(header) :]):
+        if any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{name} has {len(row)} values in row {number} and {len(header)} columns: expected "
                 "one value for each column, separated by tabs."
@@ -176,14 +176,15 @@ def _read_table(path, name, notes):
 
 
 def _cells(text):
-    """Cells of each line that is not empty, without blanks and quotation marks around them."""
+    """Cells of each line that is not empty, without quotation marks around them."""
     lines = [line for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
-    return [[_unquoted(cell.strip()) for cell in line.split("\t")] for line in lines]
+    return [[_unquoted(cell) for cell in line.split("\t")] for line in lines]
 
 
 def _unquoted(cell):
-    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
-    return cell[1:-1].replace('""', '"').strip() if is_quoted else cell
+    bare = cell.strip()
+    is_quoted = len(bare) > 1 and bare[0] == bare[-1] == '"'
+    return bare[1:-1].replace('""', '"') if is_quoted else cell
 
 
 def _unique_names(header, name, notes):
