@@ -12,6 +12,7 @@ from brainfm.stages.report.outliers import FEWEST_FOR_OUTLIERS, find_outliers
 from brainfm.stages.report.render import write_figure
 from brainfm.stages.report.usual import (
     format_measure,
+    in_sentence,
     is_share,
     notes_of,
     outside_text,
@@ -109,7 +110,7 @@ def _marks(run, outlier, excluded):
     return {
         "outside": [outside_text(run, measure) for measure in outside],
         "outliers": [
-            f"{names[key]['name']} {format_measure(run.quality, names[key])} ({side})"
+            f"{in_sentence(names[key]['name'])} {format_measure(run.quality, names[key])} ({side})"
             for key, side in outlier.items()
             if names[key] not in outside
         ],
@@ -119,7 +120,8 @@ def _marks(run, outlier, excluded):
 
 def _count_notes(runs):
     """Notes of preprocessing with the number of runs that have them, most frequent first."""
-    return Counter(note["text"] for run in runs for note in notes_of(run)).most_common(_MOST_NOTES)
+    notes = [note["text"] for run in runs for note in notes_of(run) if not note["of_run"]]
+    return Counter(notes).most_common(_MOST_NOTES)
 
 
 def _strips(folder, pairs, suffix, measures):

@@ -111,11 +111,15 @@ def _positions(path, names):
 
 def _mean_edges(paths, names, chosen):
     """Mean of some edges over the runs of a participant; None if a matrix is missing."""
-    rows = []
-    for path in paths:
-        table = read_group_table(path) if path else None
-        if table is None or list(table.columns[1:]) != names or len(table) != len(names):
-            return None
-        matrix = table[names].to_numpy(np.float32)
-        rows.append(upper_triangle(matrix)[chosen])
-    return np.mean(rows, axis=0) if names else None
+    rows = [_edges(path, names, chosen) for path in paths]
+    return None if any(row is None for row in rows) else np.mean(rows, axis=0)
+
+
+def _edges(path, names, chosen):
+    table = read_group_table(path) if path else None
+    if table is None or not names or list(table.columns[1:]) != names or len(table) != len(names):
+        return None
+    try:
+        return upper_triangle(table[names].to_numpy(np.float32))[chosen]
+    except ValueError:  # a damaged file
+        return None

@@ -133,7 +133,7 @@ def bound_text(measure, side):
     low, high = measure["usual"]
     bound = {**measure, "usual": (None, high) if side == "high" else (low, None)}
     limit = usual_text(bound).removeprefix("at most ").removeprefix("at least ")
-    return f"{_in_sentence(measure['name'])} {'above' if side == 'high' else 'below'} {limit}"
+    return f"{in_sentence(measure['name'])} {'above' if side == 'high' else 'below'} {limit}"
 
 
 def format_measure(quality, measure):
@@ -188,10 +188,20 @@ def outside_text(recording, measure):
         Such as ``mean framewise displacement (FD) 0.612 mm (usual: at most 0.5 mm)``.
     """
     value = f"{format_measure(recording.quality, measure)} {measure['unit']}".rstrip()
-    return f"{_in_sentence(measure['name'])} {value} (usual: {usual_text(measure)})"
+    return f"{in_sentence(measure['name'])} {value} (usual: {usual_text(measure)})"
 
 
-def _in_sentence(name):
+def in_sentence(name):
+    """Return the name of a measure without its capital letter, unless it is an abbreviation.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    name : str
+    """
     is_abbreviation = name[:2].isupper()
     return name if is_abbreviation else name[0].lower() + name[1:]
 
@@ -206,24 +216,23 @@ def notes_of(recording):
     Returns
     -------
     notes : list of dict
-        ``text``, and ``is_warning`` if it concerns the validity of the results. A note of
+        ``text``, ``is_warning`` if it concerns the validity of the results, and ``of_run`` if it
+        says something else of each run, so that a group cannot be summarised by it. A note of
         ``quality.json`` applies if its ``key`` in ``*_qc.json`` or in a sidecar of the recording
         has the value ``when``, or without ``when`` any value but false, 0 and nothing. Keys in
         objects are joined by dots. Sentences in the ``lists`` of ``quality.json`` follow.
     """
     values = _flat({**recording.sidecar, **recording.quality})
     words = defaultdict(lambda: "n/a", {key: format_value(one) for key, one in values.items()})
+    common = {"is_warning": False, "of_run": False}
     notes = [
-        {
-            "text": note["text"].format_map(words | {"value": words[note["key"]]}),
-            "is_warning": note.get("is_warning", False),
-        }
+        common | note | {"text": note["text"].format_map(words | {"value": words[note["key"]]})}
         for note in quality_words()["notes"][recording.suffix]
         if _applies(note, values)
     ]
     lists = [values.get(key) for key in quality_words()["lists"]]
     sentences = [str(text) for one in lists if isinstance(one, list) for text in one]
-    return notes + [{"text": text, "is_warning": False} for text in dict.fromkeys(sentences)]
+    return notes + [{**common, "text": text} for text in dict.fromkeys(sentences)]
 
 
 def _flat(values):

@@ -130,7 +130,7 @@ def quality_figure(data, panels):
     """
     shown = [key for key in panels if data[key].notna().any()]
     n_rows = -(-len(shown) // _STRIPS_PER_ROW)
-    n_columns = min(len(shown), _STRIPS_PER_ROW)
+    n_columns = -(-len(shown) // n_rows)
 
     def draw(axes):
         for axis in axes[len(shown) :]:
