@@ -147,10 +147,10 @@ class BoldConfig:
         f"template of the built-in engine: {TEMPLATE_SPACE}, or one in TEMPLATEFLOW_HOME by its "
         "name, such as MNI152NLin2009cAsym",
     )
-    n_dummy: int = setting(
-        0,
-        "volumes removed at the start of each run; those flagged as not in steady state are always "
-        "removed",
+    n_dummy: int | None = setting(
+        None,
+        "volumes removed at the start of each run (default: those before the steady state, which "
+        "the built-in engine detects); those flagged in the confounds are always removed",
         at_least=0,
     )
     high_pass_hz: float = setting(0.008, "cutoff of the high-pass filter; 0: no filter", unit="Hz")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from identities import plant_identities, where_identities_show
+from nilearn.interfaces.fmriprep import load_confounds, load_confounds_strategy
 
 from brainfm.config import BoldConfig
 from brainfm.demo.synthetic_participant import synthetic_participant
@@ -16,7 +17,13 @@ from brainfm.errors import DataError, MissingInput
 from brainfm.files import read_json
 from brainfm.signal.bold import clean_series, passed_components, reduce_confounds
 from brainfm.signal.realign import rigid_matrices
-from brainfm.stages.preprocess.bold import align_bold, realign_bold, resample_bold
+from brainfm.stages.preprocess.bold import (
+    NON_STEADY,
+    REPLACED,
+    align_bold,
+    realign_bold,
+    resample_bold,
+)
 from brainfm.stages.preprocess.bold_confounds import write_confounds
 from brainfm.stages.preprocess.bold_qc import alignment_qc, bold_qc, draw_anatomy
 from brainfm.stages.preprocess.t1w import (
@@ -70,12 +77,16 @@ def run(folder, anatomy):
     realigned = realign_bold(folder / f"{STEM}_bold.nii.gz", work, metadata=METADATA)
     prepared = anatomy["prepared"]
     way = align_bold(realigned, prepared.brain, prepared.mask, work, sloppy=True)
-    names = {"out_dir": out, "source_file": f"{STEM}_bold.nii.gz"}
-    done = resample_bold(realigned, way, anatomy["there"], metadata=METADATA, **names)
-    confounds, tissues = write_confounds(
-        done, anatomy["tissues"], realigned.motion, anatomy["there"], work,
-        repetition_time_s=TR_S, n_dummy=0, high_pass_hz=0.008, **names,
+    names = {"out_dir": out, "source_file": folder / f"{STEM}_bold.nii.gz"}
+    done = resample_bold(
+        realigned, way, anatomy["there"], metadata=METADATA,
+        t1w_file=folder / "sub-01_T1w.nii.gz", **names,
     )  # fmt: skip
+    files = {"segmentation": anatomy["tissues"], "motion": realigned.motion,
+             "flags": realigned.flags, "t1w_to_template": anatomy["there"]}  # fmt: skip
+    confounds, tissues = write_confounds(
+        done, files, work, repetition_time_s=TR_S, high_pass_hz=0.008, fd_threshold_mm=0.5, **names
+    )
     return {"realigned": realigned, "way": way, "done": done, "tissues": tissues,
             "confounds": confounds}  # fmt: skip
 
@@ -189,6 +200,34 @@ class TestBold:
         )
         assert frame.iloc[1:].notna().all(axis=None)
 
+    @pytest.mark.parametrize("strategy", ["simple", "scrubbing", "compcor"])
+    def test_nilearn_reads_the_confounds_of_the_run(self, person, run, strategy):
+        confounds, kept = load_confounds_strategy(str(run["done"].bold), strategy)
+        assert len(confounds) == len(person.motion)
+        assert confounds.notna().all(axis=None)
+        assert {"trans_x", "rot_z_derivative1_power2", "cosine00"} <= set(confounds)
+        own = [name for name in confounds if name.startswith("a_comp_cor_")]
+        assert len(own) == (10 if strategy == "compcor" else 0)
+        assert strategy != "scrubbing" or "csf_derivative1_power2" in confounds
+        assert kept is None or len(kept) <= len(confounds)
+
+    def test_components_of_white_matter_and_csf_are_named_by_their_mask(self, run):
+        confounds, _ = load_confounds(
+            str(run["done"].bold), ("motion", "high_pass", "compcor", "global_signal"),
+            compcor="anat_separated", n_compcor=3, global_signal="full",
+        )  # fmt: skip
+        named = {f"{mask}_comp_cor_0{number}" for mask in "wc" for number in range(3)}
+        assert named == {name for name in confounds if "_comp_cor_" in name}
+        assert "global_signal_derivative1_power2" in confounds
+        masks = read_json(run["confounds"].with_suffix(".json"))
+        found = {name: masks[f"{name}_comp_cor_00"]["Mask"] for name in "acw"}
+        assert found == {"a": "combined", "c": "CSF", "w": "WM"}
+
+    def test_a_cosine_is_orthogonal_to_each_component(self, run):
+        frame = pd.read_csv(run["confounds"], sep="\t", na_values="n/a")
+        components = frame.filter(regex="_comp_cor_").to_numpy()
+        assert np.abs(frame.filter(like="cosine").to_numpy().T @ components).max() < 1e-3
+
     def test_the_signals_of_parcels_are_recovered(self, person, run, series):
         path, facts = series
         found = pd.read_csv(path, sep="\t", na_values="n/a").to_numpy()
@@ -244,9 +283,70 @@ class TestBold:
         done = realign_bold(folder / f"{STEM}_bold.nii.gz", tmp_path, metadata=metadata)
         assert done.bold == tmp_path / "slice_timed.nii.gz"
 
+    def test_volumes_before_the_steady_state_and_empty_ones_are_flagged_and_told(
+        self, person, folder, tmp_path
+    ):
+        data = np.asarray(person.bold.dataobj, np.float32)[..., :24]
+        clean = save_run(tmp_path / "clean.nii.gz", data, person)
+        damaged = data * (1 + 0.4 * np.exp(-np.arange(24) / 1.5))
+        damaged[data.min(axis=3) < 5] = np.nan  # outside the head
+        damaged[..., 0], damaged[..., 20] = 0, np.nan
+        damaged = save_run(tmp_path / "damaged.nii.gz", damaged, person)
+        expected = realign_bold(clean, tmp_path, metadata=METADATA, n_dummy=0)
+        expected = np.load(expected.motion)
+        found = realign_bold(damaged, tmp_path, metadata=METADATA)
+        flags = np.load(found.flags)
+        n_dummy = int((flags == NON_STEADY).sum())
+        assert 3 <= n_dummy <= 6
+        assert np.flatnonzero(flags == REPLACED).tolist() == [20]
+        assert found.notes == [
+            f"{n_dummy} of 24 volumes, at the start, are not in steady state.",
+            "1 of 24 volumes are empty and replaced by the nearest one: number 21.",
+        ]
+        assert found.bold.name == "repaired.nii.gz"
+        apart = (np.load(found.motion) - expected)[flags == 0]
+        assert np.abs(apart - apart.mean(axis=0))[:, :3].max() < 0.05
+
+    def test_a_number_of_volumes_given_replaces_the_detection(self, person, tmp_path):
+        data = np.asarray(person.bold.dataobj, np.float32)[..., :12]
+        path = save_run(tmp_path / "run.nii.gz", data, person)
+        found = realign_bold(path, tmp_path, metadata=METADATA, n_dummy=2)
+        assert np.load(found.flags).tolist() == [NON_STEADY] * 2 + [0] * 10
+
+    @pytest.mark.parametrize("shape", [(34, 40, 35, 1, 12), (34, 40, 35, 12, 1)])
+    def test_an_axis_of_length_one_is_no_dimension(self, person, tmp_path, shape):
+        data = np.asarray(person.bold.dataobj, np.float32)[..., :12].reshape(shape)
+        path = save_run(tmp_path / "run.nii.gz", data, person)
+        found = realign_bold(path, tmp_path, metadata=METADATA)
+        assert np.load(found.motion).shape == (12, 6)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda x: x - x.mean(axis=3, keepdims=True), "expected magnitudes: is it demeaned"),
+            (lambda x: (x * 100).astype(np.int16), "an overflow of integers"),
+            (lambda x: np.repeat(x[..., :1], 12, axis=3), "all 12 volumes are the same"),
+            (lambda x: x * (np.arange(12) < 10), "2 of 12 volumes are empty"),
+            (np.zeros_like, "all volumes are empty"),
+        ],
+        ids=["demeaned", "overflow", "constant", "many empty", "zeros"],
+    )
+    def test_a_run_that_is_no_series_of_magnitudes_is_refused(
+        self, person, tmp_path, change, message
+    ):
+        data = np.asarray(person.bold.dataobj, np.float32)[..., :12]
+        path = save_run(tmp_path / "bad_bold.nii.gz", change(data), person)
+        with pytest.raises(DataError, match=rf"bad_bold\.nii\.gz: .*{message}"):
+            realign_bold(path, tmp_path, metadata=METADATA)
+
     def test_a_run_without_time_is_refused(self, folder, tmp_path):
         with pytest.raises(DataError, match="expected four dimensions"):
             realign_bold(folder / "sub-01_T1w.nii.gz", tmp_path, metadata=METADATA)
+
+
+def save_run(path, data, person):
+    nib.save(nib.Nifti1Image(data, person.bold.affine), path)
+    return path
 
 
 OTHER_SPACE = "MNI152NLin2009cAsym"
@@ -288,8 +388,8 @@ def test_no_name_and_no_date_of_a_header_reaches_the_result(folder, series):
 class TestChecks:
     def test_a_header_that_disagrees_with_the_sidecar_is_reported(self, folder):
         path = folder / f"{STEM}_bold.nii.gz"
-        assert check_bold(path, METADATA) == []
-        (problem,) = check_bold(path, {"RepetitionTime": 2.5})
+        assert check_bold(path, METADATA, engine="builtin") == []
+        (problem,) = check_bold(path, {"RepetitionTime": 2.5}, engine="derivatives")
         assert "2.5 s in the sidecar but 2 s in the header" in problem
 
     def test_geometry_is_preserved_by_the_conversion_to_itk(self):

@@ -9,7 +9,7 @@ from skeleton import write, write_mri, write_skeleton
 from brainfm.errors import MissingInput, UsageError
 from brainfm.storage.bids.filters import read_filters
 from brainfm.storage.bids.names import entities_of, extension_of, stem_of
-from brainfm.storage.bids.query import QUERIES, participants_of, raw_runs, t1w_for
+from brainfm.storage.bids.query import QUERIES, participants_of, raw_runs
 
 
 @pytest.fixture
@@ -59,16 +59,6 @@ class TestSelection:
         filters = read_filters(tmp_path / "filter.json", QUERIES)
         found = raw_runs(dataset, participants=["01"], filters=filters)
         assert sum(run.modality == "bold" for run in found) == n_selected
-
-    def test_the_t1w_image_of_the_same_session_is_taken_else_the_first(self, tmp_path):
-        for name in ("ses-1/anat/sub-1_ses-1_T1w.nii", "ses-2/anat/sub-1_ses-2_T1w.nii",
-                     "ses-2/func/sub-1_ses-2_task-a_bold.nii",
-                     "ses-3/func/sub-1_ses-3_task-a_bold.nii"):  # fmt: skip
-            (tmp_path / "sub-1" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "sub-1" / name).write_bytes(b"")
-        runs = raw_runs(tmp_path, participants=["1"])
-        chosen = {r.session: t1w_for(r, runs).session for r in runs if r.modality == "bold"}
-        assert chosen == {"2": "2", "3": "1"}
 
 
 class TestSidecars:

@@ -42,6 +42,8 @@ def log_plan(log, plans, checks):
     for one in all_plans:
         steps = [*(["preprocess"] if one.preprocess else []), *(["embed"] if one.embed else [])]
         log.info("  %s: %s", one.run.name, " and ".join(steps) or "nothing to do")
+        if one.uses_t1w and one.n_t1w > 1:
+            log.info("    T1w image: %s, one of %d", one.t1w.name, one.n_t1w)
 
 
 def log_summary(job, tracker, *, plans, timer, reports):

@@ -31,6 +31,8 @@ class _RealignedSpec(BaseInterfaceInputSpec):
     mask = File(exists=True, mandatory=True)
     motion = File(exists=True, mandatory=True)
     matrices = File(exists=True, mandatory=True)
+    flags = File(exists=True, mandatory=True, desc="what is wrong with each volume")
+    notes = traits.List(traits.Str(), desc="what is unusual about the run")
 
 
 class _NormalisedSpec(BaseInterfaceInputSpec):
@@ -50,7 +52,7 @@ class _NamesSpec(BaseInterfaceInputSpec):
 class _RealignBoldInputSpec(BaseInterfaceInputSpec):
     bold_file = File(exists=True, mandatory=True, desc="raw run")
     metadata = traits.Dict(mandatory=True, desc="its sidecars")
-    n_dummy = traits.Int(0, usedefault=True)
+    n_dummy = traits.Either(None, traits.Int(), usedefault=True, desc="None: detected")
 
 
 class RealignBold(StageInterface):
@@ -117,6 +119,7 @@ class _ResampleBoldInputSpec(_RealignedSpec, _NamesSpec):
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
     metadata = traits.Dict(mandatory=True)
     space = traits.Str(mandatory=True, desc="template")
+    t1w_file = traits.Str(mandatory=True, desc="raw T1w image")
 
 
 class ResampleBold(StageInterface):
@@ -126,17 +129,18 @@ class ResampleBold(StageInterface):
 
     def _call(self, i, folder):
         realigned = collect(RealignedBold, i)
-        settings = pick(i, "out_dir", "source_file", "metadata", "space")
+        settings = pick(i, "out_dir", "source_file", "t1w_file", "metadata", "space")
         return vars(resample_bold(realigned, i.t1w_to_bold, i.t1w_to_template, **settings))
 
 
 class _WriteConfoundsInputSpec(_NormalisedSpec, _NamesSpec):
     motion = File(exists=True, mandatory=True)
+    flags = File(exists=True, mandatory=True)
     segmentation = File(exists=True, mandatory=True)
     t1w_to_template = InputMultiObject(File(exists=True), mandatory=True)
     repetition_time_s = traits.Float(mandatory=True)
-    n_dummy = traits.Int(0, usedefault=True)
     high_pass_hz = traits.Float(0.008, usedefault=True)
+    fd_threshold_mm = traits.Float(0.5, usedefault=True)
 
 
 class _WriteConfoundsOutputSpec(TraitedSpec):
@@ -151,10 +155,10 @@ class WriteConfounds(StageInterface):
 
     def _call(self, i, folder):
         run = collect(NormalisedBold, i)
-        settings = ("out_dir", "source_file", "repetition_time_s", "n_dummy", "high_pass_hz")
-        confounds, tissues = write_confounds(
-            run, i.segmentation, i.motion, i.t1w_to_template, folder, **pick(i, *settings)
-        )
+        files = pick(i, "segmentation", "motion", "flags", "t1w_to_template")
+        settings = ("out_dir", "source_file", "repetition_time_s", "high_pass_hz",
+                    "fd_threshold_mm")  # fmt: skip
+        confounds, tissues = write_confounds(run, files, folder, **pick(i, *settings))
         return {"confounds": confounds, "tissues": tissues}
 
 

@@ -31,6 +31,7 @@ def read_image(path):
     Returns
     -------
     image : nibabel.Nifti1Image
+        0 where the file holds no number; without axes of length 1 after the third.
 
     Raises
     ------
@@ -40,12 +41,31 @@ def read_image(path):
         If the file is truncated or not an image.
     """
     try:
-        image = nib.as_closest_canonical(nib.load(path))
-        return nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine)
+        image = nib.as_closest_canonical(drop_single_axes(nib.load(path)))
+        data = np.nan_to_num(np.asarray(image.dataobj, np.float32), posinf=0, neginf=0)
+        return nib.Nifti1Image(data, image.affine)
     except FileNotFoundError as error:
         raise MissingInput(f"{path} does not exist.") from error
     except Exception as error:
         raise DataError(f"{path} cannot be read ({error}): copy or convert it again.") from error
+
+
+def drop_single_axes(image):
+    """Drop the axes of length 1 after the third, which some converters add.
+
+    Parameters
+    ----------
+    image : nibabel image
+
+    Returns
+    -------
+    image : nibabel image
+        The argument itself if it has none; its voxels are not read.
+    """
+    shape = (*image.shape[:3], *(n for n in image.shape[3:] if n != 1))
+    if shape == image.shape:
+        return image
+    return nib.Nifti1Image(image.dataobj.reshape(shape), image.affine)
 
 
 def write_image(path, data, affine, *, dtype=np.float32, repetition_time_s=None, sidecar=None):

@@ -76,13 +76,14 @@ def init_anat_wf(*, t1w_file, out_dir, space, sloppy, seed, omp_nthreads, name="
 
 
 def init_bold_wf(
-    *, bold_file, out_dir, config, repetition_time_s, metadata, sloppy, name="bold_wf"
+    *, bold_file, t1w_file, out_dir, config, repetition_time_s, metadata, sloppy, name="bold_wf"
 ):
     """Build the workflow of one BOLD run, from raw to parcel series, with the built-in engine.
 
     Parameters
     ----------
-    bold_file : path
+    bold_file, t1w_file : path
+        The run, and the image that it is normalised with.
     out_dir : path
         Root of the derivative dataset.
     config : brainfm.config.BoldConfig
@@ -108,13 +109,15 @@ def init_bold_wf(
     realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
     align = Step(AlignBold(sloppy=sloppy), name="align", mem_gb=1)
     alignment_qc = Step(AlignmentQC(space=config.template, **names), name="alignment_qc", mem_gb=1)
-    resample = ResampleBold(metadata=used, space=config.template, **names)
+    resample = ResampleBold(metadata=used, space=config.template, t1w_file=str(t1w_file), **names)
     resample = Step(resample, name="resample", mem_gb=0.7 + 4 * size_gb)
-    confounds = WriteConfounds(n_dummy=config.n_dummy, high_pass_hz=config.high_pass_hz, **timed)
+    confounds = WriteConfounds(
+        high_pass_hz=config.high_pass_hz, fd_threshold_mm=config.fd_threshold_mm, **timed
+    )
     confounds = Step(confounds, name="confounds", mem_gb=0.7 + 3 * size_gb)
 
     workflow = Workflow(name=name)
-    realigned = _same("bold", "reference", "mask", "motion", "matrices")
+    realigned = _same("bold", "reference", "mask", "motion", "matrices", "flags", "notes")
     standardise, bold_qc = _connect_standardise(
         workflow, config, size_gb, engine="builtin", **timed
     )
@@ -128,7 +131,7 @@ def init_bold_wf(
         (align, resample, _same("t1w_to_bold")),
         (realign, alignment_qc, _same("reference", "mask")),
         (align, alignment_qc, _same("t1w_to_bold")),
-        (realign, confounds, _same("motion")),
+        (realign, confounds, _same("motion", "flags")),
         (resample, confounds, _same("bold", "mask")),
         (resample, standardise, _same("bold", "mask")),
         (confounds, standardise, _same("confounds")),

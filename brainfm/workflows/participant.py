@@ -178,6 +178,7 @@ def _init_bold(task, context):
         return init_bold_derivatives_wf(run=task.run, engine=task.engine, **common)
     return init_bold_wf(
         bold_file=task.run.path,
+        t1w_file=task.t1w.path,
         metadata=task.run.metadata,
         sloppy=context.settings.run.sloppy,
         **common,

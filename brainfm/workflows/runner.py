@@ -94,6 +94,8 @@ class Progress:
             self.on_failed(recording, _failure_of(node))
             return
         self.log(f"{recording}: {node.name} done in {took_s:.1f} s")
+        for note in getattr(getattr(node.result, "outputs", None), "notes", ()):
+            self.log(f"{recording}: {note}")
         peak_gb = getattr(getattr(node.result, "runtime", None), "mem_peak_gb", None)
         if self.record_memory and peak_gb:
             self.peak_gb[recording] = max(peak_gb, self.peak_gb.get(recording, 0.0))

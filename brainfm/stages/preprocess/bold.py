@@ -1,6 +1,6 @@
 """Preprocessing of a BOLD run: realignment, alignment to T1w and normalisation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +11,17 @@ from nilearn.masking import compute_epi_mask
 from scipy.ndimage import binary_dilation, spline_filter
 
 from brainfm.config import TEMPLATE_SPACE
-from brainfm.errors import DataError
+from brainfm.errors import DataError, SignalError
 from brainfm.files import write_npy
 from brainfm.signal.realign import estimate_motion, rigid_matrices, sample_volume
 from brainfm.signal.slice_timing import correct_slice_timing, slice_axis
+from brainfm.signal.volumes import check_change, check_magnitude, replace_missing
 from brainfm.stages.preprocess.registration import register_rigid
+from brainfm.storage.bids.validate_geometry import orientation_note
+from brainfm.storage.derivatives.labels import raw_uri
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
+    drop_single_axes,
     read_image,
     read_transform,
     resample_image,
@@ -29,7 +33,10 @@ from brainfm.storage.templateflow import template_source
 
 #: Voxel size of resampled BOLD.
 OUTPUT_VOXEL_MM = 3
+#: Values of the flags of volumes.
+NON_STEADY, REPLACED = 1, 2
 _MOST_IN_REFERENCE = 10
+_SEARCHED_FOR_STEADY_STATE = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +53,11 @@ class RealignedBold:
         Six parameters of each volume (n_times, 6), in mm and radians.
     matrices : Path
         Transforms from points of ``reference`` to points of each volume (n_times, 4, 4).
+    flags : Path
+        For each volume (n_times,) :data:`NON_STEADY` before the steady state,
+        :data:`REPLACED` if it was empty and is replaced by the nearest one, else 0.
+    notes : list of str
+        What was done to the run beyond the ordinary.
     """
 
     bold: Path
@@ -53,6 +65,8 @@ class RealignedBold:
     mask: Path
     motion: Path
     matrices: Path
+    flags: Path
+    notes: list = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +83,12 @@ class NormalisedBold:
     mask: Path
 
 
-def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
+def realign_bold(bold_file, out_dir, *, metadata, n_dummy=None):
     """Estimate the motion of a run, after slice timing correction if its sidecar has the times.
 
-    The reference is the mean of up to ten volumes, aligned to the middle one.
+    Empty volumes and missing values are replaced; see
+    :func:`brainfm.signal.volumes.replace_missing`. The reference is the mean of up to ten volumes
+    of the steady state, aligned to the middle one.
 
     Parameters
     ----------
@@ -82,8 +98,8 @@ def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
     metadata : dict
         Its sidecars: ``RepetitionTime`` (s), and ``SliceTiming`` (s) with
         ``SliceEncodingDirection`` for slice timing correction.
-    n_dummy : int
-        First volumes, which are left out of the reference.
+    n_dummy : int, optional
+        First volumes, before the steady state of the magnetisation; detected by default.
 
     Returns
     -------
@@ -92,14 +108,20 @@ def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
     Raises
     ------
     DataError, SignalError
-        If the run cannot be read, is not four-dimensional or shows no brain.
+        If the run cannot be read, is not four-dimensional, is empty, constant or no magnitude, or
+        shows no brain.
     """
     out_dir, path = Path(out_dir), Path(bold_file).absolute()
     image = _read_run(path)
-    volumes = np.asarray(image.dataobj, dtype=np.float32)
+    raw = np.asarray(image.dataobj, dtype=np.float32)
+    volumes, flags = _checked_volumes(raw, path, n_dummy)
+    n_dummy, is_changed = int((flags == NON_STEADY).sum()), volumes is not raw
     if metadata.get("SliceTiming"):
-        volumes = _correct_slice_timing(volumes, metadata)
+        steady = _correct_slice_timing(volumes[..., n_dummy:], metadata)
+        volumes = np.concatenate([volumes[..., :n_dummy], steady], axis=3)
         path = write_image(out_dir / "slice_timed.nii.gz", volumes, image.affine)
+    elif is_changed:
+        path = write_image(out_dir / "repaired.nii.gz", volumes, image.affine)
     volumes, affine = np.moveaxis(volumes, 3, 0), image.affine
     reference, mask = _mean_volume(volumes[n_dummy:], affine)
     motion, centre = estimate_motion(volumes, affine, reference, mask)
@@ -109,7 +131,32 @@ def realign_bold(bold_file, out_dir, *, metadata, n_dummy=0):
         mask=write_image(out_dir / "mask.nii.gz", mask, affine, dtype=np.uint8),
         motion=write_npy(out_dir / "motion.npy", motion),
         matrices=write_npy(out_dir / "matrices.npy", rigid_matrices(motion, centre)),
+        flags=write_npy(out_dir / "flags.npy", flags),
+        notes=_notes(flags, nib.load(bold_file)),
     )
+
+
+def detect_non_steady(volumes):
+    """Count the first volumes whose global signal is an outlier among the first forty.
+
+    The test is that of fMRIPrep: a modified z-score above 3.5.
+
+    Parameters
+    ----------
+    volumes : ndarray of float, shape (nx, ny, nz, n_times)
+
+    Returns
+    -------
+    n_dummy : int
+        Volumes before the magnetisation is in its steady state.
+    """
+    from nipype.algorithms.confounds import is_outlier
+
+    first = volumes[..., :_SEARCHED_FOR_STEADY_STATE]
+    highest = np.percentile(first[::2, ::2, ::2], 99.8)
+    signal = np.array([v.clip(0, highest).mean(dtype=float) for v in np.moveaxis(first, 3, 0)])
+    varies = np.median(np.abs(signal - np.median(signal))) > 0
+    return int(is_outlier(signal)) if varies else 0
 
 
 def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False):
@@ -143,8 +190,8 @@ def align_bold(realigned, brain_file, brain_mask_file, out_dir, *, sloppy=False)
     return path
 
 
-def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_file, metadata,
-                  space=TEMPLATE_SPACE):  # fmt: skip
+def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_file, t1w_file,
+                  metadata, space=TEMPLATE_SPACE):  # fmt: skip
     """Correct motion, align and normalise a run in one interpolation, and write it.
 
     Cubic spline interpolation; 0 outside the brain mask of the template, dilated by two voxels.
@@ -159,6 +206,8 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
         Root of the derivative dataset.
     source_file : path
         The raw run, after which the files are named.
+    t1w_file : path
+        The raw T1w image, named in the sidecar.
     metadata : dict
         Sidecars of the raw run.
     space : str
@@ -174,6 +223,7 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
     inside = binary_dilation(np.asarray(grid.dataobj) > 0.5, iterations=2)
     image = _read_run(realigned.bold)
     matrices = np.load(realigned.matrices)
+    flags = np.load(realigned.flags)
     data = np.zeros((*grid.shape, image.shape[3]), np.float32)
     volumes = np.asarray(image.dataobj, dtype=np.float32)
     for index, matrix in enumerate(matrices):
@@ -182,19 +232,52 @@ def resample_bold(realigned, t1w_to_bold, t1w_to_template, *, out_dir, source_fi
         data[inside, index] = np.clip(sample_volume(coefficients, image.affine, moved), 0, None)
     mask = np.asarray(resample_image(read_image(realigned.mask), grid, transform).dataobj) > 0.5
     path = partial(derivative_path, out_dir, source_file, datatype="func", space=space)
-    return _write_normalised(path, data, mask, grid.affine, metadata)
+    sidecar = _sidecar(metadata, space, flags) | {"Notes": realigned.notes}
+    sidecar["Sources"] = [raw_uri(source_file), raw_uri(t1w_file)]
+    return _write_normalised(path, data, mask, grid.affine, sidecar=sidecar, flags=flags)
 
 
 def _read_run(path):
     try:
-        image = nib.load(path)
-        image = image if image.ndim == 4 else nib.funcs.squeeze_image(image)
+        image = drop_single_axes(nib.load(path))
         np.asarray(image.dataobj[..., -1])  # a truncated file fails at its end
     except Exception as error:
         raise DataError(f"{path} cannot be read ({error}): copy or convert it again.") from error
     if image.ndim != 4:
         raise DataError(f"{path} has shape {image.shape}; expected four dimensions, time last.")
     return image
+
+
+def _checked_volumes(raw, path, n_dummy):
+    """Return the volumes of a run without missing values, and their flags."""
+    try:
+        volumes, empty = replace_missing(raw)
+        check_change(volumes)
+        check_magnitude(volumes.mean(axis=3), "the mean of the run")
+    except SignalError as error:
+        raise DataError(f"{path}: {error}") from error
+    flags = np.zeros(volumes.shape[3], np.uint8)
+    flags[empty] = REPLACED
+    n_empty_first = int(np.argmin(flags))  # a run starts with its first image
+    if n_dummy is None:
+        n_dummy = n_empty_first + detect_non_steady(volumes[..., n_empty_first:])
+    flags[:n_dummy] = NON_STEADY
+    return volumes, flags
+
+
+def _notes(flags, image):
+    """Say what is unusual about a run."""
+    n_dummy, replaced = int((flags == NON_STEADY).sum()), np.flatnonzero(flags == REPLACED) + 1
+    notes = [orientation_note(image)]
+    if n_dummy:
+        notes.append(f"{n_dummy} of {len(flags)} volumes, at the start, are not in steady state.")
+    if len(replaced):
+        numbers = ", ".join(map(str, replaced[:10])) + (", ..." if len(replaced) > 10 else "")
+        notes.append(
+            f"{len(replaced)} of {len(flags)} volumes are empty and replaced by the nearest one: "
+            f"number {numbers}."
+        )
+    return [note for note in notes if note]
 
 
 def _correct_slice_timing(volumes, metadata):
@@ -235,11 +318,8 @@ def _brain_of(volume, affine):
     return np.asarray(mask.dataobj) > 0
 
 
-def _write_normalised(path, data, mask, affine, metadata):
-    """Write run, mean and mask with their sidecars."""
-    path = partial(path, extension=".nii.gz")
-    repetition_time_s, space = float(metadata["RepetitionTime"]), path.keywords["space"]
-    timed = bool(metadata.get("SliceTiming"))
+def _sidecar(metadata, space, flags):
+    repetition_time_s, timed = float(metadata["RepetitionTime"]), bool(metadata.get("SliceTiming"))
     sidecar = {
         "Description": "Realigned, aligned to T1w and normalised in one cubic interpolation",
         "RepetitionTime": repetition_time_s,
@@ -247,15 +327,22 @@ def _write_normalised(path, data, mask, affine, metadata):
         "Resolution": f"{OUTPUT_VOXEL_MM} mm, of the template {template_source(space)}",
         "SliceTimingCorrected": timed,
         "StartTime": repetition_time_s / 2 if timed else 0.0,
+        "NumberOfNonSteadyStateVolumes": int((flags == NON_STEADY).sum()),
+        "ReplacedVolumes": np.flatnonzero(flags == REPLACED).tolist(),
     }
-    if "TaskName" in metadata:
-        sidecar["TaskName"] = metadata["TaskName"]
+    return sidecar | ({"TaskName": metadata["TaskName"]} if "TaskName" in metadata else {})
+
+
+def _write_normalised(path, data, mask, affine, *, sidecar, flags):
+    """Write run, mean and mask with their sidecars."""
+    path = partial(path, extension=".nii.gz")
     brain = {"Description": "Brain of the mean BOLD volume (nilearn), normalised", "Type": "Brain"}
-    write_image(path(suffix="boldref"), data.mean(axis=3), affine, dtype=np.int16)
+    mean = data[..., int((flags == NON_STEADY).sum()) :].mean(axis=3)
+    write_image(path(suffix="boldref"), mean, affine, dtype=np.int16)
     return NormalisedBold(
         bold=write_image(
             path(desc="preproc", suffix="bold"), data, affine, dtype=np.int16,
-            repetition_time_s=repetition_time_s, sidecar=sidecar,
+            repetition_time_s=sidecar["RepetitionTime"], sidecar=sidecar,
         ),
         mask=write_image(
             path(desc="brain", suffix="mask"), mask, affine, dtype=np.uint8, sidecar=brain

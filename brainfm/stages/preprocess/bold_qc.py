@@ -124,6 +124,7 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
         The JSON file, beside the parcel series.
     """
     confounds = _with_measures(read_tsv(files["confounds"]))
+    is_kept = np.arange(len(confounds)) >= metrics.get("n_dropped", 0)
     matrix_file = Path(str(files["timeseries"]).replace("denoised_timeseries", "pearson_relmat"))
     matrix = read_tsv(matrix_file, index_col="Node").to_numpy()
     networks = read_json(Path(files["timeseries"]).with_suffix(".json"))["Networks"]
@@ -138,19 +139,20 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
     )
     figure = _figure(out_dir, source_file, desc="connectivity")
     draw_connectivity(matrix, list(networks.values()), figure)
-    displacement = confounds["framewise_displacement"].to_numpy(float)
+    displacement = confounds["framewise_displacement"].to_numpy(float)[is_kept]
     above = displacement > fd_threshold_mm
     quality = {
         "engine": engine,
         "n_volumes": len(confounds),
+        "n_volumes_non_steady": confounds.filter(regex="^non_steady_state").shape[1],
         "duration_s": len(confounds) * repetition_time_s,
         "repetition_time_s": repetition_time_s,
         "fd_mean_mm": np.nanmean(displacement),
         "fd_max_mm": np.nanmax(displacement),
         "n_frames_moved": int(above.sum()),
         "fd_share_above_threshold": above.mean(),
-        "dvars_mean": confounds["dvars"].mean(),
-        "tsnr_median": np.nanmedian(tsnr(every_voxel)),
+        "dvars_mean": confounds["dvars"][is_kept].mean(),
+        "tsnr_median": np.nanmedian(tsnr(every_voxel[is_kept])),
         **metrics,
         "connectivity_mean": np.nanmean(upper_triangle(matrix)),
     }

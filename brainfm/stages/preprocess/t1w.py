@@ -12,7 +12,7 @@ from brainfm.errors import DataError
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.tissue import dice, extract_brain, segment_tissues
 from brainfm.stages.preprocess.registration import register_affine, register_syn
-from brainfm.storage.derivatives.labels import dataset_root
+from brainfm.storage.derivatives.labels import raw_uri
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
     from_sitk,
@@ -174,9 +174,8 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
     space = prepared.space
     grid, transform = template("mask", voxel_mm, space), read_transform(t1w_to_template)
     inside = np.asarray(resample_image(mask, grid, transform).dataobj) > 0.5
-    source = Path(t1w_file).absolute().relative_to(dataset_root(t1w_file))
     provenance = {
-        "Sources": [f"bids:raw:{source.as_posix()}"],
+        "Sources": [raw_uri(t1w_file)],
         "Resolution": f"{voxel_mm} mm, of the template {template_source(space)}",
     }
     image = {"Description": "T1w without bias field, normalised", "SkullStripped": False}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from brainfm.storage.bids.query import RawRun, t1w_for
+from brainfm.storage.bids.choose_t1w import t1w_for, t1w_images
+from brainfm.storage.bids.query import RawRun
 from brainfm.storage.derivatives.status import (
     is_intact,
     key_of,
@@ -23,7 +24,10 @@ class RunPlan:
     ----------
     run : RawRun
     t1w : RawRun or None
-        Image that a BOLD run is normalised with.
+        Image that a BOLD run is normalised with; see
+        :func:`brainfm.storage.bids.choose_t1w.t1w_for`.
+    n_t1w : int
+        Images of the participant that it is chosen from.
     engine : {"derivatives", "fmriprep", "builtin"}
     hash_inputs : callable
         Returns :attr:`keys`; files are read at its first call only.
@@ -43,6 +47,7 @@ class RunPlan:
     embed: bool = True
     stale: bool = False
     standardised: Path | None = None
+    n_t1w: int = 0
 
     @property
     def keys(self):
@@ -61,6 +66,11 @@ class RunPlan:
         if self.engine == "fmriprep":
             return f"sub-{self.run.participant}_fmriprep"
         return self.t1w.name
+
+    @property
+    def uses_t1w(self):
+        """True when the built-in engine normalises the run with its T1w image."""
+        return bool(self.t1w) and self.engine == "builtin"
 
     @property
     def is_done(self):
@@ -132,7 +142,8 @@ def plan_participant(output_dir, runs, *, settings, engine, model):
         t1w = t1w_for(run, runs) if run.modality == "bold" else None
         hash_inputs = cache(partial(_hash_inputs, run, t1w, **chosen))
         done = _compare(output_dir, entries.get(run.name, {}), hash_inputs)
-        plans.append(RunPlan(run=run, t1w=t1w, engine=engine, hash_inputs=hash_inputs, **done))
+        done |= {"hash_inputs": hash_inputs, "n_t1w": len(t1w_images(runs))}
+        plans.append(RunPlan(run=run, t1w=t1w, engine=engine, **done))
     return plans
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from brainfm.errors import DataError, MissingInput
 from brainfm.stages.query.validate_derived import check_derived, check_file
-from brainfm.storage.bids.query import QUERIES, by_participant, t1w_for
+from brainfm.storage.bids.choose_t1w import t1w_for
+from brainfm.storage.bids.query import QUERIES, by_participant
 from brainfm.storage.bids.validate_mri import check_bold, check_t1w
 from brainfm.storage.derivatives.fmriprep import run_key
 from brainfm.storage.derivatives.names import name_problem
@@ -100,7 +101,7 @@ def _check_bold(run, engine, t1w, n_parts):
     errors = []
     for part in getattr(run, "raw", ()) or (run,):
         errors += check_file(part.path) or map(
-            DataError, check_bold(part.path, metadata, slice_timing=engine == "builtin")
+            DataError, check_bold(part.path, metadata, engine=engine)
         )
     if not t1w:
         text = (

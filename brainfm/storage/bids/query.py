@@ -188,27 +188,6 @@ def by_participant(runs):
     return dict(groups)
 
 
-def t1w_for(run, runs):
-    """Choose the T1w image that a BOLD run is normalised with.
-
-    Parameters
-    ----------
-    run : RawRun
-    runs : iterable of RawRun
-        All runs of the participant.
-
-    Returns
-    -------
-    t1w : RawRun or None
-        The first of the same session, else the first of the participant; a misnamed one only if
-        there is no other.
-    """
-    images = [other for other in runs if other.modality == "t1w"]
-    images = [image for image in images if not image.misnamed] or images
-    same = [image for image in images if image.session == run.session]
-    return next(iter(same or images), None)
-
-
 def _labels_match(path, wanted, is_named_so):
     """Compare the labels of a file; a malformed name may mean any label that it lacks."""
     parts = [part.partition("-") for part in stem_of(path).split("_")]

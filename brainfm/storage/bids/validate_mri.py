@@ -10,13 +10,14 @@ import numpy as np
 
 from brainfm.errors import SignalError
 from brainfm.signal.slice_timing import checked_slice_times, slice_axis
+from brainfm.storage.bids.validate_geometry import check_geometry
 
-_FEWEST_VOLUMES = 10
+_FEWEST_VOLUMES, _FEWEST_VOXELS = 10, 4
 _TR_RANGE_S = (0.1, 20.0)
 _SECONDS_IN = {"msec": 1e-3, "usec": 1e-6}
 
 
-def check_bold(bold_file, metadata, *, slice_timing=False):
+def check_bold(bold_file, metadata, *, engine="derivatives"):
     """List what keeps a BOLD run from being processed, without reading its volumes.
 
     Parameters
@@ -24,8 +25,9 @@ def check_bold(bold_file, metadata, *, slice_timing=False):
     bold_file : path
     metadata : dict or None
         Its merged sidecars; None when one of them cannot be read, which is reported elsewhere.
-    slice_timing : bool
-        Check ``SliceTiming`` too, of a run that has no other problem.
+    engine : {"derivatives", "fmriprep", "builtin"}
+        The geometry is checked where raw volumes are used, and ``SliceTiming`` for the built-in
+        engine.
 
     Returns
     -------
@@ -34,10 +36,11 @@ def check_bold(bold_file, metadata, *, slice_timing=False):
     """
     image, problems = _open_image(bold_file, n_dimensions=4)
     if not problems:
-        problems = [*_check_header(image, metadata or {}), *_check_length(image)]
+        problems = [*_check_header(image, metadata or {})]
+        problems += check_geometry(image) if engine != "derivatives" else ()
     if metadata is not None:
         problems += check_repetition_time(metadata.get("RepetitionTime"))
-    if slice_timing and metadata and not problems:
+    if engine == "builtin" and metadata and not problems:
         problems += _check_slice_timing(image, metadata)
     return problems
 
@@ -54,7 +57,8 @@ def check_t1w(t1w_file):
     problems : list of str
         Sentences: what was expected, what came, what to do.
     """
-    return _open_image(t1w_file, n_dimensions=3)[1]
+    image, problems = _open_image(t1w_file, n_dimensions=3)
+    return problems or [*check_geometry(image)]
 
 
 def _open_image(path, n_dimensions):
@@ -63,10 +67,7 @@ def _open_image(path, n_dimensions):
         shape, size = image.shape, image.dataobj.dtype.itemsize
     except Exception as error:  # readers of several formats raise whatever they like
         return None, [f"cannot be read as NIfTI ({error}): copy or convert it again."]
-    problems = []
-    effective = tuple(n for n in shape[3:] if n > 1)
-    if len(shape[:3]) + len(effective) != n_dimensions:
-        problems.append(f"has shape {shape}; expected {n_dimensions} dimensions.")
+    problems = [*_check_shape(shape, n_dimensions), *_check_kind(image.dataobj.dtype)]
     expected = int(np.prod(shape, dtype=np.int64)) * size + int(image.dataobj.offset)
     found = _content_bytes(path, expected)
     if found is None:
@@ -76,6 +77,33 @@ def _open_image(path, n_dimensions):
             f"is truncated: holds {found} bytes of {expected}; copy or convert it again."
         )
     return image, problems
+
+
+def _check_shape(shape, n_dimensions):
+    """Axes of length 1 after the third are no dimensions: some converters add them."""
+    n_volumes = [n for n in shape[3:] if n != 1]
+    if min(shape, default=0) < 1 or min(shape[:3]) < _FEWEST_VOXELS or len(shape) < 3:
+        yield f"has shape {shape}; expected {_FEWEST_VOXELS} voxels or more along three axes."
+    elif len(n_volumes) > 1:
+        yield f"has shape {shape}; expected {n_dimensions} dimensions: split or convert it again."
+    elif n_dimensions == 3 and n_volumes:
+        yield (
+            f"has shape {shape}; expected 3 dimensions: keep the volume that is the T1w image, or "
+            "the mean of its repetitions."
+        )
+    elif n_dimensions == 4 and (length := next(iter(n_volumes), 1)) < _FEWEST_VOLUMES:
+        yield (
+            f"holds {length} volume{'s' * (length > 1)}; expected {_FEWEST_VOLUMES} or more: leave "
+            "it out, or name it *_sbref if it is a reference."
+        )
+
+
+def _check_kind(dtype):
+    if dtype.kind not in "iuf":
+        yield (
+            f"holds {'complex numbers' if dtype.kind == 'c' else 'colours'}; expected the "
+            "magnitude of the signal: convert it again."
+        )
 
 
 def _content_bytes(path, expected):
@@ -99,25 +127,32 @@ def _content_bytes(path, expected):
 
 
 def _check_header(image, metadata):
-    """Compare the sidecar with the header, in which 0 and 1 mean that the field is not set."""
+    """Compare the sidecar with the header, in which 0 and 1 mean that the field is not set.
+
+    A header with exactly a thousand times the value has milliseconds in a field of seconds; BIDS
+    takes the sidecar.
+    """
     repetition_time_s, zooms = metadata.get("RepetitionTime"), image.header.get_zooms()
     if not isinstance(repetition_time_s, int | float) or len(zooms) < 4:
         return
-    unit = getattr(image.header, "get_xyzt_units", lambda: ("", "sec"))()[1]
-    header_s = float(zooms[3]) * _SECONDS_IN.get(unit, 1.0)
+    header_s = float(zooms[3] if image.shape[3] > 1 else zooms[-1]) * _second_in(image.header)
     shortest, longest = _TR_RANGE_S
     both_are_set = header_s not in (0, 1) and shortest <= repetition_time_s <= longest
-    if both_are_set and abs(header_s - repetition_time_s) > 0.01 * repetition_time_s:
+    if (
+        both_are_set
+        and not np.isclose(repetition_time_s, [header_s, header_s / 1000], rtol=0.01).any()
+    ):
         yield (
             f"RepetitionTime is {repetition_time_s:g} s in the sidecar but {header_s:g} s in the "
             "header of the image: find out which is right and fix the other."
         )
 
 
-def _check_length(image):
-    n_volumes = image.shape[3]
-    if n_volumes < _FEWEST_VOLUMES:
-        yield f"holds {n_volumes} volumes; expected {_FEWEST_VOLUMES} or more: leave the run out."
+def _second_in(header):
+    try:
+        return _SECONDS_IN.get(header.get_xyzt_units()[1], 1.0)
+    except (AttributeError, KeyError):  # another format, or no unit of NIfTI
+        return 1.0
 
 
 def check_repetition_time(value):

@@ -50,6 +50,21 @@ def dataset_root(path):
     return next((one.parent for one in folders if one.name.startswith("sub-")), folders[0])
 
 
+def raw_uri(path):
+    """Return the BIDS URI of a file of the raw dataset.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    uri : str
+        For example ``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``.
+    """
+    return f"bids:raw:{Path(path).absolute().relative_to(dataset_root(path)).as_posix()}"
+
+
 @lru_cache(maxsize=64)
 def _sites(root):
     table = Path(root) / "participants.tsv"
