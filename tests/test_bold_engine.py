@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -158,6 +159,33 @@ class TestAnatomy:
         nib.save(nib.Nifti1Image(noise, np.diag([4, 4, 4, 1])), tmp_path / "noise.nii.gz")
         with pytest.raises(DataError, match=r"resembles the T1w template .* is it a T1-weighted"):
             prepare_t1w(tmp_path / "noise.nii.gz", tmp_path, sloppy=True)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda x, head: np.where(head, 1100 - x, 20), "is it a T1-weighted image"),
+            (lambda x, head: 900.0 * _ball(x.shape, 21), "is it a T1-weighted image"),
+            (lambda x, head: x[:, :, :30], r"holds \d+% of the brain; expected 90% or more"),
+            (lambda x, head: 0 * x, "no head is found"),
+        ],
+        ids=["T2w", "phantom", "cropped", "zeros"],
+    )
+    def test_an_image_of_something_else_is_refused(self, person, tmp_path, change, message):
+        data = np.asarray(person.t1w.dataobj, np.float32)
+        path = tmp_path / "T1w.nii.gz"
+        nib.save(nib.Nifti1Image(change(data, data > 100), person.t1w.affine), path)
+        with pytest.raises(DataError, match=message):
+            prepare_t1w(path, tmp_path, sloppy=True)
+
+    def test_a_cropped_image_without_numbers_outside_the_head_is_used_and_told(
+        self, person, tmp_path
+    ):
+        data = np.asarray(person.t1w.dataobj, np.float32)[:, :, :39]
+        path = tmp_path / "T1w.nii.gz"
+        data[data < 40] = np.nan
+        nib.save(nib.Nifti1Image(data, person.t1w.affine), path)
+        (note,) = prepare_t1w(path, tmp_path, sloppy=True).notes
+        assert re.search(r"the field of view holds 9\d% of the brain", note)
 
     def test_a_truncated_image_is_refused_by_name(self, folder, tmp_path):
         whole = (folder / "sub-01_T1w.nii.gz").read_bytes()
@@ -342,6 +370,11 @@ class TestBold:
     def test_a_run_without_time_is_refused(self, folder, tmp_path):
         with pytest.raises(DataError, match="expected four dimensions"):
             realign_bold(folder / "sub-01_T1w.nii.gz", tmp_path, metadata=METADATA)
+
+
+def _ball(shape, radius):
+    centre = np.array(shape).reshape(3, 1, 1, 1) / 2
+    return ((np.indices(shape) - centre) ** 2).sum(axis=0) < radius**2
 
 
 def save_run(path, data, person):

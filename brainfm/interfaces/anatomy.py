@@ -29,6 +29,7 @@ class _PreparedSpec(BaseInterfaceInputSpec):
     mask = File(exists=True, mandatory=True)
     affine = File(exists=True, mandatory=True)
     space = traits.Str(mandatory=True, desc="template")
+    notes = traits.List(traits.Str(), desc="what is unusual about the image")
 
 
 class _PrepareT1wInputSpec(BaseInterfaceInputSpec):

@@ -59,7 +59,7 @@ def init_anat_wf(*, t1w_file, out_dir, space, sloppy, seed, omp_nthreads, name="
     outputnode = Node(IdentityInterface(ANATOMY), name="outputnode")
 
     workflow = Workflow(name=name)
-    prepared = _same("t1w", "head", "brain", "mask", "affine", "space")
+    prepared = _same("t1w", "head", "brain", "mask", "affine", "space", "notes")
     workflow.connect([
         (prepare, normalise, prepared),
         (prepare, segment, prepared),

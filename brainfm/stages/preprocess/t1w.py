@@ -1,9 +1,10 @@
 """Preprocessing of a T1w image: bias field, brain, tissues and normalisation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
@@ -12,6 +13,7 @@ from brainfm.errors import DataError
 from brainfm.signal.connectivity import pearson
 from brainfm.signal.tissue import dice, extract_brain, segment_tissues
 from brainfm.stages.preprocess.registration import register_affine, register_syn
+from brainfm.storage.bids.validate_geometry import orientation_note
 from brainfm.storage.derivatives.labels import raw_uri
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import (
@@ -30,6 +32,8 @@ _COARSE_MM = 4
 #: Smallest correlation with the template after affine registration. It is 0.6 to 0.8 in the T1w
 #: images tested, about 0 in noise and negative in T2w images.
 _MIN_CORRELATION = 0.25
+#: Share of the brain of the template in the field of view, below which it is refused, and told.
+_MIN_IN_VIEW, _WHOLE_IN_VIEW = 0.9, 0.97
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,8 @@ class PreparedT1w:
         Transform from template points to points of the image.
     space : str
         Template.
+    notes : list of str
+        What is unusual about the image.
     """
 
     t1w: Path
@@ -54,6 +60,7 @@ class PreparedT1w:
     mask: Path
     affine: Path
     space: str = TEMPLATE_SPACE
+    notes: list = field(default_factory=list)
 
 
 def prepare_t1w(t1w_file, out_dir, *, space=TEMPLATE_SPACE, sloppy=False):
@@ -76,7 +83,7 @@ def prepare_t1w(t1w_file, out_dir, *, space=TEMPLATE_SPACE, sloppy=False):
     Raises
     ------
     MissingInput, DataError, SignalError
-        If the image cannot be read, is not T1-weighted or shows no brain.
+        If the image cannot be read, is not T1-weighted, or shows no brain or a part of it.
 
     References
     ----------
@@ -87,7 +94,8 @@ def prepare_t1w(t1w_file, out_dir, *, space=TEMPLATE_SPACE, sloppy=False):
     coarse = resample_isotropic(t1w, _COARSE_MM)
     brain = template("t1w", _COARSE_MM, space), template("mask", _COARSE_MM, space)
     affine = register_affine(coarse, *brain, sloppy=sloppy)
-    _check_is_t1w(t1w_file, coarse, affine, brain)
+    in_view = _share_in_view(coarse, affine, brain[1])
+    _check_is_t1w(t1w_file, coarse, affine, brain, in_view=in_view)
     voxel_mm = work_voxel_mm(sloppy)
     head = resample_isotropic(t1w, voxel_mm)
     prior = resample_image(template("mask", voxel_mm, space), head, affine.GetInverse())
@@ -103,6 +111,7 @@ def prepare_t1w(t1w_file, out_dir, *, space=TEMPLATE_SPACE, sloppy=False):
         mask=write_image(out_dir / "mask.nii.gz", mask, head.affine, dtype=np.uint8),
         affine=out_dir / "template_to_t1w.tfm",
         space=space,
+        notes=_notes(t1w_file, in_view),
     )
 
 
@@ -179,6 +188,7 @@ def write_anatomy(t1w_file, prepared, t1w_to_template, out_dir):
         "Resolution": f"{voxel_mm} mm, of the template {template_source(space)}",
     }
     image = {"Description": "T1w without bias field, normalised", "SkullStripped": False}
+    image["Notes"] = prepared.notes
     brain = {
         "Description": "Brain found in the T1w image by its intensities, normalised",
         "Type": "Brain",
@@ -230,7 +240,27 @@ def work_voxel_mm(sloppy):
     return 4 if sloppy else 2
 
 
-def _check_is_t1w(t1w_file, coarse, affine, brain):
+def _share_in_view(coarse, affine, mask):
+    """Return the share of the brain of the template that lies in the field of view."""
+    view = nib.Nifti1Image(np.ones(coarse.shape, np.float32), coarse.affine)
+    seen = np.asarray(resample_image(view, mask, affine).dataobj) > 0.5
+    return float(seen[np.asarray(mask.dataobj) > 0.5].mean())
+
+
+def _notes(t1w_file, in_view):
+    """Say what is unusual about an image."""
+    notes = [orientation_note(nib.load(t1w_file))]
+    if in_view < _WHOLE_IN_VIEW:
+        notes.append(f"the field of view holds {in_view:.0%} of the brain; parcels may be missing.")
+    return [note for note in notes if note]
+
+
+def _check_is_t1w(t1w_file, coarse, affine, brain, *, in_view):
+    if in_view < _MIN_IN_VIEW:
+        raise DataError(
+            f"the field of view of {t1w_file} holds {in_view:.0%} of the brain; expected "
+            f"{_MIN_IN_VIEW:.0%} or more: is it a T1-weighted image of a whole head?"
+        )
     grid, mask = brain
     inside = np.asarray(mask.dataobj) > 0.5
     images = (resample_image(coarse, grid, affine), grid)

@@ -12,9 +12,10 @@ _WHOLE_HEAD_MM = 120
 def t1w_for(run, runs):
     """Choose the T1w image that a BOLD run is normalised with.
 
-    In this order: a name by which it can be used; no localiser (by its ``acq-`` label) and no phase image; readable; a field of
-    view of 120 mm or more along all axes; of the session of the run; with the shortest longest edge
-    of its voxels; without contrast agent (``ce-``); first by name, run 2 before run 10.
+    In this order: a name by which it can be used; no localiser (by its ``acq-`` label) and no
+    phase image; readable; a field of view of 120 mm or more along all axes; of the session of the
+    run; with the shortest longest edge of its voxels; without contrast agent (``ce-``); first by
+    name, run 2 before run 10.
 
     Parameters
     ----------
