@@ -421,8 +421,8 @@ def test_no_name_and_no_date_of_a_header_reaches_the_result(folder, series):
 class TestChecks:
     def test_a_header_that_disagrees_with_the_sidecar_is_reported(self, folder):
         path = folder / f"{STEM}_bold.nii.gz"
-        assert check_bold(path, METADATA, engine="builtin") == []
-        (problem,) = check_bold(path, {"RepetitionTime": 2.5}, engine="derivatives")
+        assert check_bold(path, METADATA) == []
+        (problem,) = check_bold(path, {"RepetitionTime": 2.5})
         assert "2.5 s in the sidecar but 2 s in the header" in problem
 
     def test_geometry_is_preserved_by_the_conversion_to_itk(self):

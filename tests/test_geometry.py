@@ -91,7 +91,7 @@ def test_a_run_whose_header_is_doubtful_is_refused(raw, header, message):
     ("header", "message"),
     [
         ({"shape": (6, 7, 8), "codes": (0, 0)}, "has no orientation"),
-        ({"shape": (6, 7, 8, 2)}, "keep the volume that is the T1w image"),
+        ({"shape": (6, 7, 8, 2)}, "keep one volume, or the mean of its repetitions"),
         ({"shape": (6, 7, 8), "unit": "micron"}, "gives positions in micron"),
     ],
 )

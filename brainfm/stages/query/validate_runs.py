@@ -101,7 +101,7 @@ def _check_bold(run, engine, t1w, n_parts):
     errors = []
     for part in getattr(run, "raw", ()) or (run,):
         errors += check_file(part.path) or map(
-            DataError, check_bold(part.path, metadata, engine=engine)
+            DataError, check_bold(part.path, metadata, slice_timing=engine == "builtin")
         )
     if not t1w:
         text = (

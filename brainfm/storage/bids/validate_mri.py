@@ -17,7 +17,7 @@ _TR_RANGE_S = (0.1, 20.0)
 _SECONDS_IN = {"msec": 1e-3, "usec": 1e-6}
 
 
-def check_bold(bold_file, metadata, *, engine="derivatives"):
+def check_bold(bold_file, metadata, *, slice_timing=False):
     """List what keeps a BOLD run from being processed, without reading its volumes.
 
     Parameters
@@ -25,9 +25,8 @@ def check_bold(bold_file, metadata, *, engine="derivatives"):
     bold_file : path
     metadata : dict or None
         Its merged sidecars; None when one of them cannot be read, which is reported elsewhere.
-    engine : {"derivatives", "fmriprep", "builtin"}
-        The geometry is checked where raw volumes are used, and ``SliceTiming`` for the built-in
-        engine.
+    slice_timing : bool
+        Check ``SliceTiming`` too, of a run that has no other problem.
 
     Returns
     -------
@@ -36,11 +35,10 @@ def check_bold(bold_file, metadata, *, engine="derivatives"):
     """
     image, problems = _open_image(bold_file, n_dimensions=4)
     if not problems:
-        problems = [*_check_header(image, metadata or {})]
-        problems += check_geometry(image) if engine != "derivatives" else ()
+        problems = [*_check_header(image, metadata or {}), *check_geometry(image)]
     if metadata is not None:
         problems += check_repetition_time(metadata.get("RepetitionTime"))
-    if engine == "builtin" and metadata and not problems:
+    if slice_timing and metadata and not problems:
         problems += _check_slice_timing(image, metadata)
     return problems
 
@@ -88,8 +86,8 @@ def _check_shape(shape, n_dimensions):
         yield f"has shape {shape}; expected {n_dimensions} dimensions: split or convert it again."
     elif n_dimensions == 3 and n_volumes:
         yield (
-            f"has shape {shape}; expected 3 dimensions: keep the volume that is the T1w image, or "
-            "the mean of its repetitions."
+            f"has shape {shape}; expected 3 dimensions: keep one volume, or the mean of its "
+            "repetitions."
         )
     elif n_dimensions == 4 and (length := next(iter(n_volumes), 1)) < _FEWEST_VOLUMES:
         yield (
