@@ -68,8 +68,10 @@ def test_the_choice_is_told_and_a_damaged_image_that_is_not_used_is_no_problem(t
     first.with_name("sub-01_acq-other_T1w.nii.gz").write_bytes(b"")
     checks = check(raw)
     assert not texts(checks)
-    plans = plan_participant(tmp_path / "out", list(checks.runs), settings=Settings(),
-                             engine="builtin", model=lambda: "x", derivatives={})  # fmt: skip
+    plans = plan_participant(
+        tmp_path / "out", list(checks.runs), settings=Settings(), engine="builtin",
+        model=lambda: "x",
+    )  # fmt: skip
     with caplog.at_level(logging.INFO):
         log_plan(logging.getLogger("brainfm"), {"01": plans}, checks)
     assert "T1w image: sub-01_T1w, one of 2" in caplog.text
