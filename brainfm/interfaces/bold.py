@@ -206,7 +206,7 @@ class StandardiseBold(StageInterface):
             confounds_file=Path(i.confounds),
             repetition_time_s=i.repetition_time_s,
             source_file=i.source_file,
-            sources=tuple(i.sources) or (f"bids:{origin}:{below}",),
+            sources=tuple(i.sources or ()) or (f"bids:{origin}:{below}",),
         )
         timeseries, metrics = standardise_bold(run, i.out_dir, i.config)
         return {"timeseries_file": timeseries, "metrics": metrics}
