@@ -1,7 +1,5 @@
 """Whatever makes a vector of a patch, the encoder keeps its properties."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -138,15 +136,15 @@ def test_a_checkpoint_without_the_key_has_the_linear_tokenizer(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
-def test_the_compiled_model_gives_the_same_output():
+def test_the_traced_model_gives_the_same_output():
     torch.manual_seed(0)
     config = EncoderConfig(dim=16, depth=1, heads=2, n_queries=2, n_bold_anchors=8, n_eeg_anchors=8)
     encoder = BrainEncoder(config).eval()
     batch = {name: windows_of(name) for name in MAKERS}
     torch.compiler.reset()
+    traced = torch.compile(encoder, backend="aot_eager")  # what torch.compile adds needs C++
     with torch.no_grad():
-        eager, compiled = encoder(batch), torch.compile(encoder)(batch)
+        eager, compiled = encoder(batch), traced(batch)
     assert_close(compiled.summary, eager.summary, 1e-4)
     assert_close(compiled.tokens, eager.tokens, 1e-4)
 
