@@ -14,8 +14,9 @@ from brainfm.storage.bids.names import entities_of
 from brainfm.storage.bids.participants import available_columns, find_tables, read_participants
 from brainfm.storage.bids.query import participants_of
 from brainfm.storage.derivatives.dataset_description import write_description
-from brainfm.storage.derivatives.recordings import find_files
+from brainfm.storage.derivatives.recordings import find_files, read_recordings
 from brainfm.storage.derivatives.selection import Selection, make_selection
+from brainfm.storage.derivatives.series_files import check_one_series_per_run
 from brainfm.storage.lock import WorkLock
 
 
@@ -113,6 +114,9 @@ def _check(job):
             )
         )
     found = (attempt(errors, find_files, roots, selection) or ([], []))[0]
+    attempt(errors, check_one_series_per_run, found)
+    if run.dry_run:
+        attempt(errors, read_recordings, found)
     if not invalid:
         _check_evaluation(job, found, _tables(job, derivatives), errors)
     raise_all(errors)
