@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+from preprocessed import write_preprocessed
 from skeleton import write, write_mri, write_skeleton
 from test_preflight import check, texts
 
@@ -34,7 +35,8 @@ class TestRuns:
          "func/sub-01_task-rest.nii.gz", "func/sub-01_task-rest_bold.v2.nii.gz",
          "func/sub-01_task-rest_bold.img", "func/sub-01_task-rest_blod.nii.gz",
          "Func/sub-01_task-rest_bold.nii.gz", "sub-01_task-rest_bold.nii.gz",
-         "anat/sub-01_task-rest_bold.nii.gz", "session1/func/sub-01_task-rest_bold.nii.gz"],
+         "anat/sub-01_task-rest_bold.nii.gz", "func/old/sub-01_task-rest_bold.nii.gz",
+         "session1/func/sub-01_task-rest_bold.nii.gz"],
     )  # fmt: skip
     def test_a_file_that_looks_like_a_run_is_named_in_one_sentence(self, raw, name):
         rename(raw, name)
@@ -48,7 +50,7 @@ class TestRuns:
         ("part", "hint"),
         [("task-rest-eo", "rename it, such as to task-resteo"),
          ("task-rest.eo", "looks like a BOLD run but is not named as one"),
-         ("task-rest_eo", "has 'eo' in its name; expected entities are sub, ses, task"),
+         ("task-rest_eo", "has 'eo' in its name; expected entities with labels, as in task-rest"),
          ("task-rest_acqu-1", "has 'acqu-1' in its name; expected entities are"),
          ("Task-rest", "has 'Task-rest' in its name; expected entities are"),
          ("task-", "has 'task-' in its name; expected letters and digits after task-")],
@@ -91,6 +93,23 @@ class TestRuns:
         (text,) = texts(check(raw))
         assert "is there a second time as" in text
         assert "expected one file: remove the others" in text
+
+    @pytest.mark.parametrize("tasks", [("rest-eo", "rest-ec"), ("rest-eo",)], ids=str)
+    def test_a_malformed_label_is_named_where_derivatives_are_used(self, raw, tasks):
+        for task in tasks:
+            path = raw / "sub-01" / "func" / f"sub-01_task-{task}_bold.nii.gz"
+            shutil.copy(raw / "sub-01" / BOLD, path)
+        (raw / "sub-01" / BOLD).unlink()
+        preprocessed = raw.parent / "fmriprep"
+        write_preprocessed(preprocessed, "sub-02_task-rest")
+        checks = check(raw, engine="derivatives", derivatives=(f"fmriprep={preprocessed}",))
+        assert len(texts(checks)) == len(tasks)
+        assert all("expected letters and digits after task-" in text for text in texts(checks))
+
+    def test_a_run_in_the_root_of_the_dataset_is_named(self, raw):
+        shutil.copy(raw / "sub-01" / BOLD, raw / "sub-03_task-rest_bold.nii.gz")
+        (text,) = texts(check(raw), "03")
+        assert "sub-03_task-rest_bold.nii.gz lies in the root of the dataset; it looks" in text
 
     def test_other_images_and_files_of_a_functional_folder_are_no_runs(self, raw):
         folder = raw / "sub-01" / "func"

@@ -2,7 +2,7 @@
 
 import re
 
-from brainfm.storage.bids.names import LABEL, QUERIES, extension_of
+from brainfm.storage.bids.names import LABEL, NOT_LABEL, QUERIES, entities_of, extension_of
 
 #: Images in func/ that are no runs.
 _OTHER_IMAGES = {"sbref", "cbv", "phase", "noRF", "boldref", "mask", "dseg", "probseg", "T2star"}
@@ -40,12 +40,19 @@ def files_of(participant, sidecars):
         yield from _files_in(folder, "", names)
         for datatype, _, _ in QUERIES.values():
             if datatype in names:
-                yield from _files_in(
-                    folder / datatype, datatype, sidecars.names_in(folder / datatype)
-                )
+                yield from _files_below(folder / datatype, datatype, sidecars, depth=2)
         for name in names:
             if "." not in name and name not in (*_FOLDERS, *sessions):
-                yield from _lost_files(folder / name, sidecars)
+                yield from _files_below(folder / name, "", sidecars, depth=3)
+
+
+def _files_below(folder, datatype, sidecars, depth):
+    """Search a folder, and those in it that BIDS does not know, such as ``func/old``."""
+    names = sidecars.names_in(folder)
+    yield from _files_in(folder, datatype, names)
+    for name in names if depth > 1 else ():
+        if "." not in name:
+            yield from _files_below(folder / name, "", sidecars, depth - 1)
 
 
 def _files_in(folder, datatype, names):
@@ -59,15 +66,6 @@ def _files_in(folder, datatype, names):
             modality = _looks_like(name, datatype)
             if modality:
                 yield folder / name, modality, False
-
-
-def _lost_files(folder, sidecars, depth=3):
-    """Search a folder that BIDS does not know, such as ``Func`` or ``session1``."""
-    names = sidecars.names_in(folder)
-    yield from _files_in(folder, "", names)
-    for name in names if depth > 1 else ():
-        if "." not in name:
-            yield from _lost_files(folder / name, sidecars, depth - 1)
 
 
 def name_expected(modality):
@@ -88,6 +86,27 @@ def name_expected(modality):
         f"[_ses-<label>]{task}_{suffix} with {' or '.join(extensions)}, in exactly these letters: "
         "rename, move or convert it."
     )
+
+
+def stray_runs(names):
+    """Find files in the root of a dataset that look like runs.
+
+    Parameters
+    ----------
+    names : iterable of str
+
+    Returns
+    -------
+    problems : dict of str to str
+        A sentence for each label of a participant in their names.
+    """
+    modalities = {name: _looks_like(name, "") for name in sorted(names)}
+    return {
+        entities_of(name).get("sub", name): f"{name} lies in the root of the dataset; it "
+        f"{name_expected(modality)}"
+        for name, modality in modalities.items()
+        if modality
+    }
 
 
 def misnamed_folders(folders):
@@ -113,7 +132,7 @@ def misnamed_folders(folders):
 
 
 def _cleaned(name):
-    return re.sub(r"[^0-9a-zA-Z+]", "", name[3:]) or "01"
+    return NOT_LABEL.sub("", name[3:]) or "01"
 
 
 def _looks_like(name, datatype):

@@ -20,6 +20,8 @@ QUERIES = {
 }
 #: A label, as of a participant or a task.
 LABEL = re.compile(r"[0-9a-zA-Z+]+")
+#: A character that no label holds.
+NOT_LABEL = re.compile(r"[^0-9a-zA-Z+]")
 _ENTITY = re.compile(r"([a-zA-Z]+)-([0-9a-zA-Z+]+)")
 
 
@@ -97,3 +99,30 @@ def malformed_parts(path):
         Such as ``task-rest-open``, whose label holds a hyphen.
     """
     return [part for part in stem_of(path).split("_") if part and not _ENTITY.fullmatch(part)]
+
+
+def malformed_name(path):
+    """Say which part of a BIDS name is no entity with a label.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    sentence : str or None
+        Without the name of the file; None for a well-formed name.
+    """
+    part = next(iter(malformed_parts(path)), None)
+    if part is None:
+        return None
+    entity, hyphen, label = part.partition("-")
+    if not hyphen or not entity.isalpha():
+        return (
+            f"has {part!r} in its name; expected entities with labels, as in task-rest: rename it."
+        )
+    better = f"{entity}-{NOT_LABEL.sub('', label) or '<label>'}"
+    return (
+        f"has {part!r} in its name; expected letters and digits after {entity}-: rename it, such "
+        f"as to {better}."
+    )

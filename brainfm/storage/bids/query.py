@@ -7,25 +7,29 @@ selected.
 """
 
 import os
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brainfm.errors import MissingInput, UsageError
 from brainfm.storage.bids.filters import is_selected
-from brainfm.storage.bids.misnamed import files_of, misnamed_folders, name_expected
+from brainfm.storage.bids.misnamed import (
+    files_of,
+    misnamed_folders,
+    name_expected,
+    stray_runs,
+)
 from brainfm.storage.bids.names import (
     LABEL,
+    NOT_LABEL,
     QUERIES,
     entities_of,
+    malformed_name,
     malformed_parts,
     stem_of,
     unpadded,
 )
 from brainfm.storage.bids.sidecars import Sidecars
-
-_NOT_LABEL = re.compile(r"[^0-9a-zA-Z+]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,7 @@ def participants_of(bids_dir):
 
 
 def misnamed_participants(bids_dir):
-    """Find the folders that look like those of participants but are not named so.
+    """Find folders that look like those of participants, and runs that lie in none.
 
     Parameters
     ----------
@@ -105,14 +109,16 @@ def misnamed_participants(bids_dir):
     Returns
     -------
     problems : dict of str to str
-        A sentence for each, by the name of the folder without ``sub-``.
+        A sentence for each, by the name of the folder without ``sub-`` or the label in the name
+        of the file.
 
     Raises
     ------
     MissingInput
         If the dataset does not exist or cannot be listed.
     """
-    return misnamed_folders(_folders_in(bids_dir))
+    names = [name for name in os.listdir(bids_dir) if not name.startswith(".")]
+    return stray_runs(names) | misnamed_folders(_folders_in(bids_dir))
 
 
 def _folders_in(bids_dir):
@@ -191,7 +197,7 @@ def by_participant(runs):
 def _labels_match(path, wanted, is_named_so):
     """Compare the labels of a file; a malformed name may mean any label that it lacks."""
     parts = [part.partition("-") for part in stem_of(path).split("_")]
-    labels = {name.lower(): _NOT_LABEL.sub("", label) for name, _, label in parts}
+    labels = {name.lower(): NOT_LABEL.sub("", label) for name, _, label in parts}
     labels = {name: label for name, label in labels.items() if label}
     is_well_formed = is_named_so and not malformed_parts(path) and labels == entities_of(path)
     labels = _session_of(path) | labels
@@ -211,7 +217,7 @@ def _read_run(path, modality, participant, sidecars, is_named_so):
     """Read the sidecars of a run, which is of its folder's participant whatever its name says."""
     entities, folder = entities_of(path), {"sub": participant, **_session_of(path)}
     metadata, problems = sidecars.metadata_of(path, entities, QUERIES[modality][1])
-    misnamed = None if is_named_so else name_expected(modality)
+    misnamed = malformed_name(path) if is_named_so else name_expected(modality)
     for name, kind in {"sub": "participant", "ses": "session"}.items():
         if not misnamed and entities.get(name) != folder.get(name):
             misnamed = (

@@ -116,9 +116,10 @@ def derived_runs(derivatives, raw, *, bids_dir, participants, filters=None, **la
                 if run.raw or _is_selected(run, bids_dir, filters or {}, labels):
                     found[key].append(run)
     absent = [
-        _absent_run(one, derivatives, bids_dir)
-        for key, one in raw_by_key.items()
+        run
+        for key, own in raw_by_key.items()
         if key not in found
+        for run in _combined(own, derivatives, bids_dir)
     ]
     return [*map(_only_run, found.values()), *absent]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brainfm.errors import DataError
 from brainfm.files import read_json
-from brainfm.storage.bids.names import LABEL, entities_of, stem_of
+from brainfm.storage.bids.names import LABEL, entities_of, malformed_name, stem_of
 
 #: A PyBIDS configuration: path patterns, and the entities that PyBIDS itself does not know.
 PATTERNS_FILE = Path(__file__).parents[2] / "data" / "derivative_patterns.json"
@@ -88,18 +88,14 @@ def name_problem(source_file, datatype):
     problem : str or None
         A sentence without the name of the file; None if all its entities are known.
     """
+    malformed = malformed_name(source_file)
+    if malformed:
+        return malformed
     _, long_names = _patterns(datatype)
     parts, entities = stem_of(source_file).split("_"), entities_of(source_file)
     unknown = [part for part in parts if not entities_of(f"{part}_").keys() & long_names.keys()]
     if not unknown and len(entities) == len(parts) and "sub" in entities:
         return None
-    entity, _, label = unknown[0].partition("-") if unknown else ("", "", "")
-    if entity in long_names:
-        better = f"{entity}-{re.sub(r'[^0-9a-zA-Z+]', '', label) or '<label>'}"
-        return (
-            f"has {unknown[0]!r} in its name; expected letters and digits after {entity}-: rename "
-            f"it, such as to {better}."
-        )
     found = f"has {unknown[0]!r}" if unknown else "lacks sub-<label> or repeats an entity"
     return f"{found} in its name; expected entities are {', '.join(long_names)}: rename it."
 
