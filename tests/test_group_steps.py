@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from skeleton import write, write_person
+from skeleton import write, write_person, write_skeleton
 
 from brainfm.cli.run import main
 
@@ -110,3 +110,13 @@ def test_a_dry_run_lists_the_chosen_steps(study, capsys):
     assert "corpus 2 recordings" in said
     assert "evaluate group" in said
     assert "pretrain" not in said
+
+
+def test_an_exclusion_list_does_not_stop_the_participant_level(tmp_path, capsys):
+    raw = write_skeleton(tmp_path / "raw", ("01",), bold=False)
+    (tmp_path / "list.tsv").write_text("participant_id\nsub-01\n")
+    words = ("participant", "--dry-run", "--exclude", str(tmp_path / "list.tsv"))
+    assert main([str(raw), str(tmp_path / "out"), *words]) == 0
+    said = capsys.readouterr().err
+    assert "--exclude has no effect at the participant level" in said
+    assert "sub-01_task-rest_eeg" in said

@@ -186,4 +186,4 @@ class TestIdenticalRecordings:
         for echo in ("1", "2"):
             write_series(tmp_path / "data", "01", more=f"_echo-{echo}")
         check_duplicates(load_recordings(tmp_path / "data").recordings)
-        assert "are identical: is one a copy?" in caplog.text
+        assert "of one participant are identical, and count as 2: <Recording sub-01" in caplog.text

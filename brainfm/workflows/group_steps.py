@@ -27,6 +27,7 @@ from brainfm.stages.report.group import write_group_report
 from brainfm.storage.bids.participants import read_participants
 from brainfm.storage.cache.results import ResultCache
 from brainfm.storage.cache.steps import StepCache
+from brainfm.storage.corpus.recordings import read_corpus
 from brainfm.storage.derivatives.recordings import find_files, mean_fd_of
 from brainfm.storage.derivatives.selection import Selection
 from brainfm.storage.derivatives.status import key_of, sha256_of
@@ -144,7 +145,8 @@ def _run_before_report(context, cache):
 def _report(context, cache):
     """Write the report again if a step or a participant has changed."""
     outputs = {name: step.get("outputs") for name, step in cache.steps.items() if name != "publish"}
-    inputs = {"from": [outputs, _checksums(context.output_dir.glob("sub-*/status.json"))]}
+    more = ("sub-*/status.json", "group/excluded.tsv")
+    inputs = {"from": [outputs, *(_checksums(context.output_dir.glob(one)) for one in more)]}
     return cache.run("publish", inputs, lambda: [write_group_report(context.output_dir)])[0]
 
 
@@ -291,7 +293,7 @@ def _evaluate(context, cache, checkpoint):
         evaluate_outputs(
             context.output_dir,
             config,
-            recordings=recordings,
+            recordings=_from_corpus(context, cache),
             included=context.included,
             participants=read_participants(context.tables),
             embedder=_embedder(context, models[0]),
@@ -304,6 +306,18 @@ def _evaluate(context, cache, checkpoint):
         return [context.output_dir / "group" / name for name in FILES]
 
     cache.run("evaluate", inputs, make, provenance=data)
+
+
+def _from_corpus(context, cache):
+    """Recordings whose signals are mapped from the corpus where it is of them: text is slow."""
+    if not cache.is_current("corpus", _corpus_inputs(context)):
+        return context.recordings
+    stored = {(*one.key, one.modality): one for one in read_corpus(context.corpus_dir)}
+    return [
+        replace(one, read=same.read, cache=same.cache)
+        for one in context.recordings
+        for same in [stored[(*one.key, one.modality)]]
+    ]
 
 
 def _remove_outdated(context, cache, data):

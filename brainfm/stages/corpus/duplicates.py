@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections import defaultdict
 from itertools import combinations
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +31,19 @@ def check_duplicates(recordings):
     DataError
         If two participants have a recording with identical samples.
     """
-    pairs = [
-        pair
-        for alike in _alike(recordings, _beginning)
-        for same in _alike(alike, _whole)
-        for pair in combinations(same, 2)
-    ]
-    for one, other in pairs:
-        if one.group == other.group:
-            log.warning("%r and %r are identical: is one a copy?", one, other)
-    people = {
-        (one.group, other.group): (one, other) for one, other in pairs if one.group != other.group
-    }
+    people = {}
+    for same in (
+        group for alike in _alike(recordings, _beginning) for group in _alike(alike, _whole)
+    ):
+        for copies in _alike(same, attrgetter("group")):
+            log.warning(
+                "recordings of one participant are identical, and count as %d: %s; exclude copies "
+                "with --exclude FILE (exclude= in Python)",
+                len(copies), ", ".join(map(repr, copies)),
+            )  # fmt: skip
+        for one, other in combinations(same, 2):
+            if one.group != other.group:
+                people[one.group, other.group] = one, other
     if people:
         raise _refusal(people)
 

@@ -1,5 +1,6 @@
 """Recordings of the group level: selected, of known studies, neither withdrawn nor excluded."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from brainfm.storage.derivatives.join_studies import join_studies
 from brainfm.storage.derivatives.labels import labels_of
 from brainfm.storage.derivatives.recordings import find_files, log_selection, read_recordings
 from brainfm.storage.derivatives.selection import Selection, modality_of
+
+log = logging.getLogger("brainfm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,9 @@ def included_recordings(roots, corpus_dir, selection=None):
     selection, withdrawn = selection or Selection(), read_withdrawn(corpus_dir)
     paths, excluded = find_files(roots, selection)
     log_selection(roots, selection, excluded)
-    paths = [path for path in paths if _participant_of(path) not in withdrawn]
+    n_found, paths = len(paths), [one for one in paths if _participant_of(one) not in withdrawn]
+    if len(paths) < n_found:
+        log.info("%d recordings of withdrawn participants are left out", n_found - len(paths))
     if not paths:
         raise NothingSelected(
             f"no standardised recording is selected under {', '.join(map(str, roots))}; "
