@@ -137,9 +137,9 @@ class BoldConfig:
     )
     atlas: str = setting(
         "Schaefer100",
-        "parcellation: Schaefer100, an atlas in TEMPLATEFLOW_HOME by its identifier, such as "
-        "tpl-MNI152NLin2009cAsym_atlas-Schaefer2018_desc-200Parcels7Networks, or a NIfTI with a "
-        "TSV of the same name",
+        "parcellation: Schaefer100, Schaefer200, Schaefer400, an atlas in TEMPLATEFLOW_HOME by its "
+        "identifier, such as tpl-MNI152NLin2009cAsym_atlas-Schaefer2018_desc-200Parcels7Networks, "
+        "or a NIfTI with a TSV of the same name",
         flags=["--atlas"],
     )
     template: str = setting(

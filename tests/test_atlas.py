@@ -22,14 +22,16 @@ def own_atlas(tmp_path):
     return path
 
 
-def test_the_packaged_atlas_has_100_parcels_with_left_on_the_left():
-    atlas = load_atlas("Schaefer100")
-    assert len(atlas.names) == 100
+@pytest.mark.parametrize("n_parcels", [100, 200, 400])
+def test_a_packaged_atlas_has_all_parcels_with_left_on_the_left(n_parcels):
+    atlas = load_atlas(f"Schaefer{n_parcels}")
+    assert len(set(atlas.names)) == n_parcels
+    assert len(set(atlas.networks)) == 7
     left = np.array(["_LH_" in name for name in atlas.names])
     assert (atlas.positions[left, 0] < 0).all()
     assert (atlas.positions[~left, 0] > 0).all()
-    assert atlas.entities == "atlas-Schaefer2018_seg-7n_scale-100"
-    assert set(np.unique(np.asarray(atlas.image.dataobj))) == set(range(101))
+    assert atlas.entities == f"atlas-Schaefer2018_seg-7n_scale-{n_parcels}"
+    assert set(np.unique(np.asarray(atlas.image.dataobj))) == set(range(n_parcels + 1))
 
 
 def test_visual_parcels_lie_behind_and_somatomotor_ones_above():

@@ -16,7 +16,9 @@ from brainfm.storage.templateflow import find_templateflow
 
 #: Hemisphere and network in the parcel names of the Schaefer and Yeo atlases of TemplateFlow.
 _YEO_NAME = re.compile(r"\d+Networks_([LR])H_([^_]+)")
-_PACKAGED = {"Schaefer100": "atlas-Schaefer2018_seg-7n_scale-100_dseg.nii.gz"}
+_PACKAGED = {
+    f"Schaefer{n}": f"atlas-Schaefer2018_seg-7n_scale-{n}_dseg.nii.gz" for n in (100, 200, 400)
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,10 +51,11 @@ def load_atlas(name_or_path):
     Parameters
     ----------
     name_or_path : str or path
-        ``Schaefer100``; the identifier of a ``dseg`` image in the home folder of TemplateFlow,
-        such as ``tpl-MNI152NLin2009cAsym_atlas-Schaefer2018_desc-200Parcels7Networks``; or
-        ``NAME.nii.gz`` with ``NAME.tsv`` beside it (columns ``index`` and ``name``; ``network``
-        and ``hemisphere``, L or R, if known) in MNI space.
+        ``Schaefer100``, ``Schaefer200`` or ``Schaefer400``; the identifier of a ``dseg`` image in
+        the home folder of TemplateFlow, such as
+        ``tpl-MNI152NLin2009cAsym_atlas-Schaefer2018_desc-200Parcels7Networks``; or ``NAME.nii.gz``
+        with ``NAME.tsv`` beside it (columns ``index`` and ``name``; ``network`` and
+        ``hemisphere``, L or R, if known) in MNI space.
 
     Returns
     -------
