@@ -67,7 +67,7 @@ class TestLabels:
 
     def test_a_participant_that_is_not_there_is_named(self, dataset, caplog):
         load_recordings(dataset, participant=["01", "77"])
-        assert "there is no participant 77" in caplog.text
+        assert "no recording of participant 77 is there" in caplog.text
 
 
 class TestExclusionList:

@@ -144,9 +144,10 @@ def log_selection(roots, selection, excluded):
             len(excluded), len(people), reasons,
         )  # fmt: skip
     wanted = selection.labels.get("participant", set())
-    absent = [one for one in wanted if not any((root / f"sub-{one}").is_dir() for root in roots)]
+    files = [path for root in roots for path in _standardised_files(root, wanted) if wanted]
+    absent = wanted - {entities_of(path).get("sub") for path in files}
     if absent:
-        log.warning("there is no participant %s", ", ".join(sorted(absent)))
+        log.warning("no recording of participant %s is there", ", ".join(sorted(absent)))
     unmatched = _unmatched(roots, selection.exclusions)
     if unmatched:
         log.warning(
