@@ -123,6 +123,12 @@ class TestFiles:
         assert available_columns(table) == ["age (2)", "age (3)"]
         assert "has several columns age" in table.attrs["notes"][0]
 
+    def test_a_description_that_is_no_json_is_refused(self, dataset):
+        dataset.write("participants.tsv", self.table)
+        dataset.write("participants.json", '{"site": }')
+        with pytest.raises(DataError, match=r"participants.json is not valid JSON"):
+            dataset.read()
+
     def test_any_other_table_that_is_not_utf8_is_read_with_a_warning(self, tmp_path, caplog):
         path = tmp_path / "channels.tsv"
         path.write_bytes("name\tunits\nCz\tµV\n".encode("latin-1"))
@@ -473,6 +479,33 @@ class TestDesign:
         assert found.match["n_without_row"] == 1
         for words in ("Patient is read as patient", "at least 89", "are written otherwise"):
             assert words in caplog.text
+
+    def test_the_target_in_another_case_is_no_confound_and_no_colour(self, dataset):
+        recordings = [one(f"{n}", seed=n) for n in range(1, 21)]
+        config = EvaluateConfig(target="AGE")
+        found = build_design(config, recordings, participants=self.people(dataset))
+        assert list(found.confounds) == ["site"]
+        assert list(found.phenotypes) == ["diagnosis", "site"]
+
+    def test_ages_of_two_sessions_are_permuted_between_participants(self, dataset):
+        lines = [[n, session, 20 + n + 2 * session] for n in range(12) for session in (1, 2)]
+        dataset.write("participants.tsv", rows("participant_id session_id age", *lines))
+        recordings = [one(f"{n}", f"{session}", seed=n) for n in range(12) for session in (1, 2)]
+        config = EvaluateConfig(target="age")
+        found = build_design(config, recordings, participants=dataset.read())
+        assert found.y[:2].tolist() == [22, 24]
+        assert set(found.folds.units) == set(found.labels["group"])
+
+    def test_the_few_whose_class_changes_between_sessions_are_left_out(self, dataset):
+        lines = [[n, session, "MCI" if n % 2 or (n == 0 and session == 2) else "control"]
+                 for n in range(14) for session in (1, 2)]  # fmt: skip
+        dataset.write("participants.tsv", rows("participant_id session_id diagnosis", *lines))
+        recordings = [one(f"{n}", f"{session}", seed=n) for n in range(14) for session in (1, 2)]
+        config = EvaluateConfig(target="diagnosis")
+        found = build_design(config, recordings, participants=dataset.read())
+        why = "has both classes, where most participants have one"
+        assert found.excluded == [{"participant": "0", "why": why}]
+        assert set(found.folds.units) == set(found.labels["group"])
 
     def test_integer_sites_are_regressed_out_as_named_sites_are(self, dataset):
         table = self.people(dataset)

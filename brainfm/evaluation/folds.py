@@ -11,6 +11,8 @@ from brainfm.models.targets import check_target
 
 #: With fewer participants the score depends on the split, so the cross-validation is repeated.
 _FEW_PARTICIPANTS = 100
+#: Share of the variance of a target within participants, above which it is of recordings.
+_MAX_WITHIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -165,12 +167,22 @@ def independent_units(y, groups, recordings, strata):
     -------
     units, strata : ndarray of str, shape (n_rows,)
         Participants, within ``strata``; or, where the target differs between the rows of a
-        participant, recordings within participants.
+        participant, recordings within participants. Values that differ little, such as the ages
+        at two sessions, count as one.
     """
-    if not any(len(np.unique(y[groups == person])) > 1 for person in np.unique(groups)):
+    if not _differs_within(y, groups):
         return groups, strata
     recordings = np.arange(len(y)) if recordings is None else np.asarray(recordings)
     return recordings.astype(str), groups
+
+
+def _differs_within(y, groups):
+    """Whether classes differ within a participant, or values vary as much within as between."""
+    rows_of = [groups == person for person in np.unique(groups)]
+    if y.dtype.kind != "f":
+        return any(len(np.unique(y[rows])) > 1 for rows in rows_of)
+    within = np.concatenate([y[rows] - y[rows].mean() for rows in rows_of])
+    return np.mean(within**2) > _MAX_WITHIN * np.var(y)
 
 
 def _fold_strata(pairs, n_rows, task):

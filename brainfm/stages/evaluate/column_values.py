@@ -291,9 +291,11 @@ def _classes(spelled, name, description, notes):
 def _named_classes(names, status, name, description, notes, *, why):
     """Join spellings that differ only in case, and show labels instead of codes."""
     spelling = _one_spelling(names.dropna(), list(description.labels))
-    changed = names[names.map(spelling, na_action="ignore").fillna("") != names.fillna("")]
-    for old, n in changed.value_counts().items():
-        notes.append(f"{name}: {old} is read as {spelling[old]} in {n} rows")
+    notes += [
+        f"{name}: {old} is read as {spelling[old]} in {n} rows"
+        for old, n in names.value_counts().items()
+        if spelling[old] != old
+    ]
     names = names.map(spelling, na_action="ignore")
     unlisted = [one for one in names.dropna().unique() if one not in description.labels]
     if description.labels and unlisted:

@@ -120,13 +120,15 @@ def build_design(config, recordings, *, participants=None, learned=MappingProxyT
     excluded += trained_on
     if config.contrast:
         target, chosen, y = contrast_target(real, config.contrast)
-        chosen, y, others = select_one_design(chosen, y, n_splits=config.n_splits)
-        excluded += others
         columns = []
     else:
         target, chosen, y, missing, used = column_target(real, config.target, participants)
         excluded += missing
         columns = [used]
+    if target.task == "classification":
+        what = "task" if config.contrast else "class"
+        chosen, y, others = select_one_design(chosen, y, n_splits=config.n_splits, what=what)
+        excluded += others
     excluded += _without_recording(real, chosen, excluded, target)
     if config.groups:
         chosen, y, missing, used = _exclude_missing(chosen, y, participants, config.groups)
@@ -243,7 +245,7 @@ def _phenotypes(table, participants, target):
     """
     recordings, found = [row[0] for row in table], {}
     for name in _own_columns(participants):
-        if name == target.name:
+        if _is_target(name, target):
             continue
         with suppress(DataError):  # such columns are optional
             values = read_columns(recordings, participants, [name])[0][name]
@@ -251,6 +253,12 @@ def _phenotypes(table, participants, target):
             if few and values.nunique() > 1:
                 found[name] = values.to_numpy()
     return pd.DataFrame(found, index=range(len(table)))
+
+
+def _is_target(name, target):
+    """Whether a column is the target, in another case or of a named table too."""
+    spelled = target.name.casefold()
+    return target.kind == "target" and name.casefold() in (spelled, spelled.rpartition(".")[2])
 
 
 def _own_columns(participants):
@@ -267,14 +275,13 @@ def _confounds(table, participants, target, config):
     available, wanted = available_columns(participants), config.confounds
     has_id = participants is not None and "participant_id" in participants
     alike = {name.casefold() for name in available if has_id}
-    is_target = {name for name in wanted if name.casefold() == target.name.casefold()}
-    present = [name for name in wanted if name.casefold() in alike and name not in is_target]
+    present = [one for one in wanted if one.casefold() in alike and not _is_target(one, target)]
     absent = [name for name in wanted if name.casefold() not in {*alike, "mean_fd"}]
     _tell_absent(absent, available, config)
     recordings = [row[0] for row in table]
     check_datasets(table, participants if present else None)
     found, decisions = read_columns(recordings, participants, present)
-    if "mean_fd" in wanted and "mean_fd" not in found and target.name != "mean_fd":
+    if "mean_fd" in wanted and "mean_fd" not in found and not _is_target("mean_fd", target):
         found["mean_fd"] = [mean_fd_of(one) for one in recordings]
     if config.groups in found:  # categories, even where they are numbers
         groups = found[config.groups].map(class_name, na_action="ignore")

@@ -12,6 +12,8 @@ from brainfm.stages.evaluate.refusals import find_column
 from brainfm.stages.evaluate.session_values import values_of_sessions
 from brainfm.storage.bids.participants import available_columns, rows_of_table
 
+#: Of several recordings of a participant, the first of these counts.
+_STATUSES = ("read", "capped", "sentinel", "missing", "without_row")
 _log = logging.getLogger("brainfm")
 
 
@@ -197,23 +199,18 @@ def _read_column(recordings, participants, match, name):
     )
     rows = frame.assign(value=found.values.to_numpy(), status=found.status.to_numpy())
     values, status, notes = values_of_sessions(recordings, rows, match, column)
-    people = status.groupby([one.participant for one in recordings]).agg(_best)
-    counts = {f"n_{kind}": int((people == kind).sum())
-              for kind in ("capped", "missing", "sentinel", "without_row")}  # fmt: skip
+    rank = status.map(_STATUSES.index).groupby([one.participant for one in recordings]).min()
+    counts = {f"n_{kind}": int((rank == number).sum()) for number, kind in enumerate(_STATUSES)}
+    counts["n_read"] += counts["n_capped"]
     return values, {
         "column": name,
         "source": _source(frame.index),
         "kind": found.kind,
         "why": found.why,
         "unit": found.unit,
-        "n_read": int(people.isin(["read", "capped"]).sum()),
         **counts,
         "notes": [*found.notes, *notes],
     }
-
-
-def _best(status):
-    return min(status, key=("read", "capped", "sentinel", "missing", "without_row").index)
 
 
 def _rows_of(participants, name):

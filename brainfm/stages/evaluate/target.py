@@ -10,6 +10,8 @@ from brainfm.stages.evaluate.column_values import class_name, is_continuous
 from brainfm.stages.evaluate.participants_table import match_people, read_columns
 from brainfm.stages.evaluate.refusals import check_contrast
 
+_PLURAL = {"task": "tasks", "class": "classes"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationTarget:
@@ -94,7 +96,7 @@ def contrast_target(recordings, tasks):
     return target, chosen, y
 
 
-def select_one_design(chosen, y, *, n_splits):
+def select_one_design(chosen, y, *, n_splits, what="task"):
     """Select a between- or a within-participant design where participants mix the two.
 
     Labels of participants with several tasks can only be permuted within participants, labels of
@@ -106,9 +108,11 @@ def select_one_design(chosen, y, *, n_splits):
     ----------
     chosen : list of Recording
     y : ndarray of str, shape (n_chosen,)
-        Task of each.
+        Task of each, or its class in a column that differs between sessions.
     n_splits : int
         Number of folds; with fewer participants, no recording is excluded.
+    what : {"task", "class"}
+        What is contrasted, for the reasons.
 
     Returns
     -------
@@ -125,9 +129,9 @@ def select_one_design(chosen, y, *, n_splits):
     has_both = np.isin(people, both)
     enough = [len(np.unique(people[(y == task) & ~has_both])) >= n_splits for task in np.unique(y)]
     if all(enough):
-        selected, why = ~has_both, "has both tasks, where most participants have one"
+        selected, why = ~has_both, f"has both {_PLURAL[what]}, where most participants have one"
     elif len(both) >= n_splits:
-        selected, why = has_both, "has one task, where others have both"
+        selected, why = has_both, f"has one {what}, where others have both"
     else:
         return chosen, y, []
     names = sorted({person.rpartition("/")[2] for person in people[~selected]})
