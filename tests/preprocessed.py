@@ -53,5 +53,5 @@ def volumes(n_times, seed=0):
 def confounds_table(n_times, seed=0):
     """Return motion parameters, their derivatives and squares, and six aCompCor components."""
     names = [*FRISTON24, *(f"a_comp_cor_{number:02d}" for number in range(6))]
-    values = 0.01 * np.random.default_rng(seed).standard_normal((n_times, len(names)))
+    values = 1e-4 * np.random.default_rng(seed).standard_normal((n_times, len(names)))
     return pd.DataFrame(values, columns=names)

@@ -13,8 +13,10 @@ from skeleton import write, write_eeg, write_mri, write_skeleton
 
 from brainfm.config import BoldConfig, RunConfig, Settings
 from brainfm.errors import MissingInput, UsageError
+from brainfm.signal.motion import FRISTON24
 from brainfm.stages.query.engine import read_derivatives
 from brainfm.stages.query.validate import preflight
+from brainfm.storage.derivatives.confounds import read_confounds
 from brainfm.storage.derivatives.fmriprep import find_runs
 
 RUN = "sub-01_task-rest"
@@ -315,12 +317,24 @@ class TestMissing:
 
 class TestComparisons:
     def test_columns_of_the_confounds_are_read_before_work_starts(self, fmriprep):
-        table = confounds_table(12)
-        write_preprocessed(fmriprep, RUN, table=table.drop(columns=["trans_x", "rot_z_power2"]))
-        (text,) = texts(check(fmriprep))
-        assert "has no column trans_x, rot_z_power2 (2 in all)" in text
-        write_preprocessed(fmriprep, RUN, table=table.rename(columns={"rot_x": "RotX"}))
-        assert "column names of fMRIPrep 1.1 or older" in texts(check(fmriprep))[0]
+        write_preprocessed(fmriprep, RUN, table=confounds_table(12).drop(columns="trans_x"))
+        write_preprocessed(fmriprep, "sub-02_task-rest", confounds=None)
+        (fmriprep / "sub-02/func/sub-02_task-rest_desc-confounds_timeseries.tsv").write_text("")
+        checks = check(fmriprep)
+        assert "lacks confounds of --bold-denoising" in texts(checks)[0]
+        assert "trans_x" in texts(checks)[0]
+        assert "is empty (0 bytes)" in texts(checks, "02")[0]
+
+    def test_columns_of_the_first_versions_have_the_names_of_today(self, fmriprep):
+        new = confounds_table(12).filter(regex="^(trans|rot)_.$|comp")
+        old = new.rename(columns=lambda name: name.replace("trans_x", "X").replace("trans_y", "Y")
+                         .replace("trans_z", "Z").replace("rot_x", "RotX").replace("rot_y", "RotY")
+                         .replace("rot_z", "RotZ").replace("a_comp_cor_", "aCompCor"))  # fmt: skip
+        folder = write_preprocessed(fmriprep, RUN, table=old, confounds="bold_confounds")
+        assert not check(fmriprep).problems
+        table = read_confounds(folder / f"{RUN}_bold_confounds.tsv")
+        assert {*FRISTON24, "framewise_displacement", "a_comp_cor_05"} <= set(table)
+        np.testing.assert_allclose(table["rot_z"], new["rot_z"])
 
     def test_measures_of_motion_are_optional_columns(self, fmriprep):
         assert "framewise_displacement" not in confounds_table(12)

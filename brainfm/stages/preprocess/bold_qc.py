@@ -8,9 +8,9 @@ import numpy as np
 from brainfm.files import read_json, read_tsv, write_json
 from brainfm.signal.bold import tsnr
 from brainfm.signal.connectivity import upper_triangle
-from brainfm.signal.motion import PARAMETERS, framewise_displacement
 from brainfm.signal.tissue import CSF, GM, WM, dice
 from brainfm.stages.preprocess.bold_figures import draw_connectivity, draw_motion, draw_overlay
+from brainfm.storage.derivatives.confounds import read_confounds
 from brainfm.storage.derivatives.names import derivative_path
 from brainfm.storage.images import read_image, read_transform, resample_image, template
 
@@ -123,7 +123,9 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
     Path
         The JSON file, beside the parcel series.
     """
-    confounds = _with_measures(read_tsv(files["confounds"]))
+    confounds = read_confounds(files["confounds"])
+    optional = [name for name in ("dvars", "std_dvars") if name not in confounds]
+    confounds = confounds.reindex(columns=[*confounds, *optional])
     is_kept = np.arange(len(confounds)) >= metrics.get("n_dropped", 0)
     matrix_file = Path(str(files["timeseries"]).replace("denoised_timeseries", "pearson_relmat"))
     matrix = read_tsv(matrix_file, index_col="Node").to_numpy()
@@ -160,15 +162,6 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
         out_dir, source_file, datatype="func", desc="bold", suffix="qc", extension=".json"
     )
     return write_json(path, _rounded(quality))
-
-
-def _with_measures(confounds):
-    """Add framewise displacement where it is absent, and NaN for DVARS: they are optional."""
-    if "framewise_displacement" not in confounds:
-        displacement = framewise_displacement(confounds[list(PARAMETERS)].to_numpy(float))
-        confounds = confounds.assign(framewise_displacement=displacement)
-    absent = [name for name in ("dvars", "std_dvars") if name not in confounds]
-    return confounds.reindex(columns=[*confounds, *absent])
 
 
 def _brain_voxels(files):

@@ -106,7 +106,7 @@ def preflight(bids_dir, output_dir, settings):
     others = [label for label in labels if label not in misnamed] if seen else ()
     problems += _check_labels(others, known, seen)
     if engine and not malformed:
-        problems += check_runs(runs, bids_dir=bids_dir, line_hz=settings.eeg.line_hz, engine=engine)
+        problems += check_runs(runs, bids_dir=bids_dir, settings=settings, engine=engine)
     if errors:
         raise_all([*errors, *(DataError(f"sub-{p.participant}: {p}") for p in problems)])
     return Preflight(runs=runs, problems=tuple(problems), **chosen)

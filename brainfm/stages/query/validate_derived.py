@@ -4,8 +4,7 @@ import math
 import os
 import stat
 
-from brainfm.errors import DataError, MissingInput
-from brainfm.signal.motion import FRISTON24
+from brainfm.errors import BrainFMError, DataError, MissingInput
 from brainfm.storage.bids.validate_mri import check_bold, check_t1w
 from brainfm.storage.derivatives.derived_runs import read_shape
 
@@ -44,12 +43,13 @@ def check_file(path):
     return [DataError("is empty (0 bytes): copy or convert it again.")] if is_empty else []
 
 
-def check_derived(run):
+def check_derived(run, config):
     """List what keeps a preprocessed run from being standardised, without reading its volumes.
 
     Parameters
     ----------
     run : brainfm.storage.derivatives.derived_runs.DerivedRun
+    config : brainfm.config.BoldConfig
 
     Returns
     -------
@@ -62,7 +62,7 @@ def check_derived(run):
     errors = [_named(path, error) for path in files.values() for error in check_file(path)]
     if errors:
         return errors
-    errors = [*_check_repetition_times(run), *_check_lengths(run), *_check_columns(run)]
+    errors = [*_check_repetition_times(run), *_check_lengths(run), *_check_columns(run, config)]
     tests = {"mask": check_t1w(files["mask"])}
     if not errors:
         metadata = {"RepetitionTime": run.metadata.get("RepetitionTime")}
@@ -93,7 +93,7 @@ def _check_lengths(run):
     paths = [run.files.bold, *(raw.path for raw in run.raw)]
     shapes = {path.name: read_shape(path)[0] for path in paths}
     found = {name: math.prod(shape[3:]) for name, shape in shapes.items() if shape}
-    found[run.files.confounds.name] = _read_header(run.files.confounds)[1]
+    found[run.files.confounds.name] = _count_rows(run.files.confounds)
     if len(set(found.values())) > 1:
         listed = ", ".join(f"{number} in {name}" for name, number in found.items())
         yield (
@@ -102,22 +102,15 @@ def _check_lengths(run):
         )
 
 
-def _check_columns(run):
-    path = run.files.confounds
-    columns, _ = _read_header(path)
-    absent = [name for name in FRISTON24 if name not in columns]
-    if "RotX" in columns:
-        yield f"{path} has the column names of fMRIPrep 1.1 or older: run fMRIPrep 1.4 or later."
-    elif absent:
-        yield (
-            f"{path} has no column {', '.join(absent[:3])} ({len(absent)} in all); expected the "
-            "confounds of fMRIPrep 1.4 or later: run it again."
-        )
+def _check_columns(run, config):
+    from brainfm.storage.derivatives.confounds import check_columns  # nilearn is slow to import
+
+    try:
+        check_columns(run.files.confounds, config)
+    except BrainFMError as error:
+        yield str(error)
 
 
-def _read_header(path):
-    """Return the column names of a table and its number of rows."""
+def _count_rows(path):
     with open(path, "rb") as file:
-        header, rest = file.readline(), file.read()
-    columns = header.decode("utf8", "replace").lstrip("\ufeff").strip().split("\t")
-    return columns, len([line for line in rest.splitlines() if line.strip()])
+        return sum(bool(line.strip()) for line in file) - 1

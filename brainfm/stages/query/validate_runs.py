@@ -36,7 +36,7 @@ class Problem:
         return f"{self.path}: {self.text}" if self.path else self.text
 
 
-def check_runs(runs, *, bids_dir, line_hz, engine):
+def check_runs(runs, *, bids_dir, settings, engine):
     """Find the problems of runs.
 
     Parameters
@@ -44,8 +44,7 @@ def check_runs(runs, *, bids_dir, line_hz, engine):
     runs : iterable of RawRun
         All runs of each participant.
     bids_dir : Path
-    line_hz : float or None
-        Mains frequency of EEG, if the sidecars are not to say it.
+    settings : brainfm.config.Settings
     engine : {"derivatives", "fmriprep", "builtin"}
 
     Yields
@@ -65,20 +64,20 @@ def check_runs(runs, *, bids_dir, line_hz, engine):
         for run in needed:
             found = wrong_name_of[run.path] or [
                 *map(DataError, run.problems),
-                *_check_run(run, engine, images.get(run.path), n_parts, line_hz=line_hz),
+                *_check_run(run, engine, images.get(run.path), n_parts, settings=settings),
             ]
             for error in found:
                 path, code = run.path.relative_to(bids_dir), error.exit_code
                 yield Problem(participant=label, path=path, text=str(error), exit_code=code)
 
 
-def _check_run(run, engine, t1w, n_parts, *, line_hz):
+def _check_run(run, engine, t1w, n_parts, *, settings):
     if run.modality == "bold" and engine == "derivatives":
-        return check_derived(run)
+        return check_derived(run, settings.bold)
     if run.modality == "bold":
         return _check_bold(run, engine, t1w, n_parts[run_key(run.entities)])
     if run.modality == "eeg":
-        return check_file(run.path) or _check_eeg(run, line_hz)
+        return check_file(run.path) or _check_eeg(run, settings.eeg.line_hz)
     checked = check_t1w(run.path) if engine == "builtin" and not check_file(run.path) else ()
     return check_file(run.path) or map(DataError, checked)
 

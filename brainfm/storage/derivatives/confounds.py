@@ -1,6 +1,7 @@
 """Confounds tables of fMRIPrep and of the built-in engine: columns, dummy volumes, censoring."""
 
 import fnmatch
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,13 @@ _STRATEGIES = {
 }
 _NOT_CENSORED = ("simple", "compcor", "ica_aroma")
 _EXPANDED = (*PARAMETERS, "csf", "white_matter", "global_signal")
+_OLD_NAMES = {
+    "X": "trans_x", "Y": "trans_y", "Z": "trans_z", "RotX": "rot_x", "RotY": "rot_y",
+    "RotZ": "rot_z", "FramewiseDisplacement": "framewise_displacement", "stdDVARS": "std_dvars",
+    "non-stdDVARS": "dvars", "CSF": "csf", "WhiteMatter": "white_matter",
+    "GlobalSignal": "global_signal", "aCompCor": "a_comp_cor_", "tCompCor": "t_comp_cor_",
+    "Cosine": "cosine", "NonSteadyStateOutlier": "non_steady_state_outlier",
+}  # fmt: skip
 _FULL_SEGMENT = 5  # of the strategy scrubbing
 
 
@@ -65,13 +73,16 @@ class Denoising:
         return float(self.kept.sum() * repetition_time_s / 60)
 
 
-def read_confounds(path):
+def read_confounds(path, n_rows=None):
     """Read a confounds table, and add what other columns of it give.
 
     Parameters
     ----------
     path : path
-        ``*_desc-confounds_timeseries.tsv`` or ``*_desc-confounds_regressors.tsv``.
+        ``*_desc-confounds_timeseries.tsv`` or ``*_desc-confounds_regressors.tsv``; columns of
+        fMRIPrep 1.0 and 1.1 (``*_bold_confounds.tsv``) are renamed.
+    n_rows : int, optional
+        Rows to read; all by default.
 
     Returns
     -------
@@ -84,7 +95,7 @@ def read_confounds(path):
     MissingInput, DataError
         If it cannot be read.
     """
-    table = read_tsv(path)
+    table = read_tsv(path, nrows=n_rows).rename(columns=_new_name)
     more = {}
     for name in [name for name in _EXPANDED if name in table]:
         change = table.get(f"{name}_derivative1", table[name].diff())
@@ -98,6 +109,29 @@ def read_confounds(path):
         more["framewise_displacement"] = framewise_displacement(motion)
     added = pd.DataFrame({name: more[name] for name in more if name not in table})
     return pd.concat([table, added], axis=1)
+
+
+def check_columns(confounds_file, config):
+    """Check that a table has the columns of the strategy; only its first rows are read.
+
+    Parameters
+    ----------
+    confounds_file : path
+    config : brainfm.config.BoldConfig
+
+    Raises
+    ------
+    MissingInput, DataError
+        If it cannot be read, or lacks what the strategy needs.
+    """
+    path = Path(confounds_file)
+    _select(read_confounds(path, n_rows=3), path, config)
+
+
+def _new_name(name):
+    """Return the name that a column of fMRIPrep 1.0 or 1.1 has had since 1.2."""
+    stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()
+    return _OLD_NAMES.get(stem, stem) + number
 
 
 def is_censored(config):
