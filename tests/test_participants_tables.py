@@ -18,6 +18,8 @@ from brainfm.stages.evaluate.design import build_design
 from brainfm.stages.evaluate.match_labels import match_labels
 from brainfm.stages.evaluate.participants_table import read_columns, summarise_match
 from brainfm.stages.evaluate.refusals import find_column
+from brainfm.stages.evaluate.run import evaluate_outputs
+from brainfm.stages.report.group import write_group_report
 from brainfm.storage.bids.participants import available_columns, find_tables, read_participants
 
 
@@ -506,6 +508,22 @@ class TestDesign:
         why = "has both classes, where most participants have one"
         assert found.excluded == [{"participant": "0", "why": why}]
         assert set(found.folds.units) == set(found.labels["group"])
+
+    def test_decisions_stand_in_the_answer_and_in_the_report(self, dataset, tmp_path):
+        recordings = [one(f"{n:03d}", seed=n) for n in range(1, 13)]
+        config = EvaluateConfig(target="diagnosis", n_splits=2, n_permutations=0, n_episodes=0)
+        out = tmp_path / "out"
+        evaluate_outputs(out, config, recordings=recordings, participants=self.people(dataset))
+        found = json.loads((out / "group" / "evaluation.json").read_text(encoding="utf8"))
+        assert [one["column"] for one in found["data"]["columns"]] == ["diagnosis", "site", "age"]
+        assert found["answer"]["columns"] == (
+            "Participants by column: diagnosis (classes): 12 read; site (classes): 12 read; age "
+            "(numbers): 12 read, 1 of them known to be at least or at most the value. 8 "
+            "participants of the tables have no recording."
+        )
+        page = write_group_report(out).read_text(encoding="utf8")
+        assert "Age: 1 values are at least 89, and are used as that number" in page
+        assert "numbers: all values are numbers" in page
 
     def test_integer_sites_are_regressed_out_as_named_sites_are(self, dataset):
         table = self.people(dataset)

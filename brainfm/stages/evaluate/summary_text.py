@@ -60,7 +60,7 @@ def summarise_evaluation(evaluation):
         "without": _without(evaluation),
         "scope": _scope(evaluation),
         "selection": _selection(evaluation["data"].get("selection")),
-        "columns": _columns(evaluation["data"].get("columns", ())),
+        "columns": _columns(evaluation["data"]),
         "caution": _caution(evaluation),
     }
     return {key: sentence for key, sentence in answer.items() if sentence}
@@ -248,16 +248,20 @@ def _selection(selection):
     return text.strip() or None
 
 
-def _columns(columns):
+def _columns(data):
     """Kind of each column, and its numbers of participants."""
     parts = [
         f"{one['column']} ({one['kind']}{', in ' + one['unit'] if one['unit'] else ''}): "
         + ", ".join(
             f"{one[key]} {word}" for key, word in COUNTS.items() if one[key] or key == "n_read"
         )
-        for one in columns
+        for one in data.get("columns", ())
     ]
-    return f"Participants by column: {'; '.join(parts)}." if parts else None
+    if not parts:
+        return None
+    n_others = data["participants"]["n_rows_without_recording"]
+    others = f" {n_others} participants of the tables have no recording." if n_others else ""
+    return f"Participants by column: {'; '.join(parts)}.{others}"
 
 
 def _caution(evaluation):
