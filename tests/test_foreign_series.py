@@ -13,6 +13,7 @@ from brainfm.models.encoder.windows import prepare
 from brainfm.models.features.classical import ConnectivityFeatures
 from brainfm.recording import Recording
 from brainfm.signal.censored_frames import interpolate_censored
+from brainfm.stages.corpus.included import included_recordings
 from brainfm.storage.atlas import load_atlas
 
 N_TIMES, TR_S = 80, 2.0
@@ -96,6 +97,22 @@ class TestNames:
             load_recordings(tmp_path)
         assert "sub-01" in str(e.value)
         assert "sub-02" in str(e.value)
+
+    def test_the_group_level_leaves_out_what_cannot_be_read_and_says_so(self, tmp_path, caplog):
+        for label in ("01", "02"):
+            write(tmp_path, f"sub-{label}_task-rest_atlas-X", folder=f"sub-{label}/func")
+        sidecar = {"RepetitionTime": 2000, "Positions": PLACES}
+        write(tmp_path, "sub-03_task-rest_atlas-X", folder="sub-03/func", sidecar=sidecar)
+        gone = tmp_path / "sub-04" / "func" / "sub-04_task-rest_atlas-X_timeseries.tsv"
+        gone.parent.mkdir(parents=True)
+        gone.symlink_to("../../.git/annex/gone")
+        included = included_recordings([tmp_path], tmp_path / "corpus")
+        assert [one.participant for one in included.recordings] == ["01", "02"]
+        assert included.n_unreadable == 2
+        reasons = {one["participant"][:2]: one["why"] for one in included.excluded_participants()}
+        assert "milliseconds" in reasons["03"]
+        assert "cannot be read" in reasons["04"]
+        assert "milliseconds, write 2; it is left out" in caplog.text
 
 
 class TestColumns:

@@ -4,7 +4,7 @@ import contextlib
 
 from brainfm.cli.job import Job
 from brainfm.config import STEPS, PretrainConfig
-from brainfm.errors import MissingInput, TemporaryFailure, UsageError
+from brainfm.errors import DataError, MissingInput, TemporaryFailure, UsageError
 from brainfm.files import remove_old_partial, remove_partial
 from brainfm.stages.evaluate.refusals import check_choice, check_contrast, find_column
 from brainfm.stages.query.engine import read_derivatives
@@ -30,7 +30,7 @@ def run_group_level(job: Job):
     Returns
     -------
     exit_code : int
-        0; problems are raised.
+        0; 65 if recordings that cannot be read were left out. Other problems are raised.
 
     Raises
     ------
@@ -60,13 +60,14 @@ def run_group_level(job: Job):
     )
     with WorkLock(job.output_dir, "group"):
         _clear_partial(job.output_dir)
-        report, seconds = run_group_steps(_context(job, derivatives, selection))
+        context = _context(job, derivatives, selection)
+        report, seconds = run_group_steps(context)
     for step, took in seconds.items():
         job.log.info("%-10s %8.1f s", step, took)
     if report:
         job.log.info("report: %s", report)
     job.log.info("finished after %.1f s", job.took_s)
-    return 0
+    return DataError.exit_code if context.included.n_unreadable else 0
 
 
 def _context(job, derivatives, selection):

@@ -11,12 +11,14 @@ from brainfm.files import write_tsv
 from brainfm.recording import RUN_LABELS
 from brainfm.stages.corpus.build import check_labels
 from brainfm.storage.corpus.manifest import read_withdrawn
+from brainfm.storage.derivatives.exclusions import Exclusion
 from brainfm.storage.derivatives.join_studies import join_studies
 from brainfm.storage.derivatives.labels import labels_of
 from brainfm.storage.derivatives.recordings import find_files, log_selection, read_recordings
 from brainfm.storage.derivatives.selection import Selection, modality_of
 
 log = logging.getLogger("brainfm")
+_UNREADABLE = "cannot be read: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +30,16 @@ class IncludedRecordings:
     recordings : list of Recording
         Sorted by their identity, whatever the order of the roots.
     excluded : list of (Path, Exclusion)
-        Files that the exclusion list leaves out.
+        Files that the exclusion list leaves out, and those that cannot be read.
     selection : Selection
+    n_unreadable : int
+        Number of recordings that cannot be read.
     """
 
     recordings: list
     excluded: list = field(default_factory=list)
     selection: Selection = field(default_factory=Selection)
+    n_unreadable: int = 0
 
     def describe(self):
         """Describe the selection for ``evaluation.json``.
@@ -43,16 +48,18 @@ class IncludedRecordings:
         -------
         description : dict
             ``labels`` and ``filters`` that select recordings, and of the exclusion list
-            ``n_recordings``, ``n_participants`` and ``reasons``.
+            ``n_recordings``, ``n_participants`` and ``reasons``; ``n_unreadable`` recordings.
         """
-        people = {labels_of(path)["participant"] for path, _ in self.excluded}
+        listed = [pair for pair in self.excluded if not pair[1].reason.startswith(_UNREADABLE)]
+        people = {labels_of(path)["participant"] for path, _ in listed}
         labels = {name: sorted(wanted) for name, wanted in self.selection.labels.items()}
         return {
             "labels": labels,
             "has_filters": bool(self.selection.filters),
-            "n_recordings": len(self.excluded),
+            "n_recordings": len(listed),
             "n_participants": len(people),
-            "reasons": dict(Counter(row.reason for _, row in self.excluded).most_common()),
+            "n_unreadable": self.n_unreadable,
+            "reasons": dict(Counter(row.reason for _, row in listed).most_common()),
         }
 
     def excluded_participants(self):
@@ -66,7 +73,13 @@ class IncludedRecordings:
         """
         rows = dict.fromkeys((str(row).removeprefix("sub-"), row.reason)
                              for _, row in self.excluded)  # fmt: skip
-        return [{"participant": name, "why": f"exclusion list: {why}"} for name, why in rows]
+        return [
+            {
+                "participant": name,
+                "why": why if why.startswith(_UNREADABLE) else f"exclusion list: {why}",
+            }
+            for name, why in rows
+        ]
 
     def write_excluded(self, path):
         """Write the excluded recordings as a table; remove it if there are none.
@@ -112,7 +125,7 @@ def included_recordings(roots, corpus_dir, selection=None):
         If two recordings have the same labels, or two datasets of one name may be different
         studies.
     MissingInput, SignalError
-        See :func:`brainfm.storage.derivatives.recordings.read_recordings`.
+        If no recording can be read; single ones are logged and left out.
     """
     selection, withdrawn = selection or Selection(), read_withdrawn(corpus_dir)
     paths, excluded = find_files(roots, selection)
@@ -126,10 +139,24 @@ def included_recordings(roots, corpus_dir, selection=None):
             "expected at least one that is neither excluded nor withdrawn: check the labels, the "
             "filter file and the exclusion list."
         )
-    recordings = join_studies(read_recordings(paths))
+    problems = []
+    recordings = join_studies(read_recordings(paths, problems=problems))
+    excluded += [_left_out(*problem) for problem in problems]
+    if not recordings:
+        raise type(problems[0][1])(f"no recording can be read; the first: {problems[0][1]}")
     recordings.sort(key=lambda one: (*map(str, one.key), one.modality))
     check_labels(recordings)
-    return IncludedRecordings(recordings=recordings, excluded=excluded, selection=selection)
+    return IncludedRecordings(
+        recordings=recordings, excluded=excluded, selection=selection, n_unreadable=len(problems)
+    )
+
+
+def _left_out(path, error):
+    """Log a recording that cannot be read, and list it with the excluded ones."""
+    log.error("%s; it is left out.", str(error).rstrip("."))
+    labels = {name: label for name, label in labels_of(path).items()
+              if label and name in ("participant", *RUN_LABELS)}  # fmt: skip
+    return path, Exclusion(labels, f"{_UNREADABLE}{error}")
 
 
 def _participant_of(path):

@@ -88,7 +88,7 @@ def find_files(roots, selection):
     return paths, excluded
 
 
-def read_recordings(paths, positions=None):
+def read_recordings(paths, positions=None, problems=None):
     """Open standardised recordings; their signals are read lazily.
 
     Parameters
@@ -96,6 +96,8 @@ def read_recordings(paths, positions=None):
     paths : iterable of Path
     positions : path, optional
         See :func:`find_recordings`.
+    problems : list of (Path, BrainFMError), optional
+        Extended by the files that cannot be read, which are then left out instead of raised.
 
     Returns
     -------
@@ -106,23 +108,30 @@ def read_recordings(paths, positions=None):
     MissingInput, DataError, SignalError
         If files are not what their names say, or have no positions; the text names all of them.
     """
-    recordings, errors = [], []
+    recordings, found = [], []
     for path in paths:
         try:
             is_eeg = modality_of(path) == "eeg"
             recordings.append(read_eeg(path) if is_eeg else read_timeseries(path, positions))
         except SignalError as error:
-            errors.append(SignalError(f"{path}: {error}"))
+            found.append((path, SignalError(f"{path}: {error}")))
         except BrainFMError as error:
-            errors.append(error)
-    if len(errors) > 1:
+            found.append((path, error))
+    if problems is None:
+        _raise_all([error for _, error in found])
+    else:
+        problems += found
+    return recordings
+
+
+def _raise_all(errors):
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
         raise type(errors[0])(
             f"{len(errors)} recordings cannot be read; fix them, or name them in an exclusion list "
             "(--exclude FILE, exclude= in Python):\n" + "\n".join(map(str, errors))
         )
-    if errors:
-        raise errors[0]
-    return recordings
 
 
 def log_selection(roots, selection, excluded):
