@@ -314,6 +314,14 @@ class TestMissing:
         image.write_bytes(image.read_bytes()[:-300])
         assert f"{image} is a damaged or truncated gzip file" in texts(check(fmriprep))[0]
 
+    def test_an_image_of_five_dimensions_is_named(self, fmriprep):
+        path = next(write_preprocessed(fmriprep, RUN).glob("*_bold.nii.gz"))
+        image = nib.load(path)
+        data = np.asarray(image.dataobj)[:, :, :, None]
+        nib.save(nib.Nifti1Image(data, image.affine), path)
+        (text,) = texts(check(fmriprep))
+        assert "has shape (6, 6, 6, 1, 12); expected 4 dimensions" in text
+
 
 class TestComparisons:
     def test_columns_of_the_confounds_are_read_before_work_starts(self, fmriprep):

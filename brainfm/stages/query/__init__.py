@@ -6,6 +6,7 @@ problems found and the steps that remain. The public function is
 
 - ``folders.py``: input and output folders of a call
 - ``engine.py``: engine that preprocesses the fMRI, and derivatives given
-- ``validate.py``, ``validate_runs.py``: selected runs and their problems
+- ``select.py``: runs that are selected, raw or preprocessed
+- ``validate.py``, ``validate_runs.py``, ``validate_derived.py``: problems of a call and of its runs
 - ``plan.py``: steps of a participant that are not done yet
 """

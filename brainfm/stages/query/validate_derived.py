@@ -93,6 +93,9 @@ def _check_lengths(run):
     paths = [run.files.bold, *(raw.path for raw in run.raw)]
     shapes = {path.name: read_shape(path)[0] for path in paths}
     found = {name: math.prod(shape[3:]) for name, shape in shapes.items() if shape}
+    if len(shapes[run.files.bold.name] or (0,) * 4) > 4:
+        shape = shapes[run.files.bold.name]
+        yield f"{run.files.bold} has shape {shape}; expected 4 dimensions: remove the others."
     found[run.files.confounds.name] = _count_rows(run.files.confounds)
     if len(set(found.values())) > 1:
         listed = ", ".join(f"{number} in {name}" for name, number in found.items())
