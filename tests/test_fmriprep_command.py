@@ -135,12 +135,12 @@ class TestSelection:
         assert "t1w" not in filters_of(command("--task-label", "rest"))
 
     def test_the_filter_file_is_merged_with_the_labels(self, command, place):
-        write(place / "f.json", {"bold": {"task": "rest"}, "fmap": {"acq": "spinecho"},
+        write(place / "f.json", {"bold": {"task": "rest"}, "fmap": {"acq": ["spinecho", "*"]},
                                  "t2w": {"session": None}, "eeg": {"task": "rest"}})  # fmt: skip
         filters = filters_of(command("--bids-filter-file", place / "f.json", "--run-label", "2"))
         assert filters == {
             "bold": {"session": ["1", "2"], "task": "rest", "run": "02"},
-            "fmap": {"acquisition": "spinecho"},
+            "fmap": {"acquisition": ["spinecho", "*"]},
             "t2w": {"session": None},
         }
 

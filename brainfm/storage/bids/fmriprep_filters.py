@@ -67,7 +67,7 @@ def _as_json(path, query, entities):
         raise UsageError(
             f"{path}: fMRIPrep cannot read regex_search in the query {query!r}; list the labels."
         )
-    words = {"NONE": None, "ANY": "*"}
+    words = {"NONE": None, "ANY": "*", "REQUIRED": "*"}  # ANY has two names in PyBIDS
     converted = {}
     for name, values in entities.items():
         names = [getattr(value, "name", None) for value in values or ()]
