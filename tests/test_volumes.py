@@ -1,11 +1,17 @@
 """Missing volumes and values of raw runs, and the volumes before the steady state."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from brainfm.errors import SignalError
+from brainfm.config import BoldConfig
+from brainfm.errors import DataError, SignalError
+from brainfm.files import write_tsv
+from brainfm.signal.motion import FRISTON24
 from brainfm.signal.volumes import check_change, check_magnitude, replace_missing
 from brainfm.stages.preprocess.bold import detect_non_steady
+from brainfm.stages.standardise.parcellate import PreprocessedBold, standardise_bold
+from brainfm.storage.images import template, write_image
 
 
 @pytest.fixture
@@ -80,3 +86,36 @@ def test_a_slow_drift_is_in_steady_state(bold):
 def test_a_spike_later_in_the_run_is_not_at_its_start(bold):
     bold[..., 12] *= 2
     assert detect_non_steady(bold) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x * (np.arange(50) != 49), "volume 50 of 50 is empty"),
+        (lambda x: np.where(np.arange(50) == 20, np.nan, x), "volume 21 of 50 is empty"),
+        (lambda x: x - x.mean(axis=3, keepdims=True), "expected magnitudes: is it demeaned"),
+        (np.zeros_like, "all volumes are empty"),
+    ],
+    ids=["zeros", "NaN", "demeaned", "nothing"],
+)
+def test_a_preprocessed_run_that_covers_no_parcel_is_refused_with_the_cause(
+    tmp_path, change, message
+):
+    mask = template("mask", 8)
+    inside = np.asarray(mask.dataobj) > 0.5
+    rng = np.random.default_rng(0)
+    data = np.zeros((*mask.shape, 50), np.float32)
+    data[inside] = rng.normal(1000, 10, (inside.sum(), 50))
+    frame = pd.DataFrame(rng.normal(size=(50, 24)) / 1000, columns=list(FRISTON24))
+    frame["framewise_displacement"], frame["std_dvars"] = 0.1, 1.0
+    run = PreprocessedBold(
+        bold_file=write_image(
+            tmp_path / "sub-1_desc-preproc_bold.nii.gz", change(data), mask.affine
+        ),
+        mask_file=write_image(tmp_path / "mask.nii.gz", inside, mask.affine, dtype=np.uint8),
+        confounds_file=write_tsv(tmp_path / "confounds.tsv", frame),
+        repetition_time_s=2.0,
+        source_file=tmp_path / "sub-1_task-rest_bold.nii.gz",
+    )
+    with pytest.raises(DataError, match=rf"sub-1_desc-preproc_bold\.nii\.gz: .*{message}"):
+        standardise_bold(run, tmp_path, BoldConfig(denoising="custom", confounds=("trans_x",)))

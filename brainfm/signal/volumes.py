@@ -70,7 +70,7 @@ def check_magnitude(image, name):
         raise SignalError(
             f"{name} is negative in {(image < 0).mean():.0%} of its voxels; expected magnitudes: "
             "is it demeaned, standardised, a phase image, or an overflow of integers? Give the "
-            "image as the scanner made it."
+            "image before that."
         )
 
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from brainfm.errors import DataError
+from brainfm.errors import DataError, SignalError
 from brainfm.files import write_json, write_tsv
 from brainfm.signal.bold import (
     clean_series,
@@ -19,6 +19,7 @@ from brainfm.signal.bold import (
     reduce_confounds,
 )
 from brainfm.signal.connectivity import pearson
+from brainfm.signal.volumes import check_magnitude, replace_missing
 from brainfm.storage.atlas import labels_on_grid, load_atlas
 from brainfm.storage.bids.names import entities_of
 from brainfm.storage.derivatives.confounds import is_censored, plan_denoising
@@ -153,8 +154,26 @@ def _covered_series(run, atlas, min_coverage):
     labels = labels_on_grid(atlas.image, grid)
     inside = labels_on_grid(nib.load(run.mask_file), grid) > 0
     series, coverage = parcel_series(bold, labels, inside, len(atlas.names))
+    if coverage.max() < min_coverage:
+        raise DataError(f"{run.bold_file.name}: {_why_uncovered(bold)}")
     series[:, coverage < min_coverage] = np.nan
     return series, dict(zip(atlas.names, np.round(coverage, 3).tolist(), strict=True))
+
+
+def _why_uncovered(bold):
+    """Say why no parcel has voxels that are above 0 in every volume."""
+    data = np.asarray(bold.dataobj, dtype=np.float32)
+    try:
+        data, empty = replace_missing(data)
+        check_magnitude(data.mean(axis=3), "the mean of the run")
+    except SignalError as error:
+        return str(error)
+    if len(empty):
+        return (
+            f"volume {empty[0] + 1} of {data.shape[3]} is empty (zeros, NaN or one value): "
+            "leave it out before preprocessing, or exclude the run."
+        )
+    return "no parcel is covered; expected a brain in the space of the atlas: check the image."
 
 
 def _sidecar(run, atlas, config):
