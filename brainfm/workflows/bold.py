@@ -102,8 +102,7 @@ def init_bold_wf(
     names = {"out_dir": str(out_dir), "source_file": str(bold_file)}
     timed = {**names, "repetition_time_s": repetition_time_s}
     used = {key: metadata[key] for key in _USED if key in metadata}
-    used["RepetitionTime"] = repetition_time_s
-    size_gb = _size_gb(bold_file)
+    used, size_gb = {**used, "RepetitionTime": repetition_time_s}, _size_gb(bold_file)
     inputnode = Node(IdentityInterface(ANATOMY), name="inputnode")
     realign = RealignBold(bold_file=bold_file, metadata=used, n_dummy=config.n_dummy)
     realign = Step(realign, name="realign", mem_gb=0.5 + 3 * size_gb)
@@ -118,9 +117,8 @@ def init_bold_wf(
 
     workflow = Workflow(name=name)
     realigned = _same("bold", "reference", "mask", "motion", "matrices", "flags", "notes")
-    standardise, bold_qc = _connect_standardise(
-        workflow, config, size_gb, engine="builtin", **timed
-    )
+    nodes = _connect_standardise(workflow, config, size_gb, engine="builtin", **timed)
+    standardise, bold_qc = nodes
     workflow.connect([
         (inputnode, align, _same("t1w_brain", "t1w_mask")),
         (inputnode, alignment_qc, _same(*ANATOMY[:3], *ANATOMY[4:])),
