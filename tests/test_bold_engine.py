@@ -34,6 +34,8 @@ from brainfm.stages.preprocess.t1w import (
     segment_t1w,
     write_anatomy,
 )
+from brainfm.stages.report.collect import collect_outputs
+from brainfm.stages.report.usual import notes_of
 from brainfm.stages.standardise.parcellate import PreprocessedBold, standardise_bold
 from brainfm.storage.bids.validate_mri import check_bold
 from brainfm.storage.derivatives.confounds import plan_denoising
@@ -274,6 +276,15 @@ class TestBold:
         own = [np.corrcoef(found[:, k], person.series[:, k])[0, 1] for k in range(n)]
         mirrored = [np.corrcoef(found[:, k], person.series[:, k + n])[0, 1] for k in range(n)]
         assert np.nanmean(own) > np.nanmean(mirrored) + 0.1
+
+    def test_the_report_says_what_was_not_corrected_and_which_t1w_image_was_used(self, folder, run):
+        notes = [
+            note["text"]
+            for one in collect_outputs(folder / "out", "01").of("bold")
+            for note in notes_of(one)
+        ]
+        assert "Susceptibility distortion was not corrected." in notes
+        assert "Normalised with sub-01_T1w.nii.gz." in notes
 
     def test_quality_and_figures_are_written(self, folder, anatomy, run, series):
         out, prepared = folder / "out", anatomy["prepared"]

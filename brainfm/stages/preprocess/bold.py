@@ -326,6 +326,7 @@ def _sidecar(metadata, space, flags):
         "SkullStripped": False,
         "Resolution": f"{OUTPUT_VOXEL_MM} mm, of the template {template_source(space)}",
         "SliceTimingCorrected": timed,
+        "SusceptibilityDistortionCorrected": False,
         "StartTime": repetition_time_s / 2 if timed else 0.0,
         "NumberOfNonSteadyStateVolumes": int((flags == NON_STEADY).sum()),
         "ReplacedVolumes": np.flatnonzero(flags == REPLACED).tolist(),

@@ -288,7 +288,7 @@ def _add_signals(folder, entry):
             sidecar.pop("Positions", None)  # large, and in no report
             images = [str(one) for one in sidecar.get("Sources") or () if "_T1w." in str(one)]
             if images and "_bold." in path.name:
-                sidecar["T1w"] = [one.rpartition("/")[2] for one in images]
+                sidecar["T1w"] = [one.replace(":", "/").rpartition("/")[2] for one in images]
             entry(path).sidecar |= sidecar
 
 
