@@ -188,6 +188,11 @@ class TestVolumes:
         assert plan.n_dropped == 1
         assert np.flatnonzero(~plan.kept).tolist() == [49]
 
+    def test_volumes_that_were_empty_are_censored_whatever_the_thresholds(self, tmp_path):
+        table = _table().assign(empty_volume00=(np.arange(N) == 33).astype(float))
+        plan = _plan(_write(tmp_path, table), denoising="simple", censoring="off")
+        assert np.flatnonzero(~plan.kept).tolist() == [33]
+
     def test_outliers_by_displacement_and_dvars_are_censored(self, tmp_path):
         table = _table()
         table.loc[20, "framewise_displacement"], table.loc[60, "std_dvars"] = 0.6, 1.6

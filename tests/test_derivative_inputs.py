@@ -33,9 +33,10 @@ def fmriprep(tmp_path):
     return tmp_path / "fmriprep"
 
 
-def check(raw, *derivatives, engine="auto", **run):
+def check(raw, *derivatives, engine="auto", bold=None, **run):
     run = RunConfig(derivatives=tuple(map(str, derivatives)), **run)
-    settings = Settings(run=run, bold=BoldConfig(fmri_engine=engine))
+    bold = {"fmri_engine": engine, "min_minutes": 0.0, **(bold or {})}
+    settings = Settings(run=run, bold=BoldConfig(**bold))
     return preflight(raw, raw.parent / "out", settings)
 
 
@@ -343,6 +344,31 @@ class TestComparisons:
         table = read_confounds(folder / f"{RUN}_bold_confounds.tsv")
         assert {*FRISTON24, "framewise_displacement", "a_comp_cor_05"} <= set(table)
         np.testing.assert_allclose(table["rot_z"], new["rot_z"])
+
+    def test_a_run_with_too_little_time_left_costs_its_participant(self, fmriprep):
+        table = confounds_table(12).assign(std_dvars=2.0)
+        write_preprocessed(fmriprep, RUN, table=table)
+        (text,) = texts(check(fmriprep, bold={"min_minutes": 0.3}))
+        assert "of 12 volumes, 0 (0.0 min) are left after censoring; expected 0.3 min" in text
+        assert not check(fmriprep, bold={"min_minutes": 0.3, "censoring": "off"}).problems
+
+    def test_ica_aroma_takes_the_image_that_it_cleaned(self, raw, fmriprep):
+        table = confounds_table(12).assign(csf=1.0, white_matter=1.0)
+        names = {"bold": "space-MNI152NLin6Asym_desc-smoothAROMAnonaggr_bold",
+                 "mask": "space-MNI152NLin6Asym_desc-brain_mask"}  # fmt: skip
+        write_preprocessed(fmriprep, RUN, table=table)
+        (text,) = texts(check(fmriprep, bold={"denoising": "ica_aroma"}))
+        assert "desc-smoothAROMAnonaggr_bold.nii.gz, and the image is missing" in text
+        write_preprocessed(fmriprep, RUN, table=table, **names)
+        checks = check(fmriprep, bold={"denoising": "ica_aroma"})
+        assert not checks.problems
+        (run,) = checks.runs
+        files = run.files.files_for("ica_aroma")
+        assert files["bold"].name == f"{RUN}_{names['bold']}.nii.gz"
+        assert files["mask"].name == f"{RUN}_{names['mask']}.nii.gz"
+        assert run.files.files["bold"].name.endswith("2009cAsym_desc-preproc_bold.nii.gz")
+        with pytest.raises(UsageError, match="ica_aroma needs derivatives of fMRIPrep"):
+            check(raw, engine="builtin", bold={"denoising": "ica_aroma"})
 
     def test_measures_of_motion_are_optional_columns(self, fmriprep):
         assert "framewise_displacement" not in confounds_table(12)

@@ -165,6 +165,7 @@ class WriteConfounds(StageInterface):
 class _FindFmriprepInputSpec(BaseInterfaceInputSpec):
     derivatives_dir = traits.Str(mandatory=True, desc="folder of fMRIPrep's sub-* folders")
     bold_file = File(mandatory=True, desc="raw run")
+    denoising = traits.Str("", usedefault=True, desc="strategy, which may need another image")
 
 
 class FindFmriprep(StageInterface):
@@ -174,7 +175,7 @@ class FindFmriprep(StageInterface):
     _always_run = True  # what is in the folder may have changed
 
     def _call(self, i, folder):
-        return find_fmriprep_run(i.derivatives_dir, i.bold_file).files
+        return find_fmriprep_run(i.derivatives_dir, i.bold_file).files_for(i.denoising)
 
 
 class _PreprocessedInputSpec(_PreprocessedSpec, _NamesSpec):

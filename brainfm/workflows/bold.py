@@ -169,11 +169,12 @@ def init_bold_derivatives_wf(*, run, out_dir, config, repetition_time_s, engine,
     )  # fmt: skip
     if files:
         standardise.inputs.sources = list(run.sources)
-        standardise.inputs.trait_set(**files.files)
-        bold_qc.inputs.trait_set(**files.files)
+        standardise.inputs.trait_set(**files.files_for(config.denoising))
+        bold_qc.inputs.trait_set(**files.files_for(config.denoising))
         return workflow
     inputnode = Node(IdentityInterface(["derivatives_dir"]), name="inputnode")
-    find = Step(FindFmriprep(bold_file=run.path), name="find", mem_gb=0.1)
+    find = FindFmriprep(bold_file=run.path, denoising=config.denoising)
+    find = Step(find, name="find", mem_gb=0.1)
     preprocessed = _same("bold", "mask", "confounds")
     workflow.connect([
         (inputnode, find, _same("derivatives_dir")),
@@ -193,7 +194,7 @@ def _connect_standardise(workflow, config, size_gb, **common):
     mem_gb = 1 + 4 * size_gb
     standardise = StandardiseBold(config=config, **common)
     standardise = Step(standardise, name="standardise", mem_gb=mem_gb)
-    bold_qc = BoldQC(fd_threshold_mm=config.fd_threshold_mm, **common)
+    bold_qc = BoldQC(fd_threshold_mm=config.fd_threshold_mm or 0.5, **common)
     bold_qc = Step(bold_qc, name="bold_qc", mem_gb=mem_gb)
     outputnode = Node(IdentityInterface(["timeseries_file", "quality_file"]), name="outputnode")
     workflow.connect([

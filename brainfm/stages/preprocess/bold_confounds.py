@@ -136,6 +136,7 @@ def _outliers(columns, flags, fd_threshold_mm):
     moved = columns["framewise_displacement"] > (fd_threshold_mm or np.inf)
     moved |= (columns["std_dvars"] > _MAX_STD_DVARS) | (flags == REPLACED)
     kinds = {"non_steady_state_outlier": flags == NON_STEADY}
+    kinds["empty_volume"] = flags == REPLACED  # censored whatever the thresholds
     kinds["motion_outlier"] = moved & (flags != NON_STEADY)
     return {
         f"{name}{number:02d}": (np.arange(len(flags)) == index).astype(int)

@@ -8,6 +8,7 @@ import numpy as np
 from brainfm.files import read_json, read_tsv, write_json
 from brainfm.signal.bold import tsnr
 from brainfm.signal.connectivity import upper_triangle
+from brainfm.signal.motion import PARAMETERS
 from brainfm.signal.tissue import CSF, GM, WM, dice
 from brainfm.stages.preprocess.bold_figures import draw_connectivity, draw_motion, draw_overlay
 from brainfm.storage.derivatives.confounds import read_confounds
@@ -124,8 +125,9 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
         The JSON file, beside the parcel series.
     """
     confounds = read_confounds(files["confounds"])
-    optional = [name for name in ("dvars", "std_dvars") if name not in confounds]
-    confounds = confounds.reindex(columns=[*confounds, *optional])
+    measures = (*PARAMETERS, "framewise_displacement", "dvars", "std_dvars")  # all optional
+    absent = [name for name in measures if name not in confounds]
+    confounds = confounds.reindex(columns=[*confounds, *absent])
     is_kept = np.arange(len(confounds)) >= metrics.get("n_dropped", 0)
     matrix_file = Path(str(files["timeseries"]).replace("denoised_timeseries", "pearson_relmat"))
     matrix = read_tsv(matrix_file, index_col="Node").to_numpy()
@@ -141,7 +143,7 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
     )
     figure = _figure(out_dir, source_file, desc="connectivity")
     draw_connectivity(matrix, list(networks.values()), figure)
-    displacement = confounds["framewise_displacement"].to_numpy(float)[is_kept]
+    displacement = confounds["framewise_displacement"][is_kept]
     above = displacement > fd_threshold_mm
     quality = {
         "engine": engine,
@@ -149,8 +151,8 @@ def bold_qc(files, metrics, *, out_dir, source_file, repetition_time_s, fd_thres
         "n_volumes_non_steady": confounds.filter(regex="^non_steady_state").shape[1],
         "duration_s": len(confounds) * repetition_time_s,
         "repetition_time_s": repetition_time_s,
-        "fd_mean_mm": np.nanmean(displacement),
-        "fd_max_mm": np.nanmax(displacement),
+        "fd_mean_mm": displacement.mean(),
+        "fd_max_mm": displacement.max(),
         "n_frames_moved": int(above.sum()),
         "fd_share_above_threshold": above.mean(),
         "dvars_mean": confounds["dvars"][is_kept].mean(),

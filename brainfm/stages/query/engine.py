@@ -56,6 +56,11 @@ def choose_engine(config, derivatives, fmriprep=None):
             "names no image that apptainer, singularity or docker could run; give one, or "
             "--fmri-engine builtin."
         )
+    if wanted == "builtin" and config.denoising == "ica_aroma":
+        raise UsageError(
+            "--bold-denoising ica_aroma needs derivatives of fMRIPrep with --use-aroma: give "
+            "--derivatives PATH, or choose another strategy."
+        )
     if empty and wanted != "fmriprep":
         raise MissingInput("\n".join(_nothing_in(name, path) for name, path in empty.items()))
     return wanted

@@ -58,11 +58,14 @@ def check_derived(run, config):
     """
     if run.lost:
         return [MissingInput(run.lost)]
-    files = run.files.files
+    try:
+        files = run.files.files_for(config.denoising)
+    except MissingInput as error:
+        return [error]
     errors = [_named(path, error) for path in files.values() for error in check_file(path)]
     if errors:
         return errors
-    errors = [*_check_repetition_times(run), *_check_lengths(run), *_check_columns(run, config)]
+    errors = [*_check_repetition_times(run), *_check_lengths(run), *_check_confounds(run, config)]
     tests = {"mask": check_t1w(files["mask"])}
     if not errors:
         metadata = {"RepetitionTime": run.metadata.get("RepetitionTime")}
@@ -105,11 +108,15 @@ def _check_lengths(run):
         )
 
 
-def _check_columns(run, config):
-    from brainfm.storage.derivatives.confounds import check_columns  # nilearn is slow to import
+def _check_confounds(run, config):
+    """Check that the strategy finds its columns, and that censoring leaves enough of the run."""
+    from brainfm.storage.derivatives.confounds import plan_denoising  # nilearn is slow to import
 
+    repetition_time_s = run.metadata.get("RepetitionTime")
+    if not isinstance(repetition_time_s, int | float):
+        return
     try:
-        check_columns(run.files.confounds, config)
+        plan_denoising(run.files.confounds, config, repetition_time_s)
     except BrainFMError as error:
         yield str(error)
 

@@ -73,7 +73,7 @@ class Denoising:
         return float(self.kept.sum() * repetition_time_s / 60)
 
 
-def read_confounds(path, n_rows=None):
+def read_confounds(path):
     """Read a confounds table, and add what other columns of it give.
 
     Parameters
@@ -81,8 +81,6 @@ def read_confounds(path, n_rows=None):
     path : path
         ``*_desc-confounds_timeseries.tsv`` or ``*_desc-confounds_regressors.tsv``; columns of
         fMRIPrep 1.0 and 1.1 (``*_bold_confounds.tsv``) are renamed.
-    n_rows : int, optional
-        Rows to read; all by default.
 
     Returns
     -------
@@ -95,7 +93,7 @@ def read_confounds(path, n_rows=None):
     MissingInput, DataError
         If it cannot be read.
     """
-    table = read_tsv(path, nrows=n_rows).rename(columns=_new_name)
+    table = read_tsv(path).rename(columns=_new_name)
     more = {}
     for name in [name for name in _EXPANDED if name in table]:
         change = table.get(f"{name}_derivative1", table[name].diff())
@@ -109,23 +107,6 @@ def read_confounds(path, n_rows=None):
         more["framewise_displacement"] = framewise_displacement(motion)
     added = pd.DataFrame({name: more[name] for name in more if name not in table})
     return pd.concat([table, added], axis=1)
-
-
-def check_columns(confounds_file, config):
-    """Check that a table has the columns of the strategy; only its first rows are read.
-
-    Parameters
-    ----------
-    confounds_file : path
-    config : brainfm.config.BoldConfig
-
-    Raises
-    ------
-    MissingInput, DataError
-        If it cannot be read, or lacks what the strategy needs.
-    """
-    path = Path(confounds_file)
-    _select(read_confounds(path, n_rows=3), path, config)
 
 
 def _new_name(name):
@@ -184,7 +165,7 @@ def plan_denoising(confounds_file, config, repetition_time_s):
         )
     table = table.iloc[n_dropped:].reset_index(drop=True)
     columns, kept, notes = _select(table, path, config)
-    kept &= ~unsteady[n_dropped:]
+    kept &= ~unsteady[n_dropped:] & ~_flagged(table, "empty_volume")
     plan = Denoising(confounds=table[columns], n_dropped=n_dropped, kept=kept, notes=notes)
     if plan.minutes(repetition_time_s) < config.min_minutes:
         raise DataError(
@@ -198,7 +179,7 @@ def plan_denoising(confounds_file, config, repetition_time_s):
 
 
 def _flagged(table, kind):
-    """Return the volumes that have a column of their own: non_steady_state or motion_outlier."""
+    """Return the volumes that have a column of their own, such as non_steady_state_outlier00."""
     return (table.filter(like=kind).to_numpy(float) > 0).any(axis=1)
 
 
@@ -254,7 +235,7 @@ def _columns(folder, table, components, config):
 
     Two rows are enough. nilearn expects components of one mask without gaps in their numbers.
     """
-    unwanted = ["_comp_cor_", "motion_outlier", "non_steady_state"]
+    unwanted = ["_comp_cor_", "motion_outlier", "non_steady_state", "empty_volume"]
     unwanted += ["cosine"] * (config.high_pass_hz > 0)  # the filter removes slow drifts
     names = [name for name in table if not any(part in name for part in unwanted)]
     names = [name for name in names if name.islower()]  # nilearn refuses "Unnamed: 0"

@@ -20,6 +20,7 @@ _KINDS = {
              "_brainmask.nii"),
     "confounds": ("_desc-confounds_timeseries.tsv", "_desc-confounds_regressors.tsv",
                   "_bold_confounds.tsv"),
+    "aroma": ("_desc-smoothAROMAnonaggr_bold.nii.gz", "_desc-smoothAROMAnonaggr_bold.nii"),
     "surface": ("_bold.dtseries.nii", "_bold.func.gii", ".L.func.gii", ".R.func.gii"),
 }  # fmt: skip
 #: Entities of files that preprocessing combines to one run.
@@ -36,6 +37,8 @@ class FmriprepRun:
         Those that distinguish runs.
     bold, mask, confounds : Path or None
         None where there is none; the files need not be readable.
+    aroma, aroma_mask : Path or None
+        Image that ICA-AROMA cleaned, and the mask in its space.
     lost : tuple of str
         What is missing, in words.
     found : tuple of str
@@ -46,6 +49,8 @@ class FmriprepRun:
     bold: Path | None = None
     mask: Path | None = None
     confounds: Path | None = None
+    aroma: Path | None = None
+    aroma_mask: Path | None = None
     lost: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
 
@@ -53,6 +58,35 @@ class FmriprepRun:
     def files(self):
         """Paths of image, mask and confounds, by these names."""
         return {"bold": self.bold, "mask": self.mask, "confounds": self.confounds}
+
+    def files_for(self, denoising):
+        """Return the files that a denoising strategy works on.
+
+        Parameters
+        ----------
+        denoising : str
+            See :class:`brainfm.config.BoldConfig`.
+
+        Returns
+        -------
+        files : dict of str to Path
+            bold, mask and confounds; for ``ica_aroma``, the image that ICA-AROMA cleaned.
+
+        Raises
+        ------
+        MissingInput
+            If there is no such image, or no mask in its space.
+        """
+        if denoising != "ica_aroma":
+            return self.files
+        if not (self.aroma and self.aroma_mask):
+            lost = "the brain mask in its space" if self.aroma else "the image"
+            raise MissingInput(
+                f"--bold-denoising ica_aroma needs desc-smoothAROMAnonaggr_bold.nii.gz, and {lost} "
+                f"is missing among the files of {self.bold.name if self.bold else 'this run'}: run "
+                "fMRIPrep 23.1 or older with --use-aroma, or choose another strategy."
+            )
+        return {**self.files, "bold": self.aroma, "mask": self.aroma_mask}
 
 
 def run_key(entities):
@@ -179,7 +213,7 @@ def kind_of(name):
 
     Returns
     -------
-    kind : {"bold", "mask", "confounds", "surface"} or None
+    kind : {"bold", "mask", "confounds", "aroma", "surface"} or None
     """
     kind = next((kind for kind, ends in _KINDS.items() if name.endswith(ends)), None)
     is_cleaned = kind == "surface" and entities_of(name).get("desc", "preproc") != "preproc"
@@ -217,6 +251,7 @@ def _make_run(labels, kinds, base):
     images = [path for path in of_kind["bold"] if _in_mni152(path)]
     masks = {image: _mask_of(image, of_kind["mask"], base) for image in images}
     image = max(images, key=lambda path: (bool(masks[path]), *_preference(path)), default=None)
+    aroma = next(iter(of_kind["aroma"]), None)
     lost = [] if images else [_LOST_IMAGE]
     lost += [_LOST_MASK] if image and not masks[image] else []
     lost += [] if of_kind["confounds"] else [_LOST_CONFOUNDS]
@@ -227,6 +262,8 @@ def _make_run(labels, kinds, base):
         bold=image,
         mask=masks.get(image),
         confounds=of_kind["confounds"][-1] if of_kind["confounds"] else None,
+        aroma=aroma,
+        aroma_mask=_mask_of(aroma, of_kind["mask"], base) if aroma else None,
         lost=tuple(lost),
         found=tuple(path.name for path in kinds),
     )
