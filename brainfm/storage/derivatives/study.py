@@ -119,7 +119,8 @@ def table_hash(root):
     if not len(values.columns) or len(values.drop_duplicates()) < _FEWEST_ROWS:
         return None
     rows = frame[sorted(frame)].sort_values("participant_id", kind="stable")
-    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:16]
+    text = "\n".join("\t".join(row) for row in [rows.columns, *rows.astype(str).to_numpy()])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _description(root):
