@@ -167,7 +167,7 @@ class TestProblemsOfAParticipant:
         ("content", "message"),
         [
             (b"", "channels.tsv is not a table of tab-separated values in UTF-8"),
-            (b"\xff\xfe\x00", "channels.tsv is not a table of tab-separated values in UTF-8"),
+            (b"\xff\xfe\x00", "channels.tsv is not a text file, for example a spreadsheet"),
             (b"name\ttype\n", "has no channel of type EEG; expected some: fix its channels.tsv"),
         ],
     )
