@@ -26,7 +26,7 @@ from brainfm.files import write_tsv
 
 SHAPE = (91, 109, 91)
 N_PARCELS = (100, 400, 1000)
-N_VOLUMES, N_VOLUMES_LONG = 20, 60
+N_VOLUMES, N_VOLUMES_LONG = 200, 1200
 
 
 def main():

@@ -63,8 +63,10 @@ def evidence_of(recording):
     Returns
     -------
     evidence : str
-        Separated by spaces.
+        Separated by spaces; empty for a recording in memory.
     """
+    if recording.source is None:
+        return ""
     return " ".join(sorted(study_of(_root_of(recording)).evidence))
 
 
