@@ -20,7 +20,7 @@ def find_outliers(runs):
     -------
     outliers : list of dict of str to {"low", "high"}
         Side by the key of the measure. If only one side of the usual range has a limit, outliers
-        on the other side are left out: nobody minds a small displacement.
+        on the other side are left out, such as a small displacement.
     """
     tasks = pd.Series([run.task or "" for run in runs])
     found = [{} for _ in runs]
